@@ -1,0 +1,1 @@
+"""Plans for operating on trained neural networks: proved before, transactional while, certified after."""

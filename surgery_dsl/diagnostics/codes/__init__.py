@@ -1,0 +1,1 @@
+"""The codes, one module a family; the first digit of a code says which."""

@@ -1,0 +1,78 @@
+"""Resolved changes of a network's structure, as data: what ``surgery.json`` records and a reload replays.
+
+An edit names modules and tensors as they are called at its place in the sequence. Values of tensors are not
+part of an edit: they stand in ``model.safetensors``.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from surgery_dsl.interface.model import Data
+
+
+class ModuleSpec(Data):
+    """How to build a module: a class of ``torch.nn`` or of :mod:`surgery_dsl.modules`, and its keyword arguments."""
+
+    type: str
+    arguments: dict[str, JsonValue] = {}
+
+
+class Slice(Data):
+    """Which indices of one tensor dimension stay, in order; a repeated index duplicates. ``indices`` names a list."""
+
+    tensor: str
+    dim: int
+    indices: str
+
+
+class IntegerChange(Data):
+    """A new value of an integer attribute; ``attribute`` may name an entry of a tuple (``normalized_shape.0``)."""
+
+    module: str
+    attribute: str
+    value: int
+
+
+class Resize(Data):
+    """Gather indices of tensor dimensions, and set the integer attributes that follow."""
+
+    edit: Literal["resize"] = "resize"
+    indices: dict[str, tuple[int, ...]]
+    slices: tuple[Slice, ...]
+    integers: tuple[IntegerChange, ...]
+
+
+class SetModule(Data):
+    """Put a new module at every one of ``paths`` (one shared object where there are several)."""
+
+    edit: Literal["set_module"] = "set_module"
+    paths: tuple[str, ...]
+    spec: ModuleSpec
+
+
+class InsertModule(Data):
+    """Let a new child ``name`` of the module at ``host`` run after, before or around the host's own forward."""
+
+    edit: Literal["insert_module"] = "insert_module"
+    host: str
+    name: str
+    where: Literal["after", "before", "around"]
+    spec: ModuleSpec
+
+
+class DropModules(Data):
+    """Remove entries of a ``ModuleList`` or ``Sequential``; those that follow move up."""
+
+    edit: Literal["drop_modules"] = "drop_modules"
+    paths: tuple[str, ...]
+
+
+class Untie(Data):
+    """Give a tied tensor memory of its own."""
+
+    edit: Literal["untie"] = "untie"
+    tensor: str
+
+
+Edit = Annotated[Resize | SetModule | InsertModule | DropModules | Untie, Field(discriminator="edit")]

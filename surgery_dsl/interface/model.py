@@ -1,0 +1,262 @@
+"""The saved form of an axis graph: frozen data, the same in memory and in a lock file.
+
+Every tensor dimension is a product of axes in a fixed order (outermost first); a dimension of size one is
+the empty product. Dimensions that must keep step share an axis. An axis with ``parts`` is a sum: the parts,
+each a product of axes, lie one behind the other (a concatenation).
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+from surgery_dsl.interface.expression import Expression, from_json
+from surgery_dsl.interface.polynomial import Polynomial
+
+
+class Data(BaseModel):
+    """Frozen data that refuses fields it does not know. Abstract."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
+
+
+    def replaced(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed; nothing is validated and nothing cached is carried over."""
+        return self.model_construct(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+
+class Extent(Data):
+    """Every size an axis may have after a choice that depends on weights or data.
+
+    The sizes are ``least``, ``least + step``, … up to ``most``.
+    """
+
+    least: int
+    most: int
+    step: int = 1
+
+
+def _size(value: Any) -> Any:
+    if isinstance(value, dict):
+        return Extent.model_validate(value)
+    return value if isinstance(value, Extent) else from_json(value)
+
+
+Size = Annotated[Expression | Extent, BeforeValidator(_size)]
+"""A fixed or symbolic size, or an :class:`Extent`."""
+
+Dim = tuple[int, ...]
+"""One tensor dimension: ids of the axes whose product it is, outermost first."""
+
+Setting = bool | int | float | str | tuple[int, ...]
+
+
+class Axis(Data):
+    """One axis.
+
+    Attributes:
+        id: Position in :attr:`Interface.axes`.
+        size: Its size; ``0`` and ignored where ``parts`` is given.
+        label: For people: a tensor dimension that carries it, such as ``features.0.weight[0]``.
+        parts: For a sum of axes, its parts in order.
+        frozen: Why no index may be removed or added; empty where one may.
+    """
+
+    id: int
+    size: Size
+    label: str = ""
+    parts: tuple[Dim, ...] = ()
+    frozen: str = ""
+
+
+class Tensor(Data):
+    """A parameter or buffer. ``tied_to`` names the first tensor that shares its memory."""
+
+    name: str
+    role: Literal["parameter", "buffer"]
+    dtype: str
+    dims: tuple[Dim, ...]
+    persistent: bool = True
+    tied_to: str = ""
+
+
+class Module(Data):
+    """A module of the network.
+
+    Attributes:
+        path: Dotted path; empty for the root.
+        type: Qualified class, ``torch.nn.*`` classes in their public spelling (``torch.nn.Conv2d``).
+        integers: Integer attributes that follow axes: attribute name to the product it must equal.
+        same_as: First path of the very same module object, where it stands at several paths.
+    """
+
+    path: str
+    type: str
+    integers: dict[str, Dim] = {}
+    same_as: str = ""
+
+
+class Value(Data):
+    """A tensor that flows between operators."""
+
+    dtype: str
+    dims: tuple[Dim, ...]
+
+
+class Operator(Data):
+    """One operation of the forward, in the order of execution.
+
+    Attributes:
+        kind: ``linear``, ``conv2d``, ``relu``, ``add``, ``view``, … The word of the site kind where there is one.
+        path: What a pattern is matched with: the module's path where the operation is the whole of that module
+            (``act.0``), otherwise ``module/kind#n`` for the n-th such call in the module's own forward.
+        module: Path of the innermost module that ran it.
+        inputs: Ids of the values read, activations alone.
+        outputs: Ids of the values written.
+        tensors: Parameters and buffers read, by role (``weight``, ``bias``, ``running_mean`` …).
+        settings: What the operation was called with (stride, padding, negative_slope …).
+        macs: Multiply-accumulates: a sum of products of axes.
+        source: ``file:line`` of the call in the user's code, where known.
+    """
+
+    kind: str
+    path: str
+    module: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    tensors: dict[str, str] = {}
+    settings: dict[str, Setting] = {}
+    macs: tuple[Dim, ...] = ()
+    source: str = ""
+
+
+class Call(Data):
+    """One run of a module: its operators are ``first`` (inclusive) to ``last`` (exclusive).
+
+    ``parent`` is the position of the call that it ran in, −1 for the root's. A module object that stands at
+    several paths goes by its first.
+    """
+
+    module: str
+    parent: int
+    first: int
+    last: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+class Port(Data):
+    """A named input or output of the network."""
+
+    name: str
+    value: int
+
+
+class Requirement(Data):
+    """A relation of sizes that the forward needs and that is not true by shared axes alone.
+
+    ``equal``: left = right. ``at_least``: left ≥ right. ``divides``: left divides right.
+    """
+
+    relation: Literal["equal", "at_least", "divides"]
+    left: Annotated[Expression, BeforeValidator(from_json)]
+    right: Annotated[Expression, BeforeValidator(from_json)]
+    operator: str
+    reason: str
+
+
+class FreeSize(Data):
+    """A free input size and the range that proofs cover; ``most`` is ``None`` where there is no end."""
+
+    name: str
+    least: int = 1
+    most: int | None = None
+
+
+class Interface(Data):
+    """What surgery needs to know of a network.
+
+    Attributes:
+        network: Qualified class of the root module.
+        axes: By id.
+        tensors: In module order, parameters before buffers.
+        modules: In module order, the root first.
+        values: By id.
+        operators: In order of execution.
+        calls: In order of entry.
+        inputs: The contract's inputs.
+        outputs: The contract's outputs.
+        free: Free sizes of the inputs.
+        requirements: Relations of sizes to prove.
+    """
+
+    network: str
+    axes: tuple[Axis, ...]
+    tensors: tuple[Tensor, ...]
+    modules: tuple[Module, ...]
+    values: tuple[Value, ...]
+    operators: tuple[Operator, ...]
+    calls: tuple[Call, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    free: tuple[FreeSize, ...] = ()
+    requirements: tuple[Requirement, ...] = ()
+
+    @cached_property
+    def tensor_by_name(self) -> dict[str, Tensor]:
+        """Tensors by name."""
+        return {tensor.name: tensor for tensor in self.tensors}
+
+    @cached_property
+    def module_by_path(self) -> dict[str, Module]:
+        """Modules by path."""
+        return {module.path: module for module in self.modules}
+
+    @cached_property
+    def carriers(self) -> dict[int, tuple[tuple[str, int], ...]]:
+        """For each leaf axis, the (tensor name, dimension) pairs that carry it, sums included."""
+        found: dict[int, dict[tuple[str, int], None]] = {}
+        for tensor in self.tensors:
+            for position, dim in enumerate(tensor.dims):
+                for axis in self.leaves(dim):
+                    found.setdefault(axis, {})[tensor.name, position] = None
+        return {axis: tuple(places) for axis, places in found.items()}
+
+    def leaves(self, dim: Dim) -> Iterator[int]:
+        """Yield the leaf axes of a dimension, going into sums."""
+        for axis in dim:
+            if self.axes[axis].parts:
+                for part in self.axes[axis].parts:
+                    yield from self.leaves(part)
+            else:
+                yield axis
+
+    def size(self, dim: Dim) -> Polynomial:
+        """Return the size of a dimension as a polynomial over leaf axes."""
+        result = Polynomial.constant(1)
+        for axis in dim:
+            parts = self.axes[axis].parts
+            factor = Polynomial.sum_of([self.size(part) for part in parts]) if parts else Polynomial.axis(axis)
+            result = result * factor
+        return result
+
+    def numel(self, tensor: Tensor) -> Polynomial:
+        """Return the number of elements of a tensor."""
+        return self.size(tuple(axis for dim in tensor.dims for axis in dim))
+
+    def exact_size(self, axis: int) -> int | None:
+        """Return the size of a leaf axis where it is one number, else ``None``."""
+        size = self.axes[axis].size
+        if isinstance(size, Extent):
+            return size.least if size.least == size.most else None
+        return size if isinstance(size, int) else None
+
+    def exact(self, dim: Dim) -> int | None:
+        """Return the size of a dimension where it is one number, else ``None``."""
+        return self.size(dim).substitute(self.exact_size).value
+
+    def calls_of(self, path: str) -> tuple[Call, ...]:
+        """Return the runs of the module at ``path``, or of the same object at another path."""
+        module = self.module_by_path[path]
+        return tuple(call for call in self.calls if call.module == (module.same_as or path))

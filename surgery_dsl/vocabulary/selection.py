@@ -1,0 +1,97 @@
+"""What ``identify`` means, before and after weights are read."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from surgery_dsl.interface.model import Data, Extent
+
+if TYPE_CHECKING:
+    from torch import Tensor as TorchTensor
+
+
+class Site(Data):
+    """A place that a site word matched.
+
+    Attributes:
+        word: The site word (``conv2d``, ``relu``, ``module`` …).
+        path: What the pattern matched: a module path, or ``module/kind#n`` for a call in a forward.
+        module: The module meant (for a call in a forward, the module that makes it).
+        operators: Positions in ``Interface.operators`` of the calls that belong to the site; empty for ``module``.
+    """
+
+    word: str
+    path: str
+    module: str
+    operators: tuple[int, ...] = ()
+
+
+class Pool(Data):
+    """Units that are ranked together for one site or coupled group.
+
+    Attributes:
+        key: Unique and stable name: the axis's label, the tensor's name, or the parent path of the modules.
+        size: How many units there are.
+        sites: The matched sites that the units belong to (all members of a coupled group).
+        axis: For channels: the leaf axis whose indices are the units.
+        width: For channels: how many channels of the site one unit is (groups make it more than one).
+        tensor: For weights: the tensor's name.
+        modules: For modules: the paths, in module order.
+    """
+
+    key: str
+    size: int
+    sites: tuple[Site, ...]
+    axis: int | None = None
+    width: int = 1
+    tensor: str = ""
+    modules: tuple[str, ...] = ()
+
+
+class Rounding(Data):
+    """``round``, ``floor`` and ``cap`` in units of one pool: keep a multiple of, keep at least, remove at most."""
+
+    multiple: int = 1
+    keep_at_least: int = 0
+    remove_at_most: int | None = None
+
+
+class Selection(Data):
+    """What a selection can be, for every outcome.
+
+    Attributes:
+        step: Name of the ``identify`` block.
+        unit: ``weights``, ``channels`` or ``modules``.
+        pools: The pools.
+        taken: For each pool, how many of its units may be taken.
+        total: Where a global ranking fixes the sum over the pools, that sum.
+        asked: What the plan asked for, in words (``lowest 40%``).
+        indices: For each pool, the units, where the plan itself fixes them (``only([3, 5])``); else ``None``.
+    """
+
+    step: str
+    unit: str
+    pools: tuple[Pool, ...]
+    taken: tuple[Extent, ...]
+    total: Extent | None = None
+    asked: str = ""
+    indices: tuple[tuple[int, ...] | None, ...] = ()
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """All sites, each once."""
+        return tuple(dict.fromkeys(site for pool in self.pools for site in pool.sites))
+
+
+@dataclass(frozen=True)
+class Picked:
+    """What was taken, after weights and data were read.
+
+    Attributes:
+        selection: The selection, its counts now exact.
+        indices: For channels and modules: the taken units of each pool, ascending.
+        masks: For weights: a boolean tensor by tensor name, true where taken, on the device of the tensor.
+    """
+
+    selection: Selection
+    indices: tuple[tuple[int, ...], ...] = ()
+    masks: "dict[str, TorchTensor]" = field(default_factory=dict)

@@ -1,0 +1,132 @@
+"""What a word of the language is: a frozen pydantic model in a file of its own.
+
+The file's folder is the word's kind and its file name is its name: ``transforms/svd.py`` defines the transform
+``svd``. Fields are the word's arguments. A word without torch rules has only fields; the kinds in
+:mod:`surgery_dsl.vocabulary.kinds` say which rules each kind must define. Code that needs torch imports it inside
+the runtime rule, so that checking a plan never does.
+"""
+
+from abc import ABC
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict, GetCoreSchemaHandler, ModelWrapValidatorHandler, model_serializer, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.model import Data
+
+FunctionEffect = Literal["none", "exact", "bounded", "changing"]
+InterfaceEffect = Literal["values", "buffers", "widths", "topology", "inputs", "outputs", "storage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What a word promises, for people and for the conformance suite.
+
+    Attributes:
+        summary: One line, imperative, under 80 characters.
+        source: Paper and section, or where the definition stands.
+        example: A valid use, as it stands in its slot (``svd(rank = 24)``).
+        near_miss: A use that must be refused.
+        near_miss_code: The code it must give.
+        function: Strongest claim on the function that some use of the word reaches.
+        interface: What of the interface it may change.
+        needs: What it needs: ``data``, ``gradients``, ``seed``, ``labels``.
+        fixture: Name of the conformance network that the example applies to.
+    """
+
+    summary: str
+    source: str
+    example: str
+    near_miss: str
+    near_miss_code: str
+    function: FunctionEffect = "none"
+    interface: frozenset[InterfaceEffect] = frozenset()
+    needs: frozenset[str] = frozenset()
+    fixture: str = "mlp"
+
+
+class Word(Data, ABC):
+    """A word with its arguments. Abstract; every word is final.
+
+    Attributes:
+        kind: Folder of the file (class attribute, set from the path).
+        name: Name of the file (class attribute, set from the path).
+        card: The word's card.
+        positional: Names of the fields that may be given by position, in order. A last entry that starts with
+            ``*`` takes all further positional arguments as a tuple.
+        span: Where the plan uses the word.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    kind: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    card: ClassVar[Card]
+    positional: ClassVar[tuple[str, ...]] = ()
+
+    span: Span | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        parts = cls.__module__.split(".")
+        if len(parts) >= 2 and not parts[-1].startswith("_"):
+            cls.kind, cls.name = parts[-2], parts[-1]
+
+    @model_serializer(mode="wrap")
+    def _with_name(self, handler: Any) -> dict[str, Any]:
+        return {"word": f"{self.kind}/{self.name}"} | handler(self)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _without_name(cls, value: Any, handler: ModelWrapValidatorHandler[Any]) -> Any:
+        if isinstance(value, dict) and "word" in value:
+            value = {key: item for key, item in value.items() if key != "word"}
+        return handler(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Marks a field that takes a word: ``Annotated[Criterion, Slot("criteria")]``.
+
+    ``kinds`` are the folders where lowering looks the word up; the marker also lets pydantic read the word back
+    from JSON, where it stands as an object with the key ``word``.
+    """
+
+    kinds: tuple[str, ...]
+
+    def __init__(self, *kinds: str) -> None:
+        object.__setattr__(self, "kinds", kinds)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self._read, serialization=core_schema.plain_serializer_function_ser_schema(lambda word: word.model_dump())
+        )
+
+    def _read(self, value: Any) -> Word:
+        if isinstance(value, Word):
+            if value.kind not in self.kinds:
+                raise ValueError(f"{value.name} is not one of {', '.join(self.kinds)}")
+            return value
+        if isinstance(value, dict) and isinstance(value.get("word"), str):
+            from surgery_dsl.vocabulary import catalogue
+
+            kind, _, name = value["word"].partition("/")
+            if kind in self.kinds:
+                return catalogue.find(kind, name).model_validate(value)
+        raise ValueError(f"expected a word of {', '.join(self.kinds)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Marks a string field that names a block of the plan: ``Annotated[str, Names("data")]``.
+
+    ``blocks`` are the block kinds that may be named. Lowering checks that the block exists (and stands earlier,
+    for steps).
+    """
+
+    blocks: tuple[str, ...]
+
+    def __init__(self, *blocks: str) -> None:
+        object.__setattr__(self, "blocks", blocks)
