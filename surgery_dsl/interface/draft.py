@@ -10,6 +10,7 @@ a child of its host and runs inside the host's call, as :mod:`surgery_dsl.module
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from surgery_dsl.interface.model import (
     Axis,
@@ -94,9 +95,16 @@ class Draft:
         self.values.append(Value.model_construct(dtype=dtype, dims=dims))
         return len(self.values) - 1
 
-    def add_tensor(self, name: str, role: str, dtype: str, dims: tuple[Dim, ...], persistent: bool = True) -> None:
+    def add_tensor(
+        self,
+        name: str,
+        role: Literal["parameter", "buffer"],
+        dtype: str,
+        dims: tuple[Dim, ...],
+        persistent: bool = True,
+    ) -> None:
         """Add or replace a parameter (``role="parameter"``) or buffer."""
-        self.tensors[name] = Tensor(name=name, role=role, dtype=dtype, dims=dims, persistent=persistent)  # type: ignore[arg-type]
+        self.tensors[name] = Tensor(name=name, role=role, dtype=dtype, dims=dims, persistent=persistent)
 
     def drop_tensor(self, name: str) -> None:
         """Remove a tensor; the first of those tied to it becomes the owner."""
@@ -205,9 +213,7 @@ class Draft:
                 index = parents[-1].events.index(event)
                 inputs = tuple(new if value == old else value for value in event.inputs)
                 parents[-1].events[index] = event.replaced(inputs=inputs)
-        self.outputs = tuple(
-            port.replaced(value=new) if port.value == old else port for port in self.outputs
-        )
+        self.outputs = tuple(port.replaced(value=new) if port.value == old else port for port in self.outputs)
 
     # ---- the end -----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ each a product of axes, lie one behind the other (a concatenation).
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
@@ -18,12 +18,12 @@ from surgery_dsl.interface.polynomial import Polynomial
 class Data(BaseModel):
     """Frozen data that refuses fields it does not know. Abstract."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ignored_types=(cached_property,))
-
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ignored_types=(cached_property,))
 
     def replaced(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; nothing is validated and nothing cached is carried over."""
-        return self.model_construct(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return cast(Self, type(self).model_construct(**fields | changes))
 
 
 class Extent(Data):

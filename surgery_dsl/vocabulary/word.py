@@ -10,7 +10,7 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, ModelWrapValidatorHandler, model_serializer, model_validator
+from pydantic import GetCoreSchemaHandler, ModelWrapValidatorHandler, model_serializer, model_validator
 from pydantic_core import CoreSchema, core_schema
 
 from surgery_dsl.diagnostics.span import Span
@@ -59,8 +59,6 @@ class Word(Data, ABC):
         span: Where the plan uses the word.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
-
     kind: ClassVar[str] = ""
     name: ClassVar[str] = ""
     card: ClassVar[Card]
@@ -76,7 +74,8 @@ class Word(Data, ABC):
 
     @model_serializer(mode="wrap")
     def _with_name(self, handler: Any) -> dict[str, Any]:
-        return {"word": f"{self.kind}/{self.name}"} | handler(self)
+        fields: dict[str, Any] = handler(self)
+        return {"word": f"{self.kind}/{self.name}"} | fields
 
     @model_validator(mode="wrap")
     @classmethod
@@ -114,7 +113,8 @@ class Slot:
 
             kind, _, name = value["word"].partition("/")
             if kind in self.kinds:
-                return catalogue.find(kind, name).model_validate(value)
+                word: Word = catalogue.find(kind, name).model_validate(value)
+                return word
         raise ValueError(f"expected a word of {', '.join(self.kinds)}")
 
 

@@ -1,0 +1,88 @@
+"""The lock file: what ``check`` reads in place of models, data and code.
+
+``plan.surg.lock`` is one JSON object. Structure and weights are kept apart: where only weights changed, shapes and
+budgets need no new proof; where sources of the structure changed, ``check`` reports drift.
+"""
+
+from typing import Literal
+
+from surgery_dsl.interface.model import Data, Interface
+
+FORMAT = "1"
+
+
+class DataFacts(Data):
+    """What a lock knows of a data set: enough to compare it with a model without reading it.
+
+    Attributes:
+        name: Name of the ``data`` block.
+        count: Number of examples.
+        input_shape: Shape of one example's input.
+        input_dtype: ``f32``, ``i64`` …
+        target_shape: Shape of one example's target; empty for a class label.
+        target_dtype: Dtype of the targets.
+        label_range: Least and greatest label where targets are integers.
+        digest: SHA-256 of the bytes of inputs and targets.
+        batch: Batch size that the plan gives, or the default.
+    """
+
+    name: str
+    count: int
+    input_shape: tuple[int, ...]
+    input_dtype: str
+    target_shape: tuple[int, ...]
+    target_dtype: str
+    label_range: tuple[int, int] | None
+    digest: str
+    batch: int
+
+
+class WeightFacts(Data):
+    """What a lock knows of the weights it saw: their digest and how many values of each parameter are not zero."""
+
+    digest: str
+    nonzero: dict[str, int]
+
+
+class SourceDigest(Data):
+    """A file that defines the structure, its path relative to the plan's folder, and its SHA-256."""
+
+    path: str
+    sha256: str
+
+
+class ModelLock(Data):
+    """What the lock holds of one model.
+
+    Attributes:
+        name: Name of the ``model`` block.
+        declared: The block's attributes that shaped the trace (load, input, output), in canonical spelling.
+        sources: Files that define the structure.
+        structure: SHA-256 of the canonical interface.
+        weights: Facts of the weights; ``None`` where the plan names none.
+        interface: The traced interface.
+    """
+
+    name: str
+    declared: str
+    sources: tuple[SourceDigest, ...]
+    structure: str
+    weights: WeightFacts | None
+    interface: Interface
+
+
+class Lock(Data):
+    """A whole lock file. ``tool`` and ``torch`` are the versions that made it."""
+
+    format: Literal["1"] = FORMAT
+    tool: str
+    torch: str
+    models: tuple[ModelLock, ...]
+    data: tuple[DataFacts, ...] = ()
+
+    def model(self, name: str) -> ModelLock:
+        """Return one model's part; raise ``KeyError`` where there is none."""
+        for model in self.models:
+            if model.name == name:
+                return model
+        raise KeyError(name)

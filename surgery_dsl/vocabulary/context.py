@@ -1,0 +1,179 @@
+"""What static and runtime rules are given, and what they give back."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
+from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.edits import Edit
+from surgery_dsl.interface.lock import DataFacts, WeightFacts
+from surgery_dsl.interface.model import Data, Interface
+from surgery_dsl.vocabulary.selection import Picked, Selection, Site
+from surgery_dsl.vocabulary.values import Point
+from surgery_dsl.vocabulary.word import FunctionEffect
+
+if TYPE_CHECKING:
+    import torch
+
+# ---- static ------------------------------------------------------------------------------------------------------
+
+
+class Effect(Data):
+    """What one step does, as its static rule states it.
+
+    Attributes:
+        function: ``none`` (nothing is written), ``exact`` (the same function in eval mode and real arithmetic),
+            ``bounded`` or ``changing``.
+        reason: Why, in a few words.
+        writes: Names (before the step) of tensors whose values or shapes may change.
+        brings: Paths of modules that the step brings in.
+        creates: Names of tensors that the step creates.
+        renamed: Tensors that have another name after the step: before to after.
+        zeros: For tensors in which a step writes zeros that later training holds: how many at least, at most.
+        matched: How many sites the step matched.
+        changed: How many of them it changes.
+    """
+
+    function: FunctionEffect
+    reason: str = ""
+    writes: frozenset[str] = frozenset()
+    brings: tuple[str, ...] = ()
+    creates: frozenset[str] = frozenset()
+    renamed: dict[str, str] = {}
+    zeros: dict[str, tuple[int, int]] = {}
+    zeros_total: tuple[int, int] | None = None
+    matched: int = 0
+    changed: int = 0
+
+
+@dataclass(frozen=True)
+class Static:
+    """What a static rule may look at. Static rules report through ``sink`` and never raise for a user's mistake.
+
+    Attributes:
+        interface: The predicted interface at this place (:class:`Extent` sizes where a choice is open).
+        base: The interface of the patient as loaded.
+        data: Facts of each data set.
+        weights: Facts of the base weights, where they were seen.
+        selections: What earlier ``identify`` steps may have selected.
+        effects: What earlier steps did.
+        step: Name of the step at hand.
+        file: The plan's file, for diagnostics.
+        sink: Where findings go.
+        scope: The step's ``scope`` (``site`` or ``all``), empty where the plan gives none.
+        tie: The step's ``tie`` (``keep`` or ``untie``), empty where the plan gives none.
+        changes: What the step is allowed to change of the contract (``inputs``, ``outputs``, ``values``).
+    """
+
+    interface: Interface
+    base: Interface
+    data: Mapping[str, DataFacts]
+    weights: WeightFacts | None
+    selections: Mapping[str, Selection]
+    effects: Mapping[str, Effect]
+    step: str
+    file: str
+    sink: Sink
+    scope: str = ""
+    tie: str = ""
+    changes: frozenset[str] = frozenset()
+
+    def say(self, diagnostic: Diagnostic) -> None:
+        """Report a finding."""
+        self.sink.say(diagnostic)
+
+
+# ---- runtime -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """One resolved change of a model, ready to be carried out and journaled.
+
+    Attributes:
+        edit: The structural part, if any.
+        tensors: New values by the name a tensor has *after* the edit; same shape and dtype as the tensor. What the
+            edit creates and this does not name keeps the values its module was built with.
+        zero: Boolean masks by tensor name: these entries become zero (other entries are not touched).
+        hold: Whether later training keeps the entries of ``zero`` at zero.
+    """
+
+    edit: Edit | None = None
+    tensors: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
+    zero: "Mapping[str, torch.Tensor]" = field(default_factory=dict)
+    hold: bool = False
+
+
+class LoadedData(ABC):
+    """A data set in memory. Abstract."""
+
+    facts: DataFacts
+
+    @abstractmethod
+    def batches(
+        self, limit: int | None = None, size: int | None = None
+    ) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+        """Yield (inputs, targets) in order, on the runtime's device; at most ``limit`` batches of ``size``."""
+
+
+class Runtime(ABC):
+    """What a runtime rule may use. Abstract: the run layer implements it.
+
+    Models are in eval mode unless a rule sets otherwise, and then it restores the mode.
+    """
+
+    file: str
+    interface: Interface
+    model: "torch.nn.Module"
+    device: "torch.device"
+    sink: Sink
+
+    @abstractmethod
+    def data(self, name: str) -> LoadedData:
+        """Return the data set of a ``data`` block."""
+
+    @abstractmethod
+    def point(self, point: Point) -> "tuple[torch.nn.Module, Interface]":
+        """Return the model and the interface at a point; it may not be changed."""
+
+    @abstractmethod
+    def picked(self, step: str) -> Picked:
+        """Return what an earlier ``identify`` took."""
+
+    @abstractmethod
+    def tensor(self, name: str) -> "torch.Tensor":
+        """Return the live parameter or buffer of that name (ties included)."""
+
+    @abstractmethod
+    def generator(self, seed: int) -> "torch.Generator":
+        """Return a CPU generator that depends on ``seed`` and the run's ``--seed`` alone."""
+
+    @abstractmethod
+    def progress(self, text: str, done: int, total: int) -> None:
+        """Tell how far long work has come."""
+
+    @property
+    @abstractmethod
+    def zeros(self) -> "Mapping[str, torch.Tensor]":
+        """Masks of the entries that earlier steps set to zero and that training holds, by tensor name."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a transform acts: the attribute that names the sites, and the sites or a selection's units.
+
+    Attributes:
+        where: ``at``, ``after``, ``before`` or ``around``.
+        sites: The sites, in module order.
+        selection: Where the plan names an ``identify`` step: what it may have taken (sites are then its sites).
+        name: Name of the ``replace`` step: inserted children are called so.
+        span: Where the plan names the sites.
+    """
+
+    where: Literal["at", "after", "before", "around"]
+    sites: tuple[Site, ...]
+    selection: str = ""
+    name: str = ""
+    span: Span | None = None

@@ -1,0 +1,276 @@
+"""The kinds of words, and the rules that a word of each kind defines.
+
+Static rules see interfaces and facts; runtime rules see a live model and import torch in their bodies. All
+classes here are abstract; the words in the folders are final.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from surgery_dsl.interface.draft import Draft
+from surgery_dsl.interface.model import Extent, Interface
+from surgery_dsl.interface.polynomial import Polynomial
+from surgery_dsl.vocabulary.context import Change, DataFacts, Effect, Place, Runtime, Static
+from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection, Site
+from surgery_dsl.vocabulary.word import Slot, Word
+
+if TYPE_CHECKING:
+    import torch
+
+
+class NumberOr(Slot):
+    """Marks a field that takes a number or a word: ``Annotated[float | Schedule, NumberOr("schedules")]``."""
+
+    def _read(self, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        return super()._read(value)
+
+
+# ---- where and which ---------------------------------------------------------------------------------------------
+
+
+class SiteWord(Word, ABC):
+    """Finds places in a network by a path pattern (folder ``sites``)."""
+
+    @abstractmethod
+    def resolve(self, interface: Interface, context: Static) -> tuple[Site, ...]:
+        """Return the sites in module order; what matches nothing is reported with the closest paths."""
+
+
+class Unit(Word, ABC):
+    """What is picked: weights, channels, modules (folder ``units``)."""
+
+    @abstractmethod
+    def pools(self, sites: tuple[Site, ...], context: Static) -> tuple[Pool, ...]:
+        """Return the units that are ranked together; what cannot be picked is reported."""
+
+
+class Criterion(Word, ABC):
+    """Scores units; the lowest score matters least (folder ``criteria``).
+
+    Attributes:
+        units: Names of the units it can score.
+    """
+
+    units: ClassVar[frozenset[str]]
+
+    def check(self, unit: str, pools: tuple[Pool, ...], context: Static) -> None:
+        """Report what the criterion needs and the plan does not give (labels, a norm after the site …)."""
+
+    @abstractmethod
+    def scores(self, unit: str, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
+        """Return scores by pool key: float tensors of shape ``(pool.size,)``, for weights of the tensor's shape."""
+
+
+class Take(Word, ABC):
+    """Says how many units are taken, or finds them itself (folder ``takes``).
+
+    Attributes:
+        needs_scores: Whether a criterion must rank the units.
+    """
+
+    needs_scores: ClassVar[bool] = True
+
+    @abstractmethod
+    def select(
+        self,
+        pools: tuple[Pool, ...],
+        roundings: tuple[Rounding, ...],
+        per: Literal["site", "global"],
+        context: Static,
+    ) -> tuple[tuple[Extent, ...], Extent | None, tuple[tuple[int, ...] | None, ...]]:
+        """Return counts taken of each pool, their total where it is fixed, and units where the plan fixes them."""
+
+    @abstractmethod
+    def pick(
+        self,
+        selection: Selection,
+        scores: "Mapping[str, torch.Tensor]",
+        roundings: tuple[Rounding, ...],
+        per: Literal["site", "global"],
+        runtime: Runtime,
+    ) -> Picked:
+        """Take the units. Ties break by index."""
+
+
+class Mode(Word, ABC):
+    """What ``excise`` does with a selection (folder ``modes``)."""
+
+    @abstractmethod
+    def transfer(self, selection: Selection, draft: Draft, context: Static) -> Effect:
+        """Rewrite the draft for every outcome of the selection."""
+
+    @abstractmethod
+    def execute(self, picked: Picked, runtime: Runtime) -> Sequence[Change]:
+        """Return the changes, in order."""
+
+
+class Transform(Word, ABC):
+    """What ``replace`` puts at, after, before or around sites (folder ``transforms``).
+
+    Attributes:
+        places: Which of ``at``, ``after``, ``before``, ``around`` it can act at.
+        accepts_selection: Whether ``at`` may name an ``identify`` step.
+    """
+
+    places: ClassVar[frozenset[str]] = frozenset({"at"})
+    accepts_selection: ClassVar[bool] = False
+
+    @abstractmethod
+    def transfer(self, place: Place, draft: Draft, context: Static) -> Effect:
+        """Rewrite the draft as the runtime rule will change the network."""
+
+    @abstractmethod
+    def execute(self, place: Place, runtime: Runtime) -> Sequence[Change]:
+        """Return the changes, in order; the runtime's interface is the one before the step."""
+
+
+class Initializer(Word, ABC):
+    """Fills new or re-started tensors (folder ``initializers``)."""
+
+    @abstractmethod
+    def fill(self, tensor: "torch.Tensor", generator: "torch.Generator") -> None:
+        """Fill a weight of shape ``(out, in, …)`` in place."""
+
+
+# ---- training ----------------------------------------------------------------------------------------------------
+
+
+class Loss(Word, ABC):
+    """A term of a training loss (folder ``losses``)."""
+
+    def check(self, outputs: Interface, data: DataFacts, context: Static) -> None:
+        """Report a loss that does not fit the network's outputs or the targets."""
+
+    @abstractmethod
+    def value(
+        self, outputs: "torch.Tensor", inputs: "torch.Tensor", targets: "torch.Tensor", runtime: Runtime
+    ) -> "torch.Tensor":
+        """Return the mean over the batch, a scalar with gradient."""
+
+
+class Optimizer(Word, ABC):
+    """Builds an optimizer; always called after surgery, so that no state is stale (folder ``optimizers``)."""
+
+    @abstractmethod
+    def build(self, groups: "list[dict[str, Any]]") -> "torch.optim.Optimizer":
+        """Build it for parameter groups; each has ``params`` and may have ``lr`` (already resolved)."""
+
+
+class Schedule(Word, ABC):
+    """A number that depends on the step alone (folder ``schedules``)."""
+
+    @abstractmethod
+    def at(self, step: int, total: int, start: float) -> float:
+        """Return the value at ``step`` of ``total`` (0 ≤ step < total), where ``start`` is the plain value."""
+
+
+class Rates(Word, ABC):
+    """Learning rates that differ between parameter groups (folder ``rates``)."""
+
+    @abstractmethod
+    def groups(self, tensors: Sequence[str], interface: Interface) -> tuple[tuple[float, tuple[str, ...]], ...]:
+        """Split the trained tensors into groups of one learning rate each."""
+
+
+class Trainable(Word, ABC):
+    """Which tensors a ``recover`` may change (folder ``trainables``)."""
+
+    @abstractmethod
+    def tensors(self, epoch: int, interface: Interface, brought: Mapping[str, tuple[str, ...]]) -> frozenset[str]:
+        """Return the names of the parameters that may change in an epoch; ``brought`` maps steps to module paths."""
+
+    def check(self, context: Static) -> None:
+        """Report what it names and does not exist, and a choice that freezes everything."""
+
+
+# ---- control -----------------------------------------------------------------------------------------------------
+
+
+class Quantity(Word, ABC):
+    """A number that a gate reads (folder ``quantities``).
+
+    Attributes:
+        unit: What it counts in: ``count``, ``bytes``, ``share``, ``number``.
+        least: The least value it can ever have, ``None`` where there is none; with ``most`` it finds gates that
+            cannot fail.
+        static: Whether :meth:`bounds` is defined (``prove``).
+    """
+
+    unit: ClassVar[Literal["count", "bytes", "share", "number"]]
+    least: ClassVar[float | None] = None
+    most: ClassVar[float | None] = None
+    static: ClassVar[bool] = False
+
+    def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
+        """Return lower and upper polynomials over axes; equal where the count is a polynomial."""
+        raise LookupError(f"{self.name} has no static rule")
+
+    @abstractmethod
+    def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
+        """Return its value on a model. Counts are exact integers as floats up to 2**53."""
+
+
+class Predicate(Word, ABC):
+    """A property that ``prove`` states without a comparison (folder ``predicates``)."""
+
+    @abstractmethod
+    def decide(self, context: Static) -> tuple[bool, str]:
+        """Return whether it holds for every outcome, and why."""
+
+
+class Region(Word, ABC):
+    """A set of inputs that ``certify`` speaks of (folder ``regions``)."""
+
+
+# ---- loading -----------------------------------------------------------------------------------------------------
+
+
+class ModelLoader(Word, ABC):
+    """Builds the architecture of a model (folder ``models``)."""
+
+    @abstractmethod
+    def sources(self, folder: Path) -> tuple[Path, ...]:
+        """Return the files that define the structure; their digests tell drift."""
+
+    def grant(self) -> str:
+        """Return the ``module:function`` that a grant must cover, or the empty string."""
+        return ""
+
+    @abstractmethod
+    def build(self, folder: Path, device: str) -> "torch.nn.Module":
+        """Build the module; ``device`` may be ``meta``."""
+
+
+class DataLoader(Word, ABC):
+    """Loads a data set (folder ``datasets``)."""
+
+    def grant(self) -> str:
+        """Return the ``module:function`` that a grant must cover, or the empty string."""
+        return ""
+
+    @abstractmethod
+    def load(self, folder: Path) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Return inputs and targets on the CPU, examples along the first dimension."""
+
+
+SiteSlot = Annotated[SiteWord, Slot("sites")]
+UnitSlot = Annotated[Unit, Slot("units")]
+CriterionSlot = Annotated[Criterion, Slot("criteria")]
+TakeSlot = Annotated[Take, Slot("takes")]
+ModeSlot = Annotated[Mode, Slot("modes")]
+TransformSlot = Annotated[Transform, Slot("transforms")]
+InitializerSlot = Annotated[Initializer, Slot("initializers")]
+LossSlot = Annotated[Loss, Slot("losses")]
+OptimizerSlot = Annotated[Optimizer, Slot("optimizers")]
+ScheduleSlot = Annotated[Schedule, Slot("schedules")]
+TrainableSlot = Annotated[Trainable, Slot("trainables")]
+QuantitySlot = Annotated[Quantity, Slot("quantities")]
+PredicateSlot = Annotated[Predicate, Slot("predicates")]
+ModelLoaderSlot = Annotated[ModelLoader, Slot("models")]
+DataLoaderSlot = Annotated[DataLoader, Slot("datasets")]
+RateOrNumber = Annotated[float | Schedule | Rates, NumberOr("schedules", "rates")]
+NumberOrSchedule = Annotated[float | Schedule, NumberOr("schedules")]
