@@ -82,7 +82,7 @@ def aligned_blocks(tensors: Sequence[Tensor], limit: int | None = None) -> Itera
     plain = [tensor.detach() for tensor in tensors]
     if all(tensor.is_contiguous() for tensor in plain):
         if plain[0].numel():
-            yield from zip(*(tensor.view(-1).split(size) for tensor in plain), strict=True)
+            yield from zip(*(torch.split(tensor.view(-1), size) for tensor in plain), strict=True)
         return
     for index in block_indices(shape, size):
         yield tuple(tensor[index] for tensor in plain)

@@ -1,9 +1,9 @@
 """Integers that sort as floats do: the bit patterns of IEEE 754 numbers, put in order.
 
-The bits of non-negative floats, read as integers, already sort by value. For negative floats the
-magnitude bits are flipped, so that a larger magnitude gives a smaller integer. Neighbouring integers
-are neighbouring floats, which lets a threshold be found by counting instead of sorting
-(M. Herf, "Radix tricks", 2001).
+The bits of a non-negative float, read as an integer, already sort by value (IEEE 754-2019, section
+3.4: exponent above fraction). A negative float gets the negated integer of its magnitude. So both
+zeros become 0, negating a float negates its integer, and neighbouring integers are neighbouring
+floats, which lets a threshold be found by counting instead of sorting.
 """
 
 from __future__ import annotations
@@ -53,14 +53,13 @@ def ordered_bits(values: Tensor) -> Tensor:
     bits = values.contiguous().view(integer)
     if not bits.numel():
         return bits
-    infinity = key_of(math.inf, values.dtype)
     low, high = (int(end) for end in bits.aminmax())
     if low < 0:
-        bits = (values.contiguous() + 0.0).view(integer)  # -0.0 + 0.0 is +0.0, so that both zeros tie
         info = torch.iinfo(integer)
-        bits = bits ^ ((bits >> (info.bits - 1)) & info.max)
+        sign = bits >> (info.bits - 1)  # -1 for a set sign bit, 0 otherwise
+        bits = ((bits & info.max) ^ sign) - sign
         low, high = (int(end) for end in bits.aminmax())
-    if low < ~infinity or high > infinity:
+    if max(high, -low) > key_of(math.inf, values.dtype):
         raise ValueError("scores hold NaN, which has no place in an order")
     return bits
 
@@ -77,14 +76,13 @@ def key_of(value: float, dtype: torch.dtype) -> int:
     integer = integer_of(dtype)
     if math.isnan(value):
         raise ValueError("a threshold cannot be NaN")
-    nearest = torch.tensor(value, dtype=torch.float64).to(dtype) + 0.0
+    nearest = torch.tensor(value, dtype=torch.float64).to(dtype)
     bits = int(nearest.view(integer))
-    key = bits if bits >= 0 else bits ^ torch.iinfo(integer).max
+    key = bits if bits >= 0 else -(bits & torch.iinfo(integer).max)
     return key + 1 if float(nearest) < value else key
 
 
 def value_of(key: int, dtype: torch.dtype) -> float:
     """Return the float that an integer of :func:`ordered_bits` stands for."""
-    integer = integer_of(dtype)
-    bits = key if key >= 0 else key ^ torch.iinfo(integer).max
-    return float(torch.tensor(bits, dtype=integer).view(dtype))
+    bits = torch.tensor(abs(key), dtype=integer_of(dtype))
+    return math.copysign(float(bits.view(dtype)), key)
