@@ -8,8 +8,6 @@ from typing import Literal
 
 from surgery_dsl.interface.model import Data, Interface
 
-FORMAT = "1"
-
 
 class DataFacts(Data):
     """What a lock knows of a data set: enough to compare it with a model without reading it.
@@ -74,7 +72,7 @@ class ModelLock(Data):
 class Lock(Data):
     """A whole lock file. ``tool`` and ``torch`` are the versions that made it."""
 
-    format: Literal["1"] = FORMAT
+    format: Literal["1"] = "1"
     tool: str
     torch: str
     models: tuple[ModelLock, ...]

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from surgery_dsl.interface.draft import Draft
+from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Extent, Interface
 from surgery_dsl.interface.polynomial import Polynomial
-from surgery_dsl.vocabulary.context import Change, DataFacts, Effect, Place, Runtime, Static
+from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection, Site
 from surgery_dsl.vocabulary.word import Slot, Word
 

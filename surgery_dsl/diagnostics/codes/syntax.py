@@ -1,3 +1,31 @@
 """Codes SD0xx: the text of a plan does not read."""
 
-from surgery_dsl.diagnostics.code import Code, Severity
+from surgery_dsl.diagnostics.code import Code
+
+MISSING_VALUE = Code("SD001", "missing-value", "a value is missing")
+UNEXPECTED_TEXT = Code("SD002", "unexpected-text", "this text has no place here")
+MISSING_BRACKET = Code("SD003", "missing-bracket", "a bracket is opened and never closed")
+MISSING_BRACE = Code("SD004", "missing-brace", "a block's brace is missing")
+UNCLOSED_STRING = Code("SD005", "unclosed-string", "a string has no closing quote on its line")
+MISSING_DIALECT = Code("SD006", "missing-dialect", "a plan starts with its dialect line")
+UNKNOWN_DIALECT = Code("SD007", "unknown-dialect", "this dialect of the language is not known")
+ODD_CHARACTER = Code("SD008", "odd-character", "a character is not part of the language")
+NESTED_BLOCK = Code("SD009", "nested-block", "blocks do not nest")
+UNMATCHED_BRACKET = Code("SD010", "unmatched-bracket", "a bracket or brace closes nothing")
+MISSING_NAME = Code("SD011", "missing-name", "a block has no name")
+MISSING_EQUALS = Code("SD012", "missing-equals", "an attribute is written `name = value`")
+MISSING_COMMA = Code("SD013", "missing-comma", "two values stand side by side without a comma")
+MISSING_VERB = Code("SD014", "missing-verb", "an obligation starts with prove, certify or measure")
+BAD_ESCAPE = Code("SD015", "bad-escape", "a string holds an unknown escape")
+UNKNOWN_UNIT = Code("SD016", "unknown-unit", "a number carries an unknown unit")
+MALFORMED_NUMBER = Code("SD017", "malformed-number", "a number is not written as the language writes numbers")
+OUTSIDE_BLOCK = Code("SD018", "outside-block", "an attribute or obligation stands outside every block")
+MISSING_LINE_END = Code("SD019", "missing-line-end", "each statement and each block has a line of its own")
+TOO_LARGE = Code("SD020", "too-large", "the plan is larger than a plan may be")
+TOO_DEEP = Code("SD021", "too-deep", "values are nested too deeply")
+TOO_MANY_BLOCKS = Code("SD022", "too-many-blocks", "the plan has more blocks than a plan may have")
+TOO_MANY_TOKENS = Code("SD023", "too-many-tokens", "the plan has more words and signs than a plan may have")
+NOT_UTF8 = Code("SD024", "not-utf8", "the plan is not UTF-8 text")
+NOT_TEXT = Code("SD025", "not-text", "the file is not text")
+HIDDEN_CHARACTER = Code("SD026", "hidden-character", "an invisible character could hide what the plan says")
+TOO_MANY_MISTAKES = Code("SD027", "too-many-mistakes", "reading stopped after many mistakes")
