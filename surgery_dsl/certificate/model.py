@@ -5,14 +5,14 @@ region; ``measured`` on the stated data, and no more than that; ``assumed`` neit
 as text. Nothing in it names a person, a machine or a path outside the result.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from surgery_dsl.interface.model import Data
 
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
-PREDICATE_TYPE = "urn:surgery-dsl:certificate:1"
+STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE: Final = "urn:surgery-dsl:certificate:1"
 
 
 class Digest(Data):
@@ -203,5 +203,5 @@ class Statement(Data):
 
     type: Literal["https://in-toto.io/Statement/v1"] = Field(default=STATEMENT_TYPE, alias="_type")
     subject: tuple[Subject, ...]
-    predicateType: Literal["urn:surgery-dsl:certificate:1"] = PREDICATE_TYPE  # noqa: N815
+    predicateType: Literal["urn:surgery-dsl:certificate:1"] = PREDICATE_TYPE
     predicate: Predicate
