@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class SickMlp(nn.Module):
-    """Hidden layers of the given widths, ReLU after each, then a linear head.
+    """Hidden layers of the given widths, ReLU after each and He's initialization, then a linear head.
 
     Input ``[N, 64]`` in [0, 1], output ``[N, 10]`` logits.
     """
@@ -16,6 +16,9 @@ class SickMlp(nn.Module):
         self.hidden = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise((64, *widths)))
         self.act = nn.ModuleList(nn.ReLU() for _ in widths)
         self.head = nn.Linear(widths[-1], classes)
+        for layer in self.hidden:
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         for hidden, act in zip(self.hidden, self.act, strict=True):
