@@ -1,0 +1,77 @@
+"""The entry point: finds commands by file name, and lets no traceback reach a user."""
+
+import importlib
+import os
+import pkgutil
+import sys
+
+import click
+
+from surgery_dsl.cli import commands
+
+EXIT_INTERNAL = 2
+EXIT_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group whose members are the files of :mod:`surgery_dsl.cli.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"surgery_dsl.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+
+def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"surgery-dsl {version('surgery-dsl')}")
+        context.exit()
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_version, help="Show the version.")
+def group() -> None:
+    """Operate on trained neural networks by plans: proved before, transactional while, certified after.
+
+    Exit codes: 0 fine; 1 findings; 2 usage or a defect of this program; 3 undecided; 4 drift or tamper; 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        code = group.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _interrupted()
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except click.ClickException as error:
+        error.show()
+        code = EXIT_INTERNAL
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the reader of our output is gone
+        code = 1
+    except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
+        code = _defect(error)
+    sys.exit(code)
+
+
+def _interrupted() -> int:
+    click.echo("interrupted; nothing was written", err=True)
+    return EXIT_INTERRUPTED
+
+
+def _defect(error: Exception) -> int:
+    from surgery_dsl.cli.output import report_defect
+
+    report_defect(error)
+    return EXIT_INTERNAL
