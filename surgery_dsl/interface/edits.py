@@ -76,3 +76,29 @@ class Untie(Data):
 
 
 Edit = Annotated[Resize | SetModule | InsertModule | DropModules | Untie, Field(discriminator="edit")]
+
+
+class Record(Data):
+    """``surgery.json``: how to rebuild the result without pickle.
+
+    Attributes:
+        model: Name of the model in the plan.
+        load: The loader, as the plan writes it (``python("digits:build_cnn")``), and as the word's JSON.
+        sources: Files of the structure at the time, with digests.
+        edits: The edits in order.
+        ties: Tensors of the result that share memory: name to first name.
+        buffers: Non-persistent buffers whose values stand in the tensor file.
+        dtype: Floating dtype of the result.
+        training: Always false: the result loads in eval mode.
+    """
+
+    format: Literal["1"] = "1"
+    model: str
+    load: str
+    loader: dict[str, JsonValue]
+    sources: dict[str, str]
+    edits: tuple[Edit, ...]
+    ties: dict[str, str]
+    buffers: tuple[str, ...] = ()
+    dtype: str
+    training: Literal[False] = False

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+from pydantic import GetJsonSchemaHandler
+from pydantic_core import CoreSchema
+
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Extent, Interface
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 class NumberOr(Slot):
     """Marks a field that takes a number or a word: ``Annotated[float | Schedule, NumberOr("schedules")]``."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number"}, super().__get_pydantic_json_schema__(schema, handler)]}
 
     def _read(self, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):

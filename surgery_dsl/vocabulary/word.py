@@ -10,7 +10,13 @@ from abc import ABC
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import GetCoreSchemaHandler, ModelWrapValidatorHandler, model_serializer, model_validator
+from pydantic import (
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from surgery_dsl.diagnostics.span import Span
@@ -102,6 +108,13 @@ class Slot:
         return core_schema.no_info_plain_validator_function(
             self._read, serialization=core_schema.plain_serializer_function_ser_schema(lambda word: word.model_dump())
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {"word": {"type": "string", "pattern": f"^({'|'.join(self.kinds)})/[a-z0-9_]+$"}},
+            "required": ["word"],
+        }
 
     def _read(self, value: Any) -> Word:
         if isinstance(value, Word):

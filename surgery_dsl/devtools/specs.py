@@ -1,0 +1,64 @@
+"""Writes ``specs/*.schema.json`` from the pydantic models, or checks that they are in step.
+
+``python -m surgery_dsl.devtools.specs`` writes, ``--check`` compares and exits 1 where a file is stale. Dialect 2020-12.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, TypeAdapter
+
+from surgery_dsl.certificate.model import Statement
+from surgery_dsl.diagnostics.render_json import DiagnosticJson
+from surgery_dsl.interface.edits import Record
+from surgery_dsl.interface.lock import Lock
+from surgery_dsl.language.plan import Plan
+
+FOLDER = Path(__file__).parent.parent.parent / "specs"
+
+MODELS: dict[str, type] = {
+    "certificate": Statement,
+    "diagnostic": DiagnosticJson,
+    "lock": Lock,
+    "plan": Plan,
+    "record": Record,
+}
+
+
+def schema(name: str) -> str:
+    """Return one schema as the text of its file."""
+    model = MODELS[name]
+    mode: Literal["serialization"] = "serialization"
+    body: dict[str, Any]
+    if issubclass(model, BaseModel):
+        body = model.model_json_schema(by_alias=True, mode=mode)
+    else:
+        body = TypeAdapter(model).json_schema(by_alias=True, mode=mode)
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:surgery-dsl:{name}:1"}
+    return json.dumps(head | body, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+
+
+def stale() -> list[str]:
+    """Return the names of schemas whose file differs from what the models say."""
+    return [
+        name
+        for name in MODELS
+        if not (path := FOLDER / f"{name}.schema.json").is_file() or path.read_text(encoding="utf-8") != schema(name)
+    ]
+
+
+def main() -> None:
+    """Write the schemas, or check them with ``--check``."""
+    if "--check" in sys.argv[1:]:
+        if names := stale():
+            sys.exit(f"stale: {', '.join(names)}; run python -m surgery_dsl.devtools.specs")
+        return
+    FOLDER.mkdir(exist_ok=True)
+    for name in MODELS:
+        (FOLDER / f"{name}.schema.json").write_text(schema(name), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
