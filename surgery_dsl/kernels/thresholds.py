@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -332,7 +333,7 @@ def _locate(stream: _Stream, room: Sequence[int], count: int) -> tuple[int, list
     while low < high and held > _SORTABLE:
         low, high, held = _narrow(stream, rows, count, (low, high), probe)
         probe = (low, high)
-    return _count(stream, low) if low == high else _sort(stream, room, count, low, high)
+    return _count(stream, low) if low == high else _sort(stream, room, count, (low, high), held)
 
 
 def _narrow(
@@ -396,21 +397,31 @@ def _count(stream: _Stream, key: int) -> tuple[int, list[int], list[int]]:
     return key, less, equal
 
 
-def _sort(stream: _Stream, room: Sequence[int], count: int, low: int, high: int) -> tuple[int, list[int], list[int]]:
+def _sort(
+    stream: _Stream, room: Sequence[int], count: int, known: tuple[int, int], held: int
+) -> tuple[int, list[int], list[int]]:
     """Find the wanted key among the few entries between two keys, by sorting them."""
-    below, inside = [], []
+    # One buffer instead of many small tensors: those would be cut from the holes that freed blocks leave, so
+    # that every next block needs fresh memory.
+    gathered = torch.empty(held, dtype=torch.int64)
+    below, ends, end = [], [], 0
     for position in range(len(stream.scores)):
-        parts = [_split(keys, low, high) for keys in stream.keys(position)]
-        below.append(sum(less for less, _ in parts))
-        gathered = [part.to("cpu", torch.int64) for _, part in parts]
-        inside.append(torch.cat([*gathered, torch.empty(0, dtype=torch.int64)]).sort().values)
+        before = 0
+        for keys in stream.keys(position):
+            less, within = _split(keys, *known)
+            gathered[end : end + len(within)] = within
+            before += less
+            end += len(within)
+        below.append(before)
+        ends.append(end)
+    inside = [gathered[start:end].sort().values for start, end in pairwise([0, *ends])]
     usable = [keys[: max(0, most - less)] for keys, most, less in zip(inside, room, below, strict=True)]
     wanted = count - sum(min(most, less) for most, less in zip(room, below, strict=True))
     key = int(torch.cat(usable).kthvalue(wanted).values)
-    starts = [int(torch.searchsorted(keys, key)) for keys in inside]
-    ends = [int(torch.searchsorted(keys, key, right=True)) for keys in inside]
-    less = [before + start for before, start in zip(below, starts, strict=True)]
-    return key, less, [end - start for start, end in zip(starts, ends, strict=True)]
+    lower = [int(torch.searchsorted(keys, key)) for keys in inside]
+    upper = [int(torch.searchsorted(keys, key, right=True)) for keys in inside]
+    smaller = [before + more for before, more in zip(below, lower, strict=True)]
+    return key, smaller, [last - first for first, last in zip(lower, upper, strict=True)]
 
 
 def _chosen_blocks(target: Tensor, scores: Scores, cut: Cut, choice: Choice) -> Iterator[tuple[Tensor, Tensor]]:
