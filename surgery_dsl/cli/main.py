@@ -42,7 +42,7 @@ def _version(context: click.Context, _: click.Parameter, value: bool) -> None:
 def group() -> None:
     """Operate on trained neural networks by plans: proved before, transactional while, certified after.
 
-    Exit codes: 0 fine; 1 findings; 2 usage or a defect of this program; 3 undecided; 4 drift or tamper; 130 interrupted.
+    Exit codes: 0 fine; 1 findings; 2 usage or our own defect; 3 undecided; 4 drift or tamper; 130 interrupted.
     """
 
 

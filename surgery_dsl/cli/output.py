@@ -1,0 +1,63 @@
+"""What commands print: results on stdout, diagnostics and progress on stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from surgery_dsl.diagnostics.diagnostic import Diagnostic
+
+
+def use_color(choice: str) -> bool:
+    """Decide on colour: ``always``, ``never``, or by ``NO_COLOR``, ``FORCE_COLOR`` and whether stderr is a terminal."""
+    if choice != "auto":
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
+
+
+def exit_code_of(diagnostics: "Iterable[Diagnostic]", strict: bool = False) -> int:
+    """Return the exit code of the worst finding: drift before a defect, a refusal before what stayed undecided."""
+    from surgery_dsl.diagnostics.code import Severity
+
+    codes = {d.code.exit_code for d in diagnostics if d.severity is Severity.ERROR}
+    if strict and any(d.severity is Severity.WARNING for d in diagnostics):
+        codes.add(1)
+    return next((code for code in (4, 2, 1, 3) if code in codes), 0)
+
+
+def emit(document: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout."""
+    click.echo(json.dumps({"format_version": "1.0", **document}, indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def finish(
+    diagnostics: "tuple[Diagnostic, ...]", sources: Mapping[str, str], output_format: str, color: str, code: int
+) -> NoReturn:
+    """Print the diagnostics (as text; JSON output already holds them) and exit."""
+    if output_format == "text" and diagnostics:
+        from surgery_dsl.diagnostics.render_text import render_text
+
+        click.echo(render_text(diagnostics, sources, color=use_color(color)), err=True)
+    click.get_current_context().exit(code)
+
+
+def report_defect(error: Exception) -> None:
+    """Say that the program itself failed, without a traceback unless one is asked for."""
+    from surgery_dsl.diagnostics.codes import defects
+    from surgery_dsl.diagnostics.diagnostic import Diagnostic
+    from surgery_dsl.diagnostics.render_text import render_text
+
+    message = f"{type(error).__name__}: {error}"
+    help_text = "this is a defect of surgery-dsl, not of your plan; please report it with SURGERY_DSL_TRACEBACK=1"
+    diagnostic = Diagnostic(defects.INTERNAL, message, help=help_text)
+    click.echo(render_text((diagnostic,), {}, color=use_color("auto")), err=True)
+    if os.environ.get("SURGERY_DSL_TRACEBACK"):
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True)
