@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
@@ -65,6 +66,10 @@ class Static:
         scope: The step's ``scope`` (``site`` or ``all``), empty where the plan gives none.
         tie: The step's ``tie`` (``keep`` or ``untie``), empty where the plan gives none.
         changes: What the step is allowed to change of the contract (``inputs``, ``outputs``, ``values``).
+        brought: Paths, as they are now, of the modules that earlier steps brought in.
+        zeros: Tensors, by the name they have now, with zeros that training holds: how many at least, at most.
+        zeros_total: The same over all of them (a global ranking fixes the sum, not the parts).
+        coverage: Share of the parameters that each earlier step's sites hold: at least, at most.
     """
 
     interface: Interface
@@ -79,6 +84,10 @@ class Static:
     scope: str = ""
     tie: str = ""
     changes: frozenset[str] = frozenset()
+    brought: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    zeros: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    zeros_total: tuple[int, int] = (0, 0)
+    coverage: Mapping[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
 
     def say(self, diagnostic: Diagnostic) -> None:
         """Report a finding."""
@@ -129,6 +138,8 @@ class Runtime(ABC):
     model: "torch.nn.Module"
     device: "torch.device"
     sink: Sink
+    edits: tuple[Edit, ...] = ()
+    """The structural changes carried out so far, in order."""
 
     @abstractmethod
     def data(self, name: str) -> LoadedData:

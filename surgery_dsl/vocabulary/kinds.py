@@ -36,6 +36,25 @@ class NumberOr(Slot):
         return super()._read(value)
 
 
+class NameOr(Slot):
+    """Marks a field that takes the name of a block or a word: ``Annotated[str | Region, NameOr("data", "regions")]``.
+
+    ``blocks`` are the block kinds that may be named.
+    """
+
+    blocks: tuple[str, ...]
+
+    def __init__(self, block: str, *kinds: str) -> None:
+        super().__init__(*kinds)
+        object.__setattr__(self, "blocks", (block,))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, super().__get_pydantic_json_schema__(schema, handler)]}
+
+    def _read(self, value: Any) -> Any:
+        return value if isinstance(value, str) else super()._read(value)
+
+
 # ---- where and which ---------------------------------------------------------------------------------------------
 
 
@@ -205,15 +224,26 @@ class Quantity(Word, ABC):
         least: The least value it can ever have, ``None`` where there is none; with ``most`` it finds gates that
             cannot fail.
         static: Whether :meth:`bounds` is defined (``prove``).
+        denominator: :meth:`bounds` counts in one ``denominator``-th of the unit (more than 1 for shares).
+        attained: Whether some outcome reaches each of two different bounds, so that a bound beyond a limit refutes.
     """
 
     unit: ClassVar[Literal["count", "bytes", "share", "number"]]
     least: ClassVar[float | None] = None
     most: ClassVar[float | None] = None
     static: ClassVar[bool] = False
+    denominator: ClassVar[int] = 1
+    attained: ClassVar[bool] = False
+
+    def counts_in(self) -> Literal["count", "bytes", "share", "number"]:
+        """Return the unit of this use of the word, where its arguments decide it."""
+        return self.unit
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
-        """Return lower and upper polynomials over axes; equal where the count is a polynomial."""
+        """Return lower and upper polynomials over axes, for ``context.interface`` at the point that is read.
+
+        They are equal where the count is a polynomial. Exact sizes may already stand in them as numbers.
+        """
         raise LookupError(f"{self.name} has no static rule")
 
     @abstractmethod
