@@ -1,1 +1,38 @@
-"""Plans for operating on trained neural networks: proved before, transactional while, certified after."""
+"""Plans for operating on trained neural networks: proved before, transactional while, certified after.
+
+The functions below return values and never print; what is wrong with a plan comes back as diagnostics.
+
+- :func:`lock` traces the models of a plan and writes its lock file.
+- :func:`check` proves a plan from the plan and its lock, without torch.
+- :func:`apply` executes a plan and writes a result directory, or nothing.
+- :func:`verify` checks a result directory again.
+- :func:`load` rebuilds the network of a result directory, without pickle.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surgery_dsl.certificate.verify import verify
+    from surgery_dsl.run.apply import apply
+    from surgery_dsl.run.lock import lock
+    from surgery_dsl.run.prepare import check
+    from surgery_dsl.run.restore import load
+
+__all__ = ["apply", "check", "load", "lock", "verify"]
+
+_WHERE = {
+    "apply": "surgery_dsl.run.apply",
+    "check": "surgery_dsl.run.prepare",
+    "load": "surgery_dsl.run.restore",
+    "lock": "surgery_dsl.run.lock",
+    "verify": "surgery_dsl.certificate.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function when it is first asked for: none of them loads torch before it is called."""
+    if name not in _WHERE:
+        raise AttributeError(f"module 'surgery_dsl' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_WHERE[name]), name)
