@@ -1,3 +1,25 @@
 """Codes SD2xx: axes and shapes do not fit."""
 
 from surgery_dsl.diagnostics.code import Code, Severity
+
+FORWARD_FAILS = Code("SD200", "forward-fails", "the forward does not run at input sizes that the plan allows")
+PATH_DEPENDS_ON_SIZE = Code("SD201", "path-depends-on-size", "the forward does something else at another input size")
+UNKNOWN_SIZE = Code("SD202", "unknown-size", "a size follows from the inputs in a way that is not understood")
+VALUES_NEEDED = Code("SD203", "values-needed", "the forward looks at values, and the model has none")
+INPUT_MISFIT = Code("SD204", "input-misfit", "an input of the plan is none that the forward takes")
+OUTPUT_MISFIT = Code("SD205", "output-misfit", "the outputs of the plan are not those of the forward")
+
+# Counts, groups, the contract, ties: what excising and replacing may not break.
+UNTRUE_ARROW = Code("SD220", "untrue-arrow", "the left side of an arrow is not what the network has")
+EMPTIED_SITE = Code("SD221", "emptied-site", "a step would take every unit there is")
+ROUNDS_TO_NOTHING = Code("SD222", "rounds-to-nothing", "after rounding, nothing is taken")
+COUNT_FORBIDDEN = Code("SD223", "count-forbidden", "round, floor or cap forbids the count that the plan asks for")
+GROUP_INDIVISIBLE = Code("SD224", "group-indivisible", "units stand in groups that must stay equally large")
+SUMMED_AXIS = Code("SD225", "summed-axis", "a site's units are several parts behind one another")
+FIXED_AXIS = Code("SD226", "fixed-axis", "an axis must keep its size")
+OUTPUT_CONTRACT = Code("SD227", "output-contract", "a step changes the network's outputs, and the plan does not say so")
+INPUT_CONTRACT = Code("SD228", "input-contract", "a step changes the network's inputs, and the plan does not say so")
+WEIGHTS_STAY = Code("SD229", "weights-stay", "single weights can become zero, but cannot be removed")
+TIED_TENSOR = Code("SD230", "tied-tensor", "a tensor is tied to another, and the step does not say what becomes of the tie")
+WIDTH_MISMATCH = Code("SD231", "width-mismatch", "two widths that must be equal differ")
+NOT_A_LIST_ENTRY = Code("SD232", "not-a-list-entry", "only entries of a ModuleList or Sequential can be removed")

@@ -1,0 +1,48 @@
+"""Why an axis keeps its size: the texts of :attr:`~surgery_dsl.interface.model.Axis.frozen`.
+
+``INPUT`` and ``OUTPUT`` are the network's contract; a plan that says ``changes = inputs`` or ``changes = outputs``
+may lift them, so they are compared as constants. All other texts are for people.
+"""
+
+INPUT = "input of the network"
+OUTPUT = "output of the network"
+FREE = "size of the input"
+SPATIAL = "spatial size"
+KERNEL = "kernel size"
+BUFFER = "only buffers carry it"
+UNREAD = "the forward does not read it"
+
+
+def opaque(operator: str, place: str) -> str:
+    """Say that an operator without a rule reads or writes the axis."""
+    return f"no rule follows axes through {operator} ({place})"
+
+
+def lookup(place: str) -> str:
+    """Say that indices which the forward computes pick entries of the axis."""
+    return f"entries are picked by index ({place})"
+
+
+def constant(operator: str, place: str) -> str:
+    """Say that the axis is tied to a tensor that the forward itself makes."""
+    return f"the forward makes a constant of this size with {operator} ({place})"
+
+
+def selected(place: str) -> str:
+    """Say that the forward picks single indices of the axis by number."""
+    return f"single indices are picked by number ({place})"
+
+
+def regrouped(operator: str, place: str) -> str:
+    """Say that an operator regroups the axis in a way that products and sums of axes cannot express."""
+    return f"{operator} regroups it in a way that cannot be followed ({place})"
+
+
+def hard_coded(operator: str, place: str) -> str:
+    """Say that the forward holds the size of the axis as a number of its own."""
+    return f"the forward holds its size as a number at {operator} ({place})"
+
+
+def rank(reason: str) -> int:
+    """Return how firmly a reason holds: the lower, the firmer. The contract can be lifted, all else cannot."""
+    return 2 if reason == OUTPUT else 1 if reason == INPUT else 0

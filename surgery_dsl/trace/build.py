@@ -1,0 +1,343 @@
+"""From followed axes to the frozen interface."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from torch import Tensor as TorchTensor
+from torch import nn
+
+from surgery_dsl.interface import frozen
+from surgery_dsl.interface.model import (
+    Axis,
+    Call,
+    Dim,
+    FreeSize,
+    Interface,
+    Module,
+    Operator,
+    Port,
+    Requirement,
+    Tensor,
+    Value,
+)
+from surgery_dsl.trace.axes import Atom, Product, flat, leaves
+from surgery_dsl.trace.dtypes import name_of
+from surgery_dsl.trace.fold import fold
+from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
+from surgery_dsl.trace.recorder import Recording, Ref
+
+# Modules whose whole forward is one operator, so that the module's path names the call.
+_ONE_OPERATOR = ("torch.nn.modules.", "surgery_dsl.modules.", "transformers.pytorch_utils")
+
+# Integer attributes that go by other names than torch's.
+_OTHER_NAMES = {"nf": "out_features", "nx": "in_features"}
+
+
+Reader = TypeVar("Reader", Operator, Call)
+
+
+@dataclass(slots=True)
+class TensorFacts:
+    """A parameter or buffer as the real model has it."""
+
+    name: str
+    tensor: TorchTensor
+    is_parameter: bool
+    persistent: bool
+    owner: str
+
+
+def build(
+    model: nn.Module,
+    recording: Recording,
+    flow: Flow,
+    facts: Sequence[TensorFacts],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    free: tuple[FreeSize, ...],
+) -> Interface:
+    """Return the interface; ``output_names`` go with ``recording.outputs``."""
+    kept = {flow.states[ref].value for _, ref in recording.outputs}
+    for run in recording.runs:
+        kept |= set(_values(flow, (*run.inputs, *run.outputs)))
+    fold(flow, kept)
+    _freeze_contract(flow, recording)
+    _freeze_buffers(flow, recording, facts)
+    builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
+    owned = _owned(recording, flow)
+    for ref in recording.inputs:
+        builder.dims(flow.states[ref].dims)
+    tensors = tuple(builder.tensor(fact, recording) for fact in facts)
+    paths = _operator_paths(model, recording, flow)
+    operators = tuple(
+        builder.operator(draft, path, recording) for draft, path in zip(flow.operators, paths, strict=True)
+    )
+    inputs = [flow.states[ref].value for ref in recording.inputs]
+    outputs = [flow.states[ref].value for _, ref in recording.outputs]
+    builder.used |= {*inputs, *outputs}
+    calls = builder.calls(recording, flow)
+    modules = tuple(
+        builder.module(path, module, owned, tensors) for path, module in model.named_modules(remove_duplicate=False)
+    )
+    order = {old: new for new, old in enumerate(sorted(builder.used))}
+    values = tuple(builder.value(flow.values[old]) for old in order)
+    builder.label(facts, recording, input_names, order)
+    return Interface.model_construct(
+        network=type_name(model),
+        axes=builder.axes(),
+        tensors=tensors,
+        modules=modules,
+        values=values,
+        operators=tuple(_renumbered(operator, order) for operator in operators),
+        calls=tuple(_renumbered(call, order) for call in calls),
+        inputs=_ports(input_names, [order[value] for value in inputs]),
+        outputs=_ports(output_names, [order[value] for value in outputs]),
+        free=free,
+        requirements=_requirements(flow, operators),
+    )
+
+
+def type_name(module: nn.Module) -> str:
+    """Return the qualified class of a module; torch's own classes in their public spelling."""
+    kind = type(module)
+    if getattr(nn, kind.__name__, None) is kind:
+        return f"torch.nn.{kind.__name__}"
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _ports(names: Sequence[str], values: Sequence[int]) -> tuple[Port, ...]:
+    return tuple(Port.model_construct(name=name, value=value) for name, value in zip(names, values, strict=True))
+
+
+def _values(flow: Flow, refs: Iterable[Ref]) -> tuple[int, ...]:
+    return tuple(state.value for state in (flow.states[ref] for ref in refs) if state.active)
+
+
+def _renumbered(item: Reader, order: dict[int, int]) -> Reader:
+    """Return an operator or call with the numbers of its values replaced."""
+    return item.replaced(
+        inputs=tuple(order[value] for value in item.inputs), outputs=tuple(order[value] for value in item.outputs)
+    )
+
+
+def _freeze_contract(flow: Flow, recording: Recording) -> None:
+    for _, ref in recording.outputs:
+        for dim in flow.states[ref].dims:
+            for leaf in leaves(dim):
+                leaf.frozen.setdefault(frozen.OUTPUT)
+
+
+def _freeze_buffers(flow: Flow, recording: Recording, facts: Sequence[TensorFacts]) -> None:
+    of_parameters = {
+        id(leaf)
+        for fact in facts
+        if fact.is_parameter
+        for dim in flow.states[recording.tensors[fact.name]].dims
+        for leaf in leaves(dim)
+    }
+    for fact in facts:
+        for dim in flow.states[recording.tensors[fact.name]].dims:
+            for leaf in leaves(dim):
+                if id(leaf) not in of_parameters:
+                    leaf.frozen[frozen.BUFFER] = None
+                elif fact.owner not in flow.read:
+                    leaf.frozen[frozen.UNREAD] = None
+
+
+def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[str]:
+    """Return the path of each operator: its module's where that is all the module does, else ``module/kind#n``."""
+    own = Counter(draft.run for draft in flow.operators)
+    parents = {run.parent for run in recording.runs}
+    by_path = dict(model.named_modules())
+    seen: Counter[tuple[int, str]] = Counter()
+    paths = []
+    for draft in flow.operators:
+        path = recording.runs[draft.run].path
+        module = by_path[path]
+        home = type(module).forward.__module__
+        if own[draft.run] == 1 and draft.run not in parents and path and home.startswith(_ONE_OPERATOR):
+            paths.append(path)
+        else:
+            paths.append(f"{path}/{draft.kind}#{seen[draft.run, draft.kind]}")
+        seen[draft.run, draft.kind] += 1
+    return paths
+
+
+def _owned(recording: Recording, flow: Flow) -> dict[str, dict[str, Product]]:
+    """Return, for each module, what integer attributes its own operators give sizes to."""
+    owned: dict[str, dict[str, Product]] = {}
+    for draft in flow.operators:
+        if draft.sizes:
+            owned.setdefault(recording.runs[draft.run].path, {}).update(draft.sizes)
+    return owned
+
+
+def _requirements(flow: Flow, operators: Sequence[Operator]) -> tuple[Requirement, ...]:
+    """Name, for each requirement, the operator that needs it: the one recorded at or after the call."""
+    records = [draft.record for draft in flow.operators]
+    out = []
+    for (relation, left, right), (record, reason) in flow.axes.requirements.items():
+        at = next((i for i, position in enumerate(records) if position >= record), len(records) - 1)
+        path = operators[at].path if operators else ""
+        out.append(Requirement.model_construct(relation=relation, left=left, right=right, operator=path, reason=reason))
+    return tuple(out)
+
+
+@dataclass(slots=True)
+class _Builder:
+    flow: Flow
+    paths: dict[int, str]
+    numbers: dict[int, int] = field(default_factory=dict)
+    atoms: list[Atom] = field(default_factory=list)
+    labels: dict[int, str] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+
+    def dim(self, product: Iterable[Atom]) -> Dim:
+        """Return the axis numbers of a dimension."""
+        numbers = []
+        for atom in flat(product):
+            number = self.numbers.get(id(atom))
+            if number is None:
+                number = self.numbers[id(atom)] = len(self.atoms)
+                self.atoms.append(atom)
+            numbers.append(number)
+        return tuple(numbers)
+
+    def dims(self, products: Iterable[Product]) -> tuple[Dim, ...]:
+        return tuple(self.dim(product) for product in products)
+
+    def axes(self) -> tuple[Axis, ...]:
+        """Return all axes that have a number; the parts of sums get theirs on the way."""
+        axes: list[Axis] = []
+        position = 0
+        while position < len(self.atoms):
+            atom = self.atoms[position]
+            parts = tuple(self.dim(part) for part in atom.parts) if atom.parts is not None else ()
+            reason = "" if parts else min(atom.frozen, key=frozen.rank, default="")
+            size = 0 if parts else atom.expression
+            if size is None:
+                raise ValueError(f"an axis of unknown size {atom.sizes} is left")
+            if not reason and not isinstance(size, int):
+                reason = frozen.FREE if isinstance(size, str) else frozen.SPATIAL
+            axes.append(
+                Axis.model_construct(
+                    id=position, size=size, label=self.labels.get(id(atom), ""), parts=parts, frozen=reason
+                )
+            )
+            position += 1
+        return tuple(axes)
+
+    def label(
+        self,
+        facts: Sequence[TensorFacts],
+        recording: Recording,
+        input_names: Sequence[str],
+        order: dict[int, int],
+    ) -> None:
+        """Name each axis by the first tensor dimension that carries it, else by an input or a value."""
+        for fact in facts:
+            self._label(fact.name, self.flow.states[recording.tensors[fact.name]].dims)
+        for name, ref in zip(input_names, recording.inputs, strict=True):
+            self._label(name, self.flow.states[ref].dims)
+        for old, new in order.items():
+            self._label(f"value {new}", self.flow.values[old].dims)
+
+    def _label(self, name: str, dims: Sequence[Product]) -> None:
+        for position, dim in enumerate(dims):
+            self._label_atoms(f"{name}[{position}]", flat(dim))
+
+    def _label_atoms(self, name: str, atoms: Product) -> None:
+        for position, atom in enumerate(atoms):
+            own = name if len(atoms) == 1 else f"{name}.{position}"
+            self.labels.setdefault(id(atom), own)
+            for index, part in enumerate(atom.parts or ()):
+                self._label_atoms(f"{own}.{index}", flat(part))
+
+    def value(self, draft: ValueDraft) -> Value:
+        return Value.model_construct(dtype=draft.dtype, dims=self.dims(draft.dims))
+
+    def operator(self, draft: OperatorDraft, path: str, recording: Recording) -> Operator:
+        self.used |= {*draft.inputs, *draft.outputs}
+        return Operator.model_construct(
+            kind=draft.kind,
+            path=path,
+            module=recording.runs[draft.run].path,
+            inputs=tuple(draft.inputs),
+            outputs=tuple(draft.outputs),
+            tensors=draft.tensors,
+            settings=draft.settings,
+            macs=self.dims(draft.macs),
+            source=draft.source,
+        )
+
+    def calls(self, recording: Recording, flow: Flow) -> tuple[Call, ...]:
+        records = [draft.record for draft in flow.operators]
+        counts = [0] * (max(len(recording.records), 1) + 1)
+        for record in records:
+            counts[record + 1] += 1
+        for i in range(1, len(counts)):
+            counts[i] += counts[i - 1]
+        out = []
+        for run in recording.runs:
+            inputs, outputs = _values(flow, run.inputs), _values(flow, run.outputs)
+            self.used |= {*inputs, *outputs}
+            out.append(
+                Call.model_construct(
+                    module=run.path,
+                    parent=run.parent,
+                    first=counts[run.first],
+                    last=counts[run.last],
+                    inputs=inputs,
+                    outputs=outputs,
+                )
+            )
+        return tuple(out)
+
+    def tensor(self, fact: TensorFacts, recording: Recording) -> Tensor:
+        return Tensor.model_construct(
+            name=fact.name,
+            role="parameter" if fact.is_parameter else "buffer",
+            dtype=name_of(fact.tensor.dtype),
+            dims=self.dims(self.flow.states[recording.tensors[fact.name]].dims),
+            persistent=fact.persistent,
+            tied_to="" if fact.owner == fact.name else fact.owner,
+        )
+
+    def module(
+        self,
+        path: str,
+        module: nn.Module,
+        owned: dict[str, dict[str, Product]],
+        tensors: Sequence[Tensor],
+    ) -> Module:
+        first = self.paths[id(module)]
+        integers: dict[str, Dim] = {}
+        if first == path:
+            integers = self._integers(path, module, owned.get(path, {}), tensors)
+        return Module.model_construct(
+            path=path, type=type_name(module), integers=integers, same_as="" if first == path else first
+        )
+
+    def _integers(
+        self, path: str, module: nn.Module, sizes: dict[str, Product], tensors: Sequence[Tensor]
+    ) -> dict[str, Dim]:
+        found: dict[str, Dim] = {}
+        declared = getattr(type(module), "axis_integers", None)
+        if declared is not None:
+            prefix = path + "." if path else ""
+            by_name = {tensor.name: tensor for tensor in tensors if tensor.name.startswith(prefix)}
+            for attribute, (name, position) in declared.items():
+                if prefix + name in by_name:
+                    found[attribute] = by_name[prefix + name].dims[position]
+        elif type(module).forward.__module__.startswith(_ONE_OPERATOR):
+            sizes = sizes | {short: sizes[long] for short, long in _OTHER_NAMES.items() if long in sizes}
+            for attribute, product in sizes.items():
+                owner, _, entry = attribute.partition(".")
+                held = getattr(module, owner, None)
+                if entry and isinstance(held, tuple | list):
+                    held = held[int(entry)]
+                if type(held) is int and self.flow.axes.infer(self.flow.axes.sizes(product)) == held:
+                    found[attribute] = self.dim(product)
+        return found

@@ -1,0 +1,90 @@
+"""A model on fake tensors: the same module objects, for a while without weights."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor, bool, bool]]:
+    """Yield (name, tensor, is parameter, persistent) of every parameter, then every buffer, duplicates included."""
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        yield name, parameter, True, True
+    for path, module in model.named_modules(remove_duplicate=False):
+        prefix = path + "." if path else ""
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                yield prefix + name, buffer, False, name not in module._non_persistent_buffers_set
+
+
+def memory_key(tensor: Tensor) -> tuple[int, ...]:
+    """Return what two tensors have in common that are one piece of memory."""
+    if tensor.is_meta or tensor.layout is not torch.strided or not tensor.numel():
+        return (id(tensor),)
+    storage = tensor.untyped_storage()._cdata
+    return (storage, tensor.storage_offset(), *tensor.shape, -1, *tensor.stride())
+
+
+@contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Set every module to eval mode, and put every attribute of every module back afterwards."""
+    modules = list(model.modules())
+    attributes = [dict(vars(module)) for module in modules]
+    boxes = [(dict(module._parameters), dict(module._buffers)) for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, saved, (parameters, buffers) in zip(modules, attributes, boxes, strict=True):
+            _put_back(vars(module), saved)
+            _put_back(module._parameters, parameters)
+            _put_back(module._buffers, buffers)
+
+
+def _put_back(box: dict[str, Any], saved: dict[str, Any]) -> None:
+    if list(box) != list(saved):
+        box.clear()
+    for name, value in saved.items():
+        if name not in box or box[name] is not value:
+            box[name] = value
+
+
+def swap(model: nn.Module, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Tensor]:
+    """Put empty CPU tensors in the place of all tensors of a model; return them by name.
+
+    To be called inside :func:`in_eval_mode`, which puts the real ones back, and inside a fake tensor mode. Ties are
+    kept. ``shapes`` gives other shapes by name, for a trial.
+    """
+    made: dict[tuple[int, ...], Tensor] = {}
+    by_id: dict[int, Tensor] = {}
+    names: dict[str, Tensor] = {}
+    for name, real, is_parameter, _ in tensors_of(model):
+        key = memory_key(real)
+        if key not in made:
+            shape = real.shape if shapes is None else shapes[name]
+            empty = torch.empty(shape, dtype=real.dtype, device="cpu")
+            made[key] = nn.Parameter(empty, requires_grad=real.requires_grad) if is_parameter else empty
+        by_id[id(real)] = names[name] = made[key]
+    for module in model.modules():
+        for box in (module._parameters, module._buffers):
+            for attribute, tensor in box.items():
+                if tensor is not None:
+                    box[attribute] = by_id[id(tensor)]  # type: ignore[assignment]
+        for attribute, value in list(vars(module).items()):
+            if attribute not in ("_parameters", "_buffers"):
+                vars(module)[attribute] = _swapped(value, by_id)
+    return names
+
+
+def _swapped(value: Any, by_id: dict[int, Tensor]) -> Any:
+    """Replace tensors that a module keeps elsewhere too: an RNN's flat list, a plain attribute."""
+    if isinstance(value, Tensor):
+        if id(value) in by_id:
+            return by_id[id(value)]
+        return value if value.device.type == "cpu" else torch.empty(value.shape, dtype=value.dtype, device="cpu")
+    if type(value) in (list, tuple) and value and all(isinstance(item, Tensor) for item in value):
+        return type(value)(_swapped(item, by_id) for item in value)
+    return value

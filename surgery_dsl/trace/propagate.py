@@ -1,0 +1,242 @@
+"""Following axes through a recorded forward."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from surgery_dsl.interface import frozen
+from surgery_dsl.interface.expression import Expression
+from surgery_dsl.interface.model import Setting
+from surgery_dsl.trace.axes import Axes, Product, Sizes
+from surgery_dsl.trace.dtypes import name_of
+from surgery_dsl.trace.recorder import Record, Recording, Ref
+from surgery_dsl.trace.registry import Outcome, rules
+from surgery_dsl.trace.rules.pointwise import pointwise
+from surgery_dsl.trace.step import State, Step
+
+# What leaves the entries of a table of positions as they are.
+_KEEPS_ENTRIES = {"view", "_unsafe_view", "expand", "unsqueeze", "_to_copy", "clone", "detach", "repeat", "slice"}
+
+
+@dataclass(slots=True)
+class ValueDraft:
+    """A value on its way into the interface."""
+
+    dtype: str
+    dims: list[Product]
+
+
+@dataclass(slots=True)
+class OperatorDraft:
+    """An operator on its way into the interface.
+
+    Attributes:
+        kind: As in :class:`~surgery_dsl.interface.model.Operator`.
+        record: Position of the call in the recording.
+        run: Position of the module run that made the call.
+        inputs: Values read.
+        outputs: Values written.
+        tensors: Parameters and buffers read, by role.
+        settings: What the call was given.
+        macs: Multiply-accumulates.
+        sizes: What integer attributes of a standard module would hold.
+        source: Line of the user's code.
+    """
+
+    kind: str
+    record: int
+    run: int
+    inputs: list[int]
+    outputs: list[int]
+    tensors: dict[str, str]
+    settings: dict[str, Setting]
+    macs: list[Product]
+    sizes: dict[str, Product]
+    source: str
+
+
+@dataclass(slots=True)
+class Flow:
+    """What following the axes gives.
+
+    Attributes:
+        axes: The algebra.
+        states: What is known of each tensor.
+        values: The values.
+        operators: The operators in order of execution.
+        read: Names of the parameters and buffers that the forward reads.
+    """
+
+    axes: Axes
+    states: dict[Ref, State]
+    values: list[ValueDraft] = field(default_factory=list)
+    operators: list[OperatorDraft] = field(default_factory=list)
+    read: set[str] = field(default_factory=set)
+
+
+def propagate(
+    recordings: Sequence[Recording], axes: Axes, input_sizes: Sequence[Sequence[Expression]], names: dict[str, str]
+) -> Flow:
+    """Follow the axes of every tensor through the calls.
+
+    Args:
+        recordings: One for each sample of the free sizes; they hold the same calls.
+        axes: The algebra to use.
+        input_sizes: Size of each dimension of each input.
+        names: Owner of each parameter and buffer: the first name of the same memory.
+    """
+    flow = Flow(axes, {})
+    first = recordings[0]
+    for name, ref in first.tensors.items():
+        if ref not in flow.states:
+            dims = [axes.fresh(size) for size in _sizes(recordings, ref)]
+            flow.states[ref] = State(dims, names=(names[name],), order=tuple(range(len(dims))))
+    for ref, expressions in zip(first.inputs, input_sizes, strict=True):
+        dims = []
+        for sizes, size in zip(_sizes(recordings, ref), expressions, strict=True):
+            reason = frozen.INPUT if isinstance(size, int) else frozen.FREE
+            dims.append(axes.fresh(sizes, reason, expression=size))
+        flow.states[ref] = State(dims, value=_value(flow, first, ref, dims))
+    for ref in sorted(first.constants):
+        reason = frozen.constant("a tensor that is neither parameter nor buffer", "the forward")
+        flow.states[ref] = State([axes.fresh(size, reason, soft=True) for size in _sizes(recordings, ref)])
+    for index, records in enumerate(zip(*(recording.records for recording in recordings), strict=True)):
+        _follow(flow, recordings, index, records)
+    return flow
+
+
+def _sizes(recordings: Sequence[Recording], ref: Ref) -> list[Sizes]:
+    return list(zip(*(recording.shapes[ref] for recording in recordings), strict=True))
+
+
+def _value(flow: Flow, recording: Recording, ref: Ref, dims: list[Product]) -> int:
+    flow.values.append(ValueDraft(name_of(recording.dtypes[ref]), dims))
+    return len(flow.values) - 1
+
+
+def _follow(flow: Flow, recordings: Sequence[Recording], index: int, records: tuple[Record, ...]) -> None:
+    record, first = records[0], recordings[0]
+    if not record.outputs:
+        return
+    axes = flow.axes
+    axes.record, axes.operator = index, record.operation.name.strip("_")
+    path = first.runs[record.run].path if record.run >= 0 else ""
+    axes.place = " ".join(
+        part for part in (path or "the network", f"at {record.source}" if record.source else "") if part
+    )
+    step = Step(axes, records, flow.states, [_sizes(recordings, ref) for ref in record.outputs])
+    read = [flow.states[ref] for ref in record.reads]
+    flow.read.update(name for state in read for name in state.names)
+    outcome = _apply(step) or _opaque(step)
+    active = any(state.active for state in read)
+    identity = outcome.identity and len(record.outputs) == 1 and bool(read)
+    names = tuple(dict.fromkeys(name for state in read for name in state.names)) if not active else ()
+    written: list[int] = []
+    for position, ref in enumerate(record.outputs):
+        dims = outcome.dims[min(position, len(outcome.dims) - 1)]
+        state = State(dims, names=names, order=_order(step, read))
+        if active:
+            state.value = read[0].value if identity else _value(flow, first, ref, dims)
+            written.append(state.value)
+        elif len(read) == 1 and record.operation.name in _KEEPS_ENTRIES:
+            state.below = read[0].below
+        elif record.operation.name == "arange" and not record.arguments.get("start"):
+            state.below = dims[0]
+        flow.states[ref] = state
+    for new, old in record.aliases:
+        before = flow.states[old]
+        state = State(before.dims, names=tuple(dict.fromkeys((*before.names, *names))))
+        if active or before.active:
+            state.value = _value(flow, first, new, before.dims)
+            written.append(state.value)
+        flow.states[new] = state
+    if not active:
+        _freeze_reduced(step, outcome)
+    elif not identity:
+        _record(flow, step, outcome, index, written)
+
+
+def _apply(step: Step) -> Outcome | None:
+    """Apply the operator's rule; ``None`` where there is none, or it does not say what torch computed."""
+    shapes = list(step.output)
+    shapes += [step.axes.sizes(dim) for ref in step.records[0].reads for dim in step.states[ref].dims]
+    if any(0 in sizes for sizes in shapes):
+        return None
+    name = step.operation.name
+    rule = rules().get(name) or rules().get(name.removesuffix("_"))
+    if rule is None:
+        if not step.operation.pointwise or not step.records[0].reads:
+            return None
+        rule = pointwise
+    outcome = rule(step)
+    if outcome is None:
+        return None
+    for position, sizes in enumerate(step.output_sizes):
+        dims = outcome.dims[min(position, len(outcome.dims) - 1)]
+        if [step.axes.sizes(dim) for dim in dims] != sizes:
+            return None
+    return outcome
+
+
+def _opaque(step: Step) -> Outcome:
+    """Freeze everything that flows in and out."""
+    reason = frozen.opaque(step.axes.operator, step.axes.place)
+    for ref in step.records[0].reads:
+        for dim in step.states[ref].dims:
+            step.axes.freeze(dim, reason)
+    return Outcome([[step.axes.fresh(size, reason) for size in sizes] for sizes in step.output_sizes])
+
+
+def _order(step: Step, read: list[State]) -> tuple[int, ...] | None:
+    """Say whether the result is one parameter with its dimensions permuted."""
+    if len(read) != 1 or read[0].order is None or read[0].active:
+        return None
+    from surgery_dsl.trace.rules.permute import permutation
+
+    order = permutation(step, len(read[0].order))
+    if order is not None:
+        return tuple(read[0].order[i] for i in order)
+    return read[0].order if step.operation.name in ("detach", "alias", "clone", "_to_copy") else None
+
+
+def _freeze_reduced(step: Step, outcome: Outcome) -> None:
+    """Freeze what a computation on parameters alone reduces over: no operator shows it to anyone."""
+    if "keepdim" in outcome.settings or outcome.macs:
+        for ref in step.records[0].reads:
+            state = step.states[ref]
+            if state.names:
+                for dim in state.dims:
+                    step.axes.freeze(dim, f"{step.axes.operator} of a parameter reads it ({step.axes.place})")
+
+
+def _record(flow: Flow, step: Step, outcome: Outcome, index: int, written: list[int]) -> None:
+    record = step.records[0]
+    inputs: list[int] = []
+    tensors: dict[str, str] = {}
+    settings = dict(outcome.settings)
+    for name, value in record.arguments.items():
+        refs = [(name, value)] if isinstance(value, Ref) else []
+        if isinstance(value, tuple):
+            refs = [(f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Ref)]
+        for argument, ref in refs:
+            state = flow.states[ref]
+            role = outcome.roles.get(argument, argument)
+            if state.active and ref in record.reads:
+                inputs.append(state.value)
+            elif state.names:
+                tensors |= {role if not i else f"{role}.{i}": owner for i, owner in enumerate(state.names)}
+            else:
+                settings[argument] = "constant"
+    flow.operators.append(
+        OperatorDraft(
+            kind=outcome.kind or step.operation.name.strip("_"),
+            record=index,
+            run=record.run,
+            inputs=inputs,
+            outputs=written,
+            tensors=tensors,
+            settings=settings,
+            macs=list(outcome.macs),
+            sizes=outcome.sizes,
+            source=record.source,
+        )
+    )

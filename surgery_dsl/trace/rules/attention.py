@@ -1,0 +1,43 @@
+"""Scaled dot-product attention as one operator."""
+
+from surgery_dsl.interface.model import Setting
+from surgery_dsl.trace.axes import Product, flat
+from surgery_dsl.trace.registry import Outcome, rule
+from surgery_dsl.trace.step import Step
+
+
+@rule(
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_flash_attention",
+    "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_fused_attention_overrideable",
+    "_scaled_dot_product_attention_math",
+    "scaled_dot_product_attention",
+)
+def attention(step: Step) -> Outcome | None:
+    """softmax(q·kᵀ)·v for each head; q and k share their features, k and v their positions."""
+    query, key, value = (step.of(name).dims for name in ("query", "key", "value"))
+    if len(query) != 4:
+        return None
+    for position in (0, 1):
+        step.axes.unify(query[position], key[position])
+        step.axes.unify(query[position], value[position])
+    step.axes.unify(query[3], key[3])
+    step.axes.unify(key[2], value[2])
+    for name in ("attn_mask", "attn_bias"):
+        mask = step.state(name)
+        if mask is not None:
+            scores: list[Product] = [*query[:3], key[2]]
+            for dim, own in zip(reversed(scores), reversed(mask.dims), strict=False):
+                if flat(own):
+                    step.axes.unify(dim, own)
+    lead = query[0] + query[1] + query[2] + key[2]
+    settings: dict[str, Setting] = {"is_causal": bool(step["is_causal"])} | step.settings("scale")
+    rest = [[step.axes.fresh(size, "a statistic of attention") for size in out] for out in step.output_sizes[1:]]
+    return Outcome(
+        [[*query[:3], value[3]], *rest],
+        kind="scaled_dot_product_attention",
+        settings=settings,
+        macs=(lead + query[3], lead + value[3]),
+    )

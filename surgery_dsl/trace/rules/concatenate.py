@@ -1,0 +1,36 @@
+"""Concatenation and stacking."""
+
+from surgery_dsl.interface import frozen
+from surgery_dsl.trace.axes import Product
+from surgery_dsl.trace.registry import Outcome, rule
+from surgery_dsl.trace.step import Step
+
+
+@rule("cat", "concat", "concatenate")
+def cat(step: Step) -> Outcome:
+    """One dimension becomes a sum; the others are joined."""
+    rank = len(step.output)
+    states = [state for state in step.many("tensors") if len(state.dims) == rank]
+    at = step.dim("dim", rank)
+    dims = list(states[0].dims)
+    for state in states[1:]:
+        for position in range(rank):
+            if position != at:
+                dims[position] = dims[position] or state.dims[position]
+                step.axes.unify(dims[position], state.dims[position])
+    dims[at] = step.axes.concatenate([state.dims[at] for state in states])
+    return Outcome([dims], kind="cat", settings={"dim": at})
+
+
+@rule("stack")
+def stack(step: Step) -> Outcome:
+    """A new dimension counts the tensors; all others are joined."""
+    states = step.many("tensors")
+    rank = len(step.output)
+    at = step.dim("dim", rank)
+    dims: list[Product] = list(states[0].dims)
+    for state in states[1:]:
+        for mine, theirs in zip(dims, state.dims, strict=True):
+            step.axes.unify(mine, theirs)
+    dims.insert(at, step.axes.fresh(step.output[at], frozen.selected(step.axes.place)))
+    return Outcome([dims], kind="stack", settings={"dim": at})

@@ -1,0 +1,39 @@
+"""Operators that act entry by entry, with broadcasting."""
+
+from surgery_dsl.interface.model import Setting
+from surgery_dsl.trace.axes import Product, flat
+from surgery_dsl.trace.registry import Outcome, rule
+from surgery_dsl.trace.step import State, Step
+
+# Settings that are always there, so that one call is told from another whatever torch's defaults are.
+_ALWAYS = {"gelu": ("approximate",), "leaky_relu": ("negative_slope",), "elu": ("alpha",), "celu": ("alpha",)}
+
+
+def broadcast(step: Step, states: list[State], rank: int) -> list[Product]:
+    """Join dimensions from the right, as broadcasting does; a dimension of one meets nothing."""
+    out: list[Product] = [[] for _ in range(rank)]
+    for state in states:
+        offset = rank - len(state.dims)
+        for position, dim in enumerate(state.dims):
+            if not flat(dim):
+                continue
+            if out[offset + position]:
+                step.axes.unify(out[offset + position], dim)
+            else:
+                out[offset + position] = dim
+    return out
+
+
+# Pointwise operators that lack torch's tag.
+@rule("masked_fill", "where", "lerp", "addcmul", "addcdiv", "_prelu_kernel", "hardswish", "rrelu", "fill", "copy")
+def pointwise(step: Step) -> Outcome | None:
+    """Every output has the joined dimensions of all tensors read."""
+    states = [step.states[ref] for ref in step.records[0].reads]
+    rank = len(step.output)
+    if any(len(state.dims) > rank for state in states):
+        return None
+    name = step.operation.name.strip("_")
+    settings: dict[str, Setting] = step.scalars() | step.settings(*_ALWAYS.get(name, ()))
+    dims = broadcast(step, states, rank)
+    kind = {"prelu_kernel": "prelu"}.get(name, name)
+    return Outcome([dims] * len(step.output_sizes), kind=kind, settings=settings)

@@ -1,0 +1,83 @@
+"""Ranges and single indices of a dimension."""
+
+from surgery_dsl.interface import frozen
+from surgery_dsl.interface.expression import add, multiply
+from surgery_dsl.interface.model import Setting
+from surgery_dsl.trace.axes import Product, Sizes
+from surgery_dsl.trace.registry import Outcome, rule
+from surgery_dsl.trace.step import Step
+
+
+def _part(step: Step, dim: Product, start: Sizes, stop: Sizes) -> Product:
+    """Return a range of a dimension; one whose ends cannot be followed freezes it."""
+    found = step.axes.narrow(dim, start, stop)
+    if found is not None:
+        return found
+    length = tuple(b - a for a, b in zip(start, stop, strict=True))
+    whole, low, size = step.axes.expression(dim), step.axes.infer(start), step.axes.infer(length)
+    reason = frozen.regrouped(step.operation.name.strip("_"), step.axes.place)
+    step.axes.freeze(dim, reason)
+    if whole is not None and low is not None and size is not None and (isinstance(whole, int) or whole != size):
+        need = add(low, size)
+        step.axes.require("at_least", whole, need, f"{step.axes.operator} reads this many entries")
+    if size is None and whole is not None and start == (0,) * len(start):
+        # Everything but a fixed number of entries at the end.
+        cut = {a - b for a, b in zip(step.axes.sizes(dim), stop, strict=True)}
+        size = add(whole, -cut.pop()) if len(cut) == 1 else None
+    if size is None and whole is not None and stop == step.axes.sizes(dim) and low is not None:
+        size = add(whole, multiply(-1, low))
+    return step.axes.fresh(length, reason, expression=size)
+
+
+@rule("slice", "narrow", "slice_copy")
+def slice_(step: Step) -> Outcome | None:
+    """A range, with a step where it divides the size."""
+    dims = list(step.of("self").dims)
+    at = step.dim("dim", len(dims))
+    whole = step.axes.sizes(dims[at])
+    if step.operation.name == "narrow":
+        start = step.sizes("start")
+        stop = tuple(a + n for a, n in zip(start, step.sizes("length"), strict=True))
+        stride = 1
+    else:
+        start = _clamp(step.sizes("start"), whole)
+        ends = [record.arguments.get("end") for record in step.records]
+        given = tuple(n if end is None else min(int(end), n) for end, n in zip(ends, whole, strict=True))
+        stop = _clamp(given, whole)
+        stride = int(step["step"] or 1)
+    if stride != 1:
+        return None
+    if start == (0,) * len(start) and stop == whole:
+        return Outcome([dims], identity=True)
+    dims[at] = _part(step, dims[at], start, stop)
+    return Outcome([dims], kind="slice", settings={"dim": at, "start": start[0]})
+
+
+def _clamp(ends: Sizes, whole: Sizes) -> Sizes:
+    return tuple(max(0, min(n + end if end < 0 else end, n)) for end, n in zip(ends, whole, strict=True))
+
+
+@rule("split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes", "split_copy", "split_with_sizes_copy")
+def split(step: Step) -> Outcome:
+    """Ranges one behind the other."""
+    dims = step.of("self").dims
+    at = step.dim("dim", len(dims))
+    start: Sizes = (0,) * len(step.records)
+    out: list[list[Product]] = []
+    for sizes in step.output_sizes:
+        stop = tuple(a + n for a, n in zip(start, sizes[at], strict=True))
+        out.append([*dims[:at], _part(step, dims[at], start, stop), *dims[at + 1 :]])
+        start = stop
+    return Outcome(out, kind="split", settings={"dim": at})
+
+
+@rule("select", "unbind", "select_copy")
+def select(step: Step) -> Outcome:
+    """Single indices by number."""
+    dims = step.of("self").dims
+    at = step.dim("dim", len(dims))
+    step.axes.freeze(dims[at], frozen.selected(step.axes.place))
+    settings: dict[str, Setting] = {"dim": at}
+    if step.operation.name == "select":
+        settings["index"] = int(step["index"])
+    return Outcome([[*dims[:at], *dims[at + 1 :]]] * len(step.output_sizes), settings=settings)
