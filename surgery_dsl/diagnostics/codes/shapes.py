@@ -1,6 +1,6 @@
 """Codes SD2xx: axes and shapes do not fit."""
 
-from surgery_dsl.diagnostics.code import Code, Severity
+from surgery_dsl.diagnostics.code import Code
 
 FORWARD_FAILS = Code("SD200", "forward-fails", "the forward does not run at input sizes that the plan allows")
 PATH_DEPENDS_ON_SIZE = Code("SD201", "path-depends-on-size", "the forward does something else at another input size")
@@ -20,6 +20,6 @@ FIXED_AXIS = Code("SD226", "fixed-axis", "an axis must keep its size")
 OUTPUT_CONTRACT = Code("SD227", "output-contract", "a step changes the network's outputs, and the plan does not say so")
 INPUT_CONTRACT = Code("SD228", "input-contract", "a step changes the network's inputs, and the plan does not say so")
 WEIGHTS_STAY = Code("SD229", "weights-stay", "single weights can become zero, but cannot be removed")
-TIED_TENSOR = Code("SD230", "tied-tensor", "a tensor is tied to another, and the step does not say what becomes of the tie")
+TIED_TENSOR = Code("SD230", "tied-tensor", "a tensor is tied to another, and the step does not say if it stays so")
 WIDTH_MISMATCH = Code("SD231", "width-mismatch", "two widths that must be equal differ")
 NOT_A_LIST_ENTRY = Code("SD232", "not-a-list-entry", "only entries of a ModuleList or Sequential can be removed")
