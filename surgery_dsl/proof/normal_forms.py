@@ -1,0 +1,50 @@
+"""Tier 1: normal forms. What is equal as a polynomial is equal for every size."""
+
+from surgery_dsl.interface.expression import Expression
+from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
+
+TIER = "normal form"
+
+
+def sizes(question: SizeQuestion) -> Answer | None:
+    """Decide a relation whose sides have the same normal form, or one of which is a factor of the other."""
+    if question.relation in ("equal", "at_least"):
+        return Answer("proved", TIER) if question.left == question.right else None
+    divisor, rest = _factors(question.left)
+    for term in _terms(question.right):
+        number, factors = _factors(term)
+        if number % divisor:
+            return None
+        for factor in rest:
+            if factor not in factors:
+                return None
+            factors.remove(factor)
+    if rest and any(least < 1 for _, least, _ in question.ranges):
+        return None
+    return Answer("proved", TIER, reason="the divisor is a factor of every term")
+
+
+def _terms(expression: Expression) -> tuple[Expression, ...]:
+    return expression[1:] if isinstance(expression, tuple) and expression[0] == "+" else (expression,)
+
+
+def _factors(expression: Expression) -> tuple[int, list[Expression]]:
+    if isinstance(expression, int):
+        return expression, []
+    if isinstance(expression, tuple) and expression[0] == "*":
+        number = expression[1] if isinstance(expression[1], int) else 1
+        return number, [part for part in expression[1:] if not isinstance(part, int)]
+    return 1, [expression]
+
+
+def budget(question: BudgetQuestion) -> Answer | None:
+    """Decide a budget by its coefficients: variables are never negative, so neither is a sum of positive monomials."""
+    terms = question.slack.terms
+    if question.relation == "==":
+        return Answer("proved", TIER, reason="both sides are the same polynomial") if not terms else None
+    if any(coefficient < 0 for coefficient in terms.values()):
+        return None
+    least = question.slack.at({name: question.domains[name].least for name in question.slack.variables})
+    if question.relation == ">" and least <= 0:
+        return None
+    return Answer("proved", TIER, bound=least, reason="no monomial of the slack is negative")

@@ -1,0 +1,109 @@
+"""What the tiers are asked, and what they answer.
+
+A :class:`SizeQuestion` is about free input sizes: does a relation of symbolic sizes hold for all of them? A
+:class:`BudgetQuestion` is about counts: is a polynomial never negative, whatever the open choices bring?
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Literal
+
+from surgery_dsl.interface.expression import Expression, evaluate
+from surgery_dsl.proof.amount import Amount, Domain
+
+Status = Literal["proved", "refuted", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a tier found.
+
+    Attributes:
+        status: ``proved``, ``refuted`` or ``undecided``.
+        tier: Which tier found it.
+        witness: For ``refuted``: sizes that break the claim. For ``undecided``: the worst outcome that was found.
+        least: For budgets: the least slack that some outcome has (the witness's), where one was found.
+        bound: For budgets: a lower bound of the slack over all outcomes.
+        reason: A few words.
+    """
+
+    status: Status
+    tier: str
+    witness: Mapping[str, int] = field(default_factory=dict)
+    least: Fraction | None = None
+    bound: Fraction | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeQuestion:
+    """Does ``relation`` hold for all free sizes in their ranges?
+
+    Attributes:
+        relation: ``equal`` (left = right), ``at_least`` (left ≥ right), ``divides`` (left divides right).
+        left: A symbolic size.
+        right: A symbolic size.
+        ranges: (name, least, greatest or ``None``) of every free size that occurs, by name.
+    """
+
+    relation: Literal["equal", "at_least", "divides"]
+    left: Expression
+    right: Expression
+    ranges: tuple[tuple[str, int, int | None], ...]
+
+    def holds(self, sizes: Mapping[str, int]) -> bool:
+        """Return whether the relation holds at given sizes; a division by zero breaks it."""
+        try:
+            left, right = evaluate(self.left, sizes), evaluate(self.right, sizes)
+        except ZeroDivisionError:
+            return False
+        if self.relation == "equal":
+            return left == right
+        if self.relation == "at_least":
+            return left >= right
+        return left != 0 and right % left == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What a global ranking fixes: Σ weight · (whole − size) over some variables lies between two numbers.
+
+    Attributes:
+        parts: (variable, size before the step, weight) of each pool; the weight is units removed per unit of size.
+        least: Least total that is removed.
+        most: Greatest total that is removed.
+    """
+
+    parts: tuple[tuple[str, int, Fraction], ...]
+    least: int
+    most: int
+
+    def removed(self, sizes: Mapping[str, int]) -> Fraction:
+        """Return what an outcome removes."""
+        return sum((weight * (whole - sizes[name]) for name, whole, weight in self.parts), Fraction(0))
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetQuestion:
+    """Is ``slack`` never negative (``>=``), always positive (``>``) or always zero (``==``)?
+
+    Attributes:
+        relation: Which of the three.
+        slack: A lower bound of the slack as a polynomial; proofs rest on it.
+        reached: A polynomial that some outcome reaches; refutations rest on it. Equal to ``slack`` for exact counts.
+        domains: The values that each variable may take.
+        sums: Sums that global rankings fix.
+    """
+
+    relation: Literal[">=", ">", "=="]
+    slack: Amount
+    reached: Amount
+    domains: Mapping[str, Domain]
+    sums: tuple[Sum, ...] = ()
+
+    def breaks(self, slack: Fraction) -> bool:
+        """Return whether a slack breaks the claim."""
+        if self.relation == ">=":
+            return slack < 0
+        return slack <= 0 if self.relation == ">" else slack != 0
