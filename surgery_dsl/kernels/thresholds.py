@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from surgery_dsl.kernels.blocks import aligned_blocks
-from surgery_dsl.kernels.masks import pack_bits
+from surgery_dsl.kernels.masks import pack_bits, zero_where_
 from surgery_dsl.kernels.ordered_bits import integer_of, key_of, ordered_bits, value_of
 
 _SORTABLE = 1 << 19  # so many candidates are gathered and sorted; more are counted again
@@ -217,11 +217,8 @@ def zero_chosen_(targets: Sequence[Tensor], scores: Sequence[Scores], choice: Ch
         ValueError: a shape differs, a target is no float tensor, or the lists' lengths differ.
     """
     for target, one, cut in zip(targets, scores, choice.cuts, strict=True):
-        integer = integer_of(target.dtype)
         for block, chosen in _chosen_blocks(target, one, cut, choice):
-            # Multiplying the bits by 0 or 1 is six times faster than masked_fill_ with a random mask on
-            # CPU, and unlike a product of floats it never writes -0.0.
-            block.view(integer).mul_(chosen.logical_not_())
+            zero_where_(block, chosen)
 
 
 @final
