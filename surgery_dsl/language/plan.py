@@ -29,8 +29,11 @@ from surgery_dsl.vocabulary.kinds import (
     TransformSlot,
     UnitSlot,
 )
-from surgery_dsl.vocabulary.values import Bytes, Number, Percent, Point, Points, Range, Seconds
+from surgery_dsl.vocabulary.values import Bytes, Number, Percent, Plain, Point, Points, Seconds
 from surgery_dsl.vocabulary.word import Slot, Word
+
+
+ParamValue = Plain | Percent | str
 
 
 class Block(Data):
@@ -48,13 +51,14 @@ class Block(Data):
 
 
 class Param(Block):
-    """A value that ``--set`` may change. ``value`` is the one in force; ``users`` are the attributes that use it."""
+    """A value that ``--set`` may change. ``value`` is the one in force, between ``least`` and ``most`` where given."""
 
     block: Literal["param"] = "param"
-    default: Number | Percent | str | bool
-    value: Number | Percent | str | bool
+    default: ParamValue
+    value: ParamValue
     choices: tuple[str, ...] = ()
-    range: Range | tuple[Percent, Percent] | None = None
+    least: ParamValue | None = None
+    most: ParamValue | None = None
     scale: Literal["linear", "log"] = "linear"
 
 

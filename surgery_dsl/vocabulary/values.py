@@ -9,6 +9,7 @@ from surgery_dsl.interface.model import Data
 class Percent(Data):
     """A relative share: ``40%`` holds ``value = 40``."""
 
+    unit: Literal["%"] = "%"
     value: Fraction
 
     @property
@@ -23,6 +24,7 @@ class Percent(Data):
 class Points(Data):
     """Percentage points: ``1.5pp`` holds ``value = 3/2``."""
 
+    unit: Literal["pp"] = "pp"
     value: Fraction
 
     def __str__(self) -> str:
@@ -32,12 +34,21 @@ class Points(Data):
 class Bytes(Data):
     """A size in bytes: ``7GiB``."""
 
+    unit: Literal["B"] = "B"
     value: Fraction
 
 
 class Seconds(Data):
     """A duration in seconds: ``50ms``."""
 
+    unit: Literal["s"] = "s"
+    value: Fraction
+
+
+class Plain(Data):
+    """A bare number where a name could stand as well."""
+
+    unit: Literal[""] = ""
     value: Fraction
 
 
