@@ -22,6 +22,7 @@ class DataFacts(Data):
         label_range: Least and greatest label where targets are integers.
         digest: SHA-256 of the bytes of inputs and targets.
         batch: Batch size that the plan gives, or the default.
+        declared: The block's attributes that shaped these facts, in canonical spelling.
     """
 
     name: str
@@ -33,6 +34,7 @@ class DataFacts(Data):
     label_range: tuple[int, int] | None
     digest: str
     batch: int
+    declared: str = ""
 
 
 class WeightFacts(Data):

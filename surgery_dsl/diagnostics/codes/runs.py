@@ -1,3 +1,27 @@
 """Codes SD5xx: what went wrong while a plan ran."""
 
-from surgery_dsl.diagnostics.code import Code, Severity
+from surgery_dsl.diagnostics.code import Code
+
+UNDECIDED = 3
+
+LABELS_DO_NOT_FIT = Code("SD501", "labels-do-not-fit", "the labels of a data set do not fit the network's classes")
+TARGETS_DO_NOT_FIT = Code("SD502", "targets-do-not-fit", "the targets of a data set do not fit the network's output")
+EVERYTHING_FROZEN = Code("SD503", "everything-frozen", "a recover step has nothing that it may train")
+LOSS_NOT_FINITE = Code("SD504", "loss-not-finite", "the training loss became NaN or infinite")
+NOTHING_CHANGED = Code("SD505", "nothing-changed", "a step changed nothing")
+OUTPUTS_NOT_FINITE = Code("SD506", "outputs-not-finite", "the network's outputs hold NaN or infinity")
+OUT_OF_MEMORY = Code("SD507", "out-of-memory", "a phase of the run needs more memory than there is")
+NETWORK_FAILED = Code("SD508", "network-failed", "the network raised an error while it ran")
+NO_LENGTH = Code("SD509", "no-length", "a recover step does not say how long it trains")
+GATE_FAILED = Code("SD510", "gate-failed", "a measured obligation does not hold")
+GATE_TOO_WEAK = Code(
+    "SD511", "gate-too-weak", "the data cannot resolve the limit of an obligation", exit_code=UNDECIDED
+)
+NOT_CERTIFIED = Code("SD512", "not-certified", "a certify line cannot be decided by this version", exit_code=UNDECIDED)
+POINT_NOT_KEPT = Code("SD513", "point-not-kept", "an obligation reads a point of the run that is not kept")
+ZERO_BASELINE = Code("SD514", "zero-baseline", "a relative limit stands on a baseline of zero")
+NOT_RUNNABLE = Code("SD515", "not-runnable", "a plan holds something that apply does not execute")
+OUTPUT_EXISTS = Code("SD520", "output-exists", "the output directory exists and is not empty")
+NOT_WRITTEN = Code("SD521", "not-written", "the result could not be written")
+OUTPUT_IN_THE_WAY = Code("SD522", "output-in-the-way", "the output directory holds what must not be overwritten")
+NO_SUCH_DEVICE = Code("SD523", "no-such-device", "the device that was asked for is not there")

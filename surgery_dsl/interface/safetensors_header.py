@@ -1,0 +1,220 @@
+"""Headers of safetensors files, read without torch and without trusting the file.
+
+A file is eight bytes (the header's length, little-endian), a JSON header, and one buffer. The reader is stricter
+than the format needs: the buffer must be covered exactly once, names may not repeat, and the header may not be
+larger than 16 MiB. The values themselves are not read.
+"""
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from surgery_dsl.diagnostics.codes import trust
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.model import Data
+
+MAX_HEADER = 16 << 20
+MAX_TENSORS = 200_000
+MAX_DIMS = 64
+
+ITEM_SIZES = {
+    "BOOL": 1,
+    "U8": 1,
+    "I8": 1,
+    "F8_E4M3": 1,
+    "F8_E5M2": 1,
+    "I16": 2,
+    "U16": 2,
+    "F16": 2,
+    "BF16": 2,
+    "I32": 4,
+    "U32": 4,
+    "F32": 4,
+    "I64": 8,
+    "U64": 8,
+    "F64": 8,
+    "C64": 8,
+}
+"""Bytes of one element, by the format's name of the dtype."""
+
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+
+
+class Entry(Data):
+    """One tensor of a file: dtype as plans write it (``f32``), shape, and its place in the buffer."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    first: int
+    last: int
+
+
+class Header(Data):
+    """What a file says of itself.
+
+    Attributes:
+        tensors: By name.
+        metadata: Free text by key; where tied tensors are left out, the name left out by the name that is kept.
+        start: Where the buffer starts in the file.
+        size: Size of the file in bytes.
+    """
+
+    tensors: dict[str, Entry]
+    metadata: dict[str, str] = {}
+    start: int
+    size: int
+
+
+def read_header(path: Path) -> Header:
+    """Return the header of a safetensors file.
+
+    Raises:
+        Refused: The file is missing, a pickle, truncated, or its header is not sound. Nothing of the buffer is read.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            prefix = file.read(8)
+            length = int.from_bytes(prefix, "little")
+            _check_prefix(path, prefix, length, size)
+            raw = file.read(length)
+    except OSError as error:
+        raise Refused(missing(path, error)) from None
+    fields = _parse(path, raw)
+    metadata = fields.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _malformed(path, "its metadata is not a table of texts")
+    if len(fields) > MAX_TENSORS:
+        raise _malformed(path, f"it names {len(fields)} tensors, at most {MAX_TENSORS} are read", tensors=len(fields))
+    tensors = {name: _entry(path, name, entry) for name, entry in fields.items()}
+    start = 8 + length
+    _check_cover(path, tensors, size - start)
+    return Header(tensors=tensors, metadata=metadata, start=start, size=size)
+
+
+def missing(path: Path, error: OSError) -> Diagnostic:
+    """Say that a file cannot be opened."""
+    if isinstance(error, FileNotFoundError):
+        beside = sorted(p.name for p in path.parent.glob("*.safetensors"))[:5] if path.parent.is_dir() else []
+        return Diagnostic(
+            trust.FILE_MISSING,
+            f"the file `{path.name}` is not there",
+            notes=(f"looked in `{path.parent}`",),
+            help=f"name one of `{'`, `'.join(beside)}`" if beside else "put the file beside the plan, or mend its name",
+        )
+    return Diagnostic(
+        trust.FILE_MISSING,
+        f"the file `{path.name}` cannot be read: {error.strerror or error}",
+        help="let this user read the file",
+    )
+
+
+def _check_prefix(path: Path, prefix: bytes, length: int, size: int) -> None:
+    if prefix.startswith(_PICKLE_STARTS):
+        raise Refused(
+            Diagnostic(
+                trust.PICKLE_REFUSED,
+                f"`{path.name}` is a pickle",
+                notes=("reading a pickle can run any code that its author put in",),
+                help="load it where you trust it and write it again with `safetensors.torch.save_model`",
+            )
+        )
+    if len(prefix) < 8:
+        raise _malformed(path, f"it has {size} bytes, a header alone needs 8", bytes=size)
+    if length > MAX_HEADER:
+        raise Refused(
+            Diagnostic(
+                trust.HEADER_TOO_LARGE,
+                f"the header of `{path.name}` says it has {length} bytes, at most {MAX_HEADER} are read",
+                facts={"header": length, "limit": MAX_HEADER},
+                help="the file is damaged or not a safetensors file: write it again",
+            )
+        )
+    if 8 + length > size:
+        raise _malformed(
+            path,
+            f"its header needs {8 + length} bytes and the file has {size}: it is truncated",
+            needed=8 + length,
+            bytes=size,
+        )
+
+
+def _parse(path: Path, raw: bytes) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        table = dict(pairs)
+        if len(table) != len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise _malformed(path, f"it names `{twice}` twice")
+        return table
+
+    try:
+        fields = json.loads(raw.decode("utf-8"), object_pairs_hook=unique)
+    except (ValueError, RecursionError):
+        raise _malformed(path, "its header is not JSON") from None
+    if not isinstance(fields, dict):
+        raise _malformed(path, "its header is not a table")
+    return fields
+
+
+def _entry(path: Path, name: str, entry: Any) -> Entry:
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise _malformed(path, f"the entry of `{name}` does not hold dtype, shape and data_offsets", name)
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if dtype not in ITEM_SIZES:
+        raise _malformed(path, f"`{name}` has the unknown dtype {str(dtype)[:20]!r}", name)
+    if not _counts(shape) or len(shape) > MAX_DIMS or not _counts(offsets) or len(offsets) != 2:
+        raise _malformed(path, f"shape or place of `{name}` are not lists of counts", name)
+    first, last = offsets
+    needed = prod(shape) * ITEM_SIZES[dtype]
+    if last - first != needed:
+        raise _malformed(
+            path,
+            f"`{name}` needs {needed} bytes for {dtype} {shape} and has {last - first}",
+            name,
+            needed=needed,
+            bytes=last - first,
+        )
+    return Entry(dtype=plan_dtype(dtype), shape=tuple(shape), first=first, last=last)
+
+
+def plan_dtype(dtype: str) -> str:
+    """Return how plans write a dtype of the format: ``F32`` is ``f32``, the 8-bit floats keep their names."""
+    return {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}.get(dtype, dtype.lower())
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 62 for item in value)
+
+
+def _check_cover(path: Path, tensors: dict[str, Entry], buffer: int) -> None:
+    """The buffer is covered exactly once, so that nothing hides between tensors or is read as two."""
+    end, before = 0, ""
+    for name, entry in sorted(tensors.items(), key=lambda item: (item[1].first, item[1].last)):
+        if entry.first < end:
+            raise _malformed(path, f"`{before}` and `{name}` overlap at byte {entry.first}", name)
+        if entry.first > end:
+            raise _malformed(path, f"bytes {end} to {entry.first} belong to no tensor", name)
+        end, before = entry.last, name
+    if end > buffer:
+        raise _malformed(
+            path,
+            f"its tensors need {end} bytes and {buffer} are there: it is truncated",
+            needed=end,
+            bytes=buffer,
+        )
+    if end < buffer:
+        raise _malformed(path, f"{buffer - end} bytes at its end belong to no tensor", extra=buffer - end)
+
+
+def _malformed(path: Path, what: str, tensor: str = "", **facts: int) -> Refused:
+    return Refused(
+        Diagnostic(
+            trust.WEIGHTS_MALFORMED,
+            f"`{path.name}` is not a sound safetensors file: {what}",
+            path=tensor,
+            facts=facts,
+            help="write the file again with `safetensors.torch.save_model`",
+        )
+    )

@@ -1,0 +1,253 @@
+"""Whether a lock still describes what a plan names. No torch, no user code; digests and headers alone.
+
+A lock is stale where the plan declares a model or a data set otherwise, or where a file that defines the structure
+changed: shapes and budgets would be proved of another network. Other *weights* are not drift: their names, shapes and
+dtypes are compared with the lock from the file's header, and a proof that rests on their values treats them as
+unknown when the digest differs.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from surgery_dsl.diagnostics.codes import trust
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.lock import Lock, ModelLock
+from surgery_dsl.interface.model import Data, Interface
+from surgery_dsl.interface.safetensors_header import Header, read_header
+
+if TYPE_CHECKING:
+    from surgery_dsl.language.plan import DataSet, Model, Plan
+
+MODEL_FIELDS = ("load", "inputs", "keyword_inputs", "outputs")
+DATA_FIELDS = ("load", "batch", "split")
+MAX_LOCK = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Staleness:
+    """What :func:`compare` found.
+
+    Attributes:
+        found: Diagnostics; the lock may be used where none is an error.
+        other_weights: Names of the models whose weights file is not the one that the lock saw.
+    """
+
+    found: tuple[Diagnostic, ...]
+    other_weights: frozenset[str]
+
+
+def lock_path(plan: Path) -> Path:
+    """Return where the lock of a plan stands: ``plan.surg.lock``."""
+    return plan.with_name(plan.name + ".lock")
+
+
+def read_lock(path: Path) -> Lock:
+    """Read a lock file.
+
+    Raises:
+        Refused: It is too large, not JSON, or does not hold a lock of this format.
+        FileNotFoundError: There is none.
+    """
+    try:
+        if path.stat().st_size > MAX_LOCK:
+            raise Refused(_unreadable(path, f"it is larger than {MAX_LOCK >> 20} MiB"))
+        return Lock.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Refused(_unreadable(path, f"{first['msg']}{f' at `{where}`' if where else ''}")) from None
+
+
+def _unreadable(path: Path, why: str) -> Diagnostic:
+    return Diagnostic(
+        trust.LOCK_UNREADABLE,
+        f"the lock file `{path.name}` cannot be read: {why}",
+        help=f"make it again with `surgery-dsl lock {path.name.removesuffix('.lock')}`",
+    )
+
+
+def declaration(block: Data, fields: Iterable[str]) -> str:
+    """Return the attributes of a block that shaped its part of the lock, without their places in the text."""
+    dumped = block.model_dump(mode="json", include=set(fields))
+    return json.dumps(_without_spans(dumped), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _without_spans(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_spans(item) for key, item in value.items() if key != "span"}
+    return [_without_spans(item) for item in value] if isinstance(value, list) else value
+
+
+def declared_model(model: "Model") -> str:
+    """Return the declaration of a model."""
+    return declaration(model, MODEL_FIELDS)
+
+
+def declared_data(data: "DataSet") -> str:
+    """Return the declaration of a data set."""
+    return declaration(data, DATA_FIELDS)
+
+
+def digest_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal; raise ``OSError`` where it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def compare(plan: "Plan", lock: Lock, folder: Path) -> Staleness:
+    """Compare a lock with the plan and the files it names."""
+    found: list[Diagnostic] = []
+    other: set[str] = set()
+    locked = {model.name: model for model in lock.models}
+    for model in plan.models:
+        if model.name not in locked:
+            found.append(_stale(plan, f"the lock has no model `{model.name}`", model.span))
+            continue
+        found += _structure(plan, model, locked[model.name], folder)
+        if model.weights:
+            findings, same = _weights(plan, model, locked[model.name], folder)
+            found += findings
+            if not same:
+                other.add(model.name)
+    facts = {data.name: data for data in lock.data}
+    for data in plan.data:
+        if data.name not in facts:
+            found.append(_stale(plan, f"the lock has no data set `{data.name}`", data.span))
+        elif facts[data.name].declared != declared_data(data):
+            found.append(_stale(plan, f"the plan loads `{data.name}` otherwise than the lock says", data.span))
+    return Staleness(tuple(found), frozenset(other))
+
+
+def _structure(plan: "Plan", model: "Model", lock: ModelLock, folder: Path) -> Iterator[Diagnostic]:
+    if lock.declared != declared_model(model):
+        message = f"the plan declares the model `{model.name}` otherwise than the lock says"
+        yield _stale(plan, message, model.spans.get("load", model.span))
+        return
+    for source in lock.sources:
+        try:
+            digest = digest_of(folder / source.path)
+        except OSError:
+            yield _stale(plan, f"`{source.path}`, which the lock was made from, is not there", model.spans.get("load"))
+            continue
+        if digest != source.sha256:
+            yield _stale(
+                plan,
+                f"`{source.path}` changed since the lock was made",
+                model.spans.get("load"),
+                {"locked": source.sha256[:12], "found": digest[:12]},
+            )
+
+
+def _stale(plan: "Plan", message: str, span: Span | None, facts: dict[str, str] | None = None) -> Diagnostic:
+    return Diagnostic(
+        trust.STALE_LOCK,
+        message,
+        file=plan.file,
+        span=span,
+        facts=facts or {},
+        notes=("what was proved from this lock would be about another network",),
+        help=f"look at the change, then run `surgery-dsl lock {plan.file}`",
+    )
+
+
+def _weights(plan: "Plan", model: "Model", lock: ModelLock, folder: Path) -> tuple[list[Diagnostic], bool]:
+    path = folder / model.weights
+    span = model.spans.get("weights", model.span)
+    try:
+        header = read_header(path)
+        findings = list(compare_weights(header, lock.interface, model.weights))
+        same = not findings and lock.weights is not None and lock.weights.digest == digest_of(path)
+    except Refused as refused:
+        findings, same = list(refused.diagnostics), False
+    return [placed(finding, plan.file, span) for finding in findings], same
+
+
+def placed(diagnostic: Diagnostic, file: str, span: Span | None) -> Diagnostic:
+    """Return a diagnostic with the plan's file and line, where it does not yet have them."""
+    from dataclasses import replace
+
+    return replace(diagnostic, file=diagnostic.file or file, span=diagnostic.span or span)
+
+
+# ---- weights against the interface -------------------------------------------------------------------------------
+
+
+def compare_weights(header: Header, interface: Interface, name: str) -> Iterator[Diagnostic]:
+    """Yield what keeps the tensors of a file from being exactly those of a network.
+
+    Tied tensors stand once, under any of their names; buffers that are not persistent do not stand there.
+    """
+    expected: dict[str, tuple[str, tuple[int, ...]]] = {}
+    groups: dict[str, list[str]] = {}
+    for tensor in interface.tensors:
+        if tensor.persistent:
+            shape = tuple(interface.exact(dim) or 0 for dim in tensor.dims)
+            expected[tensor.name] = tensor.dtype, shape
+            groups.setdefault(tensor.tied_to or tensor.name, []).append(tensor.name)
+    for tensor_name in header.tensors.keys() - expected.keys():
+        yield _extra(tensor_name, expected, header, name)
+    for names in groups.values():
+        present = [member for member in names if member in header.tensors]
+        if not present:
+            yield _absent(names, expected, header, name)
+        if len(present) > 1:
+            yield Diagnostic(
+                trust.TIED_TWICE,
+                f"`{present[0]}` and `{present[1]}` share memory in the network and stand twice in `{name}`",
+                path=present[1],
+                help="write the file with `safetensors.torch.save_model`, which writes tied tensors once",
+            )
+        for member in present:
+            yield from _unlike(member, *expected[member], header, name)
+
+
+def _text(dtype: str, shape: tuple[int, ...]) -> str:
+    return f"{dtype} [{', '.join(str(size) for size in shape)}]"
+
+
+def _extra(tensor: str, expected: dict[str, Any], header: Header, name: str) -> Diagnostic:
+    return Diagnostic(
+        trust.TENSOR_EXTRA,
+        f"`{name}` holds `{tensor}`, which the network does not have",
+        path=tensor,
+        facts={"in_file": len(header.tensors), "in_network": len(expected)},
+        help="load the network that these weights belong to, or write the weights again without it",
+    )
+
+
+def _absent(names: list[str], expected: dict[str, Any], header: Header, name: str) -> Diagnostic:
+    return Diagnostic(
+        trust.TENSOR_MISSING,
+        f"`{name}` lacks `{names[0]}`, {_text(*expected[names[0]])}",
+        path=names[0],
+        facts={"in_file": len(header.tensors), "in_network": len(expected)},
+        notes=(f"it would also do under {', '.join(f'`{n}`' for n in names[1:])}",) if names[1:] else (),
+        help="load the network that these weights belong to, or write the weights again with it",
+    )
+
+
+def _unlike(tensor: str, dtype: str, shape: tuple[int, ...], header: Header, name: str) -> Iterator[Diagnostic]:
+    entry = header.tensors[tensor]
+    if entry.shape != shape:
+        yield Diagnostic(
+            trust.TENSOR_SHAPE,
+            f"`{tensor}` is {_text(entry.dtype, entry.shape)} in `{name}` and {_text(dtype, shape)} in the network",
+            path=tensor,
+            facts={"in_file": str(list(entry.shape)), "in_network": str(list(shape))},
+            help="load the network that these weights belong to",
+        )
+    elif entry.dtype != dtype:
+        yield Diagnostic(
+            trust.TENSOR_DTYPE,
+            f"`{tensor}` is {entry.dtype} in `{name}` and {dtype} in the network",
+            path=tensor,
+            facts={"in_file": entry.dtype, "in_network": dtype},
+            help=f"write the weights in {dtype}, or build the network in {entry.dtype}",
+        )

@@ -1,0 +1,55 @@
+"""Digests and cheap marks of live tensors: how the run tells what a step touched."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+CHUNK = 1 << 24
+
+
+def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield every name of every parameter and buffer, names of tied tensors included."""
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
+
+
+def digest(*tensors: Tensor) -> str:
+    """Return the SHA-256 of the tensors' elements in row-major order, in hexadecimal. Any dtype and device."""
+    sha = hashlib.sha256()
+    for tensor in tensors:
+        flat = tensor.detach().reshape(-1)
+        for start in range(0, flat.numel(), CHUNK):
+            piece = flat[start : start + CHUNK].cpu().contiguous()
+            sha.update(piece.view(torch.uint8).numpy().data)
+    return sha.hexdigest()
+
+
+def digests(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """Return the digest of each named tensor."""
+    tensors = dict(named_tensors(model))
+    return {name: digest(tensors[name]) for name in names}
+
+
+Mark = tuple[int, int, int, tuple[int, ...], torch.dtype]
+
+
+def marks(model: nn.Module) -> dict[str, Mark]:
+    """Return, for each tensor, what changes when it is replaced, moved or written in place.
+
+    The identity of the object, the address of its memory, torch's version counter (every in-place write raises it),
+    shape and dtype: constant time a tensor, so that it can be asked after every step.
+    """
+    return {
+        name: (id(tensor), tensor.data_ptr() if tensor.device.type != "meta" else 0, _version(tensor), *_form(tensor))
+        for name, tensor in named_tensors(model)
+    }
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _form(tensor: Tensor) -> tuple[tuple[int, ...], torch.dtype]:
+    return tuple(tensor.shape), tensor.dtype

@@ -1,0 +1,80 @@
+"""``python("module:function", k = v)``: a data set that a function of the user's returns."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import JsonValue
+
+from surgery_dsl.diagnostics.codes import trust
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.vocabulary import user_code
+from surgery_dsl.vocabulary.kinds import DataLoader
+from surgery_dsl.vocabulary.word import Card
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Python(DataLoader):
+    """Call a function that returns a pair (inputs, targets) of tensors, or a ``Dataset`` of such pairs.
+
+    Attributes:
+        target: ``module:function``, looked for in the plan's folder, then in the working directory.
+        arguments: Keyword arguments of the function.
+    """
+
+    card: ClassVar[Card] = Card(
+        summary="Load the data by calling a function of yours.",
+        source="LANGUAGE, section 2",
+        example='python("network:examples", count = 32)',
+        near_miss='python("network.examples")',
+        near_miss_code=trust.MODULE_NOT_FOUND.id,
+        needs=frozenset({"data"}),
+    )
+    positional: ClassVar[tuple[str, ...]] = ("target", "**arguments")
+
+    target: str
+    arguments: dict[str, JsonValue] = {}
+
+    def grant(self) -> str:
+        """Return the target."""
+        return self.target
+
+    def load(self, folder: Path) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Call the function; a ``Dataset`` is read through and stacked.
+
+        Raises:
+            Refused: The code is missing, raised, or returned something else.
+        """
+        import torch
+
+        found = user_code.call(self.target, folder, self.arguments, self.span)
+        if isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(t, torch.Tensor) for t in found):
+            return found[0].detach().cpu(), found[1].detach().cpu()
+        if (
+            hasattr(found, "__getitem__")
+            and hasattr(found, "__len__")
+            and not isinstance(found, tuple | list | dict | str)
+        ):
+            return self._stacked(found, folder)
+        raise Refused(self._wrong(f"returned {type(found).__name__}"))
+
+    def _stacked(self, dataset: Any, folder: Path) -> "tuple[torch.Tensor, torch.Tensor]":
+        import torch
+
+        try:
+            pairs = [dataset[index] for index in range(len(dataset))]
+            inputs = torch.stack([torch.as_tensor(pair[0]) for pair in pairs])
+            targets = torch.stack([torch.as_tensor(pair[1]) for pair in pairs])
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything; it is reported
+            root = user_code.roots(folder)[0]
+            raise Refused(user_code.failure(self.target, root, error, self.span)) from None
+        return inputs.detach().cpu(), targets.detach().cpu()
+
+    def _wrong(self, what: str) -> Diagnostic:
+        return Diagnostic(
+            trust.NOT_A_NETWORK,
+            f"`{self.target}` {what}, not a pair of tensors or a Dataset of pairs",
+            span=self.span,
+            help="return `(inputs, targets)`, two tensors of equal length",
+        )

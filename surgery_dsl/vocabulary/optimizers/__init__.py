@@ -1,0 +1,1 @@
+"""Optimizers (``optimizer = …`` of a ``recover`` block), always built after surgery, so that no state is stale."""

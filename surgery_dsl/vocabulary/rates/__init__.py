@@ -1,0 +1,1 @@
+"""Learning rates that differ between parts of a network (``lr = …`` of an optimizer)."""
