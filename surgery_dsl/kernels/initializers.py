@@ -108,8 +108,8 @@ def orthogonal_(
 
     def draw(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         height, width = shape[0], math.prod(shape[1:])
-        tall = torch.randn(max(height, width), min(height, width), generator=generator, dtype=torch.float64)
-        q, r = torch.linalg.qr(tall)
+        drawn = torch.randn(height, width, generator=generator, dtype=torch.float64)
+        q, r = torch.linalg.qr(drawn if height >= width else drawn.t())
         signed: Tensor = q * torch.where(r.diagonal() < 0, -gain, gain)
         return (signed if height >= width else signed.t()).to(dtype).reshape(shape)
 
