@@ -66,6 +66,7 @@ class Static:
         scope: The step's ``scope`` (``site`` or ``all``), empty where the plan gives none.
         tie: The step's ``tie`` (``keep`` or ``untie``), empty where the plan gives none.
         changes: What the step is allowed to change of the contract (``inputs``, ``outputs``, ``values``).
+        history: Every run of a step so far with what it did, in order (a scheduled step runs several times).
         brought: Paths, as they are now, of the modules that earlier steps brought in.
         zeros: Tensors, by the name they have now, with zeros that training holds: how many at least, at most.
         zeros_total: The same over all of them (a global ranking fixes the sum, not the parts).
@@ -84,6 +85,7 @@ class Static:
     scope: str = ""
     tie: str = ""
     changes: frozenset[str] = frozenset()
+    history: tuple[tuple[str, Effect], ...] = ()
     brought: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     zeros: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     zeros_total: tuple[int, int] = (0, 0)
@@ -140,6 +142,8 @@ class Runtime(ABC):
     sink: Sink
     edits: tuple[Edit, ...] = ()
     """The structural changes carried out so far, in order."""
+    coverage: Mapping[str, tuple[Fraction, Fraction]] = {}
+    """Share of the parameters that each step's sites hold, as the proof predicted it."""
 
     @abstractmethod
     def data(self, name: str) -> LoadedData:
@@ -181,6 +185,8 @@ class Place:
         selection: Where the plan names an ``identify`` step: what it may have taken (sites are then its sites).
         name: Name of the ``replace`` step: inserted children are called so.
         span: Where the plan names the sites.
+        scope: The step's ``scope``, as in :class:`Static`.
+        tie: The step's ``tie``, as in :class:`Static`.
     """
 
     where: Literal["at", "after", "before", "around"]
@@ -188,3 +194,5 @@ class Place:
     selection: str = ""
     name: str = ""
     span: Span | None = None
+    scope: str = ""
+    tie: str = ""

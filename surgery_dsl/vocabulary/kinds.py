@@ -6,6 +6,7 @@ classes here are abstract; the words in the folders are final.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -44,9 +45,9 @@ class NameOr(Slot):
 
     blocks: tuple[str, ...]
 
-    def __init__(self, block: str, *kinds: str) -> None:
+    def __init__(self, blocks: str | tuple[str, ...], *kinds: str) -> None:
         super().__init__(*kinds)
-        object.__setattr__(self, "blocks", (block,))
+        object.__setattr__(self, "blocks", (blocks,) if isinstance(blocks, str) else blocks)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {"anyOf": [{"type": "string"}, super().__get_pydantic_json_schema__(schema, handler)]}
@@ -251,11 +252,21 @@ class Quantity(Word, ABC):
         """Return its value on a model. Counts are exact integers as floats up to 2**53."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a predicate found: whether it holds for every outcome, why, and which steps and tensors decide it."""
+
+    holds: bool
+    reason: str
+    steps: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+
 class Predicate(Word, ABC):
     """A property that ``prove`` states without a comparison (folder ``predicates``)."""
 
     @abstractmethod
-    def decide(self, context: Static) -> tuple[bool, str]:
+    def decide(self, context: Static) -> Ruling:
         """Return whether it holds for every outcome, and why."""
 
 

@@ -1,3 +1,22 @@
 """Codes SD3xx: proofs and budgets."""
 
-from surgery_dsl.diagnostics.code import Code, Severity
+from surgery_dsl.diagnostics.code import Code
+
+UNDECIDED_EXIT = 3
+
+REFUTED = Code("SD301", "refuted", "an obligation does not hold for every outcome")
+UNDECIDED = Code("SD302", "undecided", "an obligation could be neither proved nor refuted", exit_code=UNDECIDED_EXIT)
+RELATIVE_WITHOUT_BASE = Code("SD303", "relative-without-base", "a percentage does not say what it is a share of")
+WRONG_UNIT = Code("SD304", "wrong-unit", "the two sides of an obligation, or of a sum, count in different units")
+NEEDS_MEASURE = Code("SD305", "needs-measure", "a quantity that only data can tell cannot be proved")
+WRONG_VERB = Code("SD306", "wrong-verb", "an obligation's verb does not fit what it claims")
+IMPOSSIBLE_GATE = Code("SD307", "impossible-gate", "a gate that no outcome could pass")
+CHANGES_NOTHING = Code("SD310", "changes-nothing", "a step would change nothing")
+SIZES_DO_NOT_FIT = Code("SD311", "sizes-do-not-fit", "a relation of sizes that the forward needs does not always hold")
+STALE_SELECTION = Code("SD312", "stale-selection", "a selection was made before another step changed what it counts")
+PLACE_DOES_NOT_FIT = Code("SD313", "place-does-not-fit", "a transform cannot stand at this place")
+SHARED_MODULE = Code("SD314", "shared-module", "a module runs at several places, and the step does not say if all change")
+MAY_BE_EMPTY = Code("SD315", "may-be-empty", "a step may leave an axis without any index")
+DATA_SHAPE_MISMATCH = Code("SD320", "data-shape-mismatch", "a data set's examples do not fit the network's input")
+DATA_DTYPE_MISMATCH = Code("SD321", "data-dtype-mismatch", "a data set's dtype does not fit the network's input")
+SCHEDULE_TOO_LONG = Code("SD322", "schedule-too-long", "a schedule needs more steps than the training has")

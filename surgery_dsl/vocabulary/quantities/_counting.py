@@ -1,0 +1,64 @@
+"""Counting over an interface: sums of products of axes, fast where sizes are numbers."""
+
+from collections.abc import Iterable
+
+from surgery_dsl.interface.model import Dim, Extent, Interface, Tensor
+from surgery_dsl.interface.polynomial import Monomial, Polynomial
+
+BYTES = {"bool": 1, "i8": 1, "u8": 1, "i16": 2, "f16": 2, "bf16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
+"""Bytes of one element, by the dtype names of the interface."""
+
+PACKED = frozenset({"i8", "u8"})
+"""Dtypes in which a buffer is a quantized weight, and not a statistic."""
+
+
+def weights(interface: Interface) -> tuple[Tensor, ...]:
+    """Return what ``params`` counts: parameters and quantized weights, tied ones once."""
+    return tuple(
+        tensor
+        for tensor in interface.tensors
+        if not tensor.tied_to and (tensor.role == "parameter" or tensor.dtype in PACKED)
+    )
+
+
+def saved(interface: Interface) -> tuple[Tensor, ...]:
+    """Return what ``weight_bytes`` counts: parameters and saved buffers, tied ones once."""
+    return tuple(t for t in interface.tensors if not t.tied_to and (t.role == "parameter" or t.persistent))
+
+
+def dims_of(tensor: Tensor) -> Dim:
+    """Return all axes of a tensor as one product."""
+    return tuple(axis for dim in tensor.dims for axis in dim)
+
+
+def total(interface: Interface, products: Iterable[tuple[int, Dim]]) -> Polynomial:
+    """Return Σ factor · product as a polynomial over the axes whose size is open; fixed sizes are put in."""
+    sizes: list[int | None] = []
+    for axis in interface.axes:
+        size = axis.size
+        if axis.parts:
+            sizes.append(None)
+        elif isinstance(size, int):
+            sizes.append(size)
+        else:
+            sizes.append(size.least if isinstance(size, Extent) and size.least == size.most else None)
+    for axis in interface.axes:
+        if axis.parts:
+            sizes[axis.id] = interface.exact((axis.id,))
+    terms: dict[Monomial, int] = {}
+    summed: list[Polynomial] = []
+    for factor, dims in products:
+        rest = []
+        for axis_id in dims:
+            known = sizes[axis_id]
+            if known is None:
+                rest.append(axis_id)
+            else:
+                factor *= known
+        if any(interface.axes[axis_id].parts for axis_id in rest):
+            summed.append(interface.size(tuple(rest)).scale(factor).substitute(interface.exact_size))
+        else:
+            key = tuple(sorted(rest))
+            terms[key] = terms.get(key, 0) + factor
+    plain = Polynomial({monomial: factor for monomial, factor in terms.items() if factor})
+    return Polynomial.sum_of([plain, *summed]) if summed else plain

@@ -1,0 +1,44 @@
+"""``dead``: how many units never fire."""
+
+from typing import TYPE_CHECKING, Annotated, final
+
+from pydantic import Field
+
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.word import Card, Names
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+class Dead(Quantity):
+    """How many activation units are silent: |a(x)| ≤ eps for every example x and every position.
+
+    A unit is one channel of the output of one activation in the forward (ReLU, GELU, SiLU, leaky ReLU, ELU, Hardswish,
+    Mish, Softplus, tanh, sigmoid …), as a module or as a call of ``torch.nn.functional``. A module that runs at
+    several places counts at each. Eval mode, all of the data set.
+    """
+
+    unit = "count"
+    least = 0
+    positional = ("data",)
+    card = Card(
+        summary="Count the activation units that are silent on all of the data.",
+        source="Lu et al. 2019, Dying ReLU and Initialization (arXiv 1903.06733), definition in section 1.",
+        example="dead(test)",
+        near_miss="dead(test) >= 0",
+        near_miss_code="SD701",
+        needs=frozenset({"data"}),
+    )
+
+    data: Annotated[str, Names("data")]
+    eps: Annotated[float, Field(ge=0)] = 1e-6
+
+    def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
+        """Return the number of silent units."""
+        from surgery_dsl.evidence import activity
+
+        return float(activity.dead_units(model, interface, runtime.data(self.data), self.eps))

@@ -1,0 +1,44 @@
+"""``grad_flow``: whether every layer still learns."""
+
+from typing import TYPE_CHECKING, Annotated, final
+
+from pydantic import Field
+
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.word import Card, Names
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+class GradFlow(Quantity):
+    """The least gradient that any layer receives: min over modules m with parameters of ‖∂L/∂θ_m‖₂.
+
+    θ_m are the floating-point parameters that stand directly in m, L is the mean of :mod:`loss` over the first
+    ``batches`` batches, and gradients are those of eval mode. Zero means that some layer receives nothing: it cannot
+    learn, whatever the optimizer. Frozen parameters are looked at too; a module that the forward never runs counts 0.
+    """
+
+    unit = "number"
+    least = 0
+    positional = ("data",)
+    card = Card(
+        summary="The least norm of the loss gradient over layers.",
+        source="Glorot and Bengio 2010, section 4.2 (back-propagated gradients by layer).",
+        example="grad_flow(train)",
+        near_miss="grad_flow(train) >= 0",
+        near_miss_code="SD701",
+        needs=frozenset({"data", "labels", "gradients"}),
+    )
+
+    data: Annotated[str, Names("data")]
+    batches: Annotated[int, Field(ge=1)] = 4
+
+    def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
+        """Return the least norm; ``.grad`` and ``requires_grad`` of the parameters are left as they were."""
+        from surgery_dsl.evidence import gradients
+
+        return gradients.least_flow(model, runtime.data(self.data), self.batches)

@@ -1,0 +1,41 @@
+"""``loss``: the mean loss over a data set."""
+
+from typing import TYPE_CHECKING, Annotated, final
+
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.word import Card, Names
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+class Loss(Quantity):
+    """Mean loss over all examples: cross-entropy for class labels, squared error for real targets.
+
+    Class labels are targets of an integer dtype: −log softmax(f(x))_y, natural logarithm, classes along dimension 1.
+    Real targets: the mean of (f(x) − y)² over all elements. It is what the network is judged by, whatever a
+    ``recover`` trained it with. Eval mode, in the batches of the data block, summed in float64.
+    """
+
+    unit = "number"
+    least = 0
+    positional = ("data",)
+    card = Card(
+        summary="The mean loss: cross-entropy for labels, squared error for real targets.",
+        source="Goodfellow et al., Deep Learning (2016), sections 5.5 and 6.2.",
+        example="loss(test)",
+        near_miss="loss(test) >= 0",
+        near_miss_code="SD701",
+        needs=frozenset({"data", "labels"}),
+    )
+
+    data: Annotated[str, Names("data")]
+
+    def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
+        """Return the mean over the data set."""
+        from surgery_dsl.evidence import metrics
+
+        return metrics.loss(model, runtime.data(self.data))

@@ -1,0 +1,44 @@
+"""``params``: how many weights a network has."""
+
+from typing import TYPE_CHECKING, final
+
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.polynomial import Polynomial
+from surgery_dsl.vocabulary.context import Runtime, Static
+from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities import _counting
+from surgery_dsl.vocabulary.word import Card
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+class Params(Quantity):
+    """Elements of parameters: Σ numel(θ), tied parameters once.
+
+    Integer-quantized weights count like the weights they replace; their scales, and the statistics of norms, do not.
+    Exact before and after: the polynomial Σ Π (axis sizes) over the interface, an integer on the live network.
+    """
+
+    unit = "count"
+    least = 0
+    static = True
+    card = Card(
+        summary="Count the elements of all parameters, tied ones once.",
+        source="The usual count; ties and quantized weights as docs/language.md, section 6, says.",
+        example="params",
+        near_miss="prove params <= 65%",
+        near_miss_code="SD303",
+    )
+
+    def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
+        """Return the count twice: it is exact."""
+        count = _counting.total(interface, [(1, _counting.dims_of(t)) for t in _counting.weights(interface)])
+        return count, count
+
+    def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
+        """Count on the live network, any device; nothing is read but shapes."""
+        from surgery_dsl.evidence import counts
+
+        return float(counts.params(model))
