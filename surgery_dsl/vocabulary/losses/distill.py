@@ -1,0 +1,77 @@
+"""``distill(base, temperature = 4)``: learn from the outputs of another network."""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.lock import DataFacts
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.vocabulary.context import Runtime, Static
+from surgery_dsl.vocabulary.kinds import Loss
+from surgery_dsl.vocabulary.values import Point
+from surgery_dsl.vocabulary.word import Card
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Distill(Loss):
+    """T² · KL(p_teacher ‖ p_student) with p = softmax(logits / T), mean over the batch.
+
+    The factor T² keeps the size of the gradient independent of the temperature (Hinton, Vinyals and Dean 2015,
+    section 2). The teacher is in eval mode and gets no gradient. Logits are ``[N, C]`` or ``[N, C, …]``.
+
+    Attributes:
+        teacher: The point whose model teaches: ``base``, or a model of the plan.
+        temperature: T.
+    """
+
+    card: ClassVar[Card] = Card(
+        summary="Train towards the softened outputs of a teacher.",
+        source="Hinton, Vinyals, Dean 2015, Distilling the Knowledge in a Neural Network, section 2",
+        example="distill(base, temperature = 4)",
+        near_miss="distill(base, temperature = 0)",
+        near_miss_code="SD106",
+        needs=frozenset({"data", "gradients"}),
+    )
+    positional: ClassVar[tuple[str, ...]] = ("teacher",)
+
+    teacher: Point
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+
+    def check(self, outputs: Interface, data: DataFacts, context: Static) -> None:
+        """Report a teacher with another number of classes."""
+        if self.teacher.at != "base":
+            return
+        student, teacher = _classes(outputs), _classes(context.base)
+        if student != teacher:
+            context.say(
+                Diagnostic(
+                    runs.TARGETS_DO_NOT_FIT,
+                    f"the base has {teacher} classes and the network has {student}: there is nothing to compare",
+                    file=context.file,
+                    span=self.span,
+                    path=outputs.outputs[0].name,
+                    facts={"teacher": teacher, "student": student},
+                    help="train on labels alone, with `cross_entropy`",
+                )
+            )
+
+    def value(
+        self, outputs: "torch.Tensor", inputs: "torch.Tensor", targets: "torch.Tensor", runtime: Runtime
+    ) -> "torch.Tensor":
+        """Return the mean over examples (and positions)."""
+        import torch
+
+        model, _ = runtime.point(self.teacher)
+        with torch.no_grad():
+            taught = torch.log_softmax(model(inputs) / self.temperature, dim=1)
+        learned = torch.log_softmax(outputs / self.temperature, dim=1)
+        return (taught.exp() * (taught - learned)).sum(dim=1).mean() * self.temperature**2
+
+
+def _classes(interface: Interface) -> int | None:
+    dims = interface.values[interface.outputs[0].value].dims
+    return interface.exact(dims[1]) if len(dims) > 1 else None
