@@ -32,7 +32,6 @@ from surgery_dsl.vocabulary.kinds import (
 from surgery_dsl.vocabulary.values import Bytes, Number, Percent, Plain, Point, Points, Seconds
 from surgery_dsl.vocabulary.word import Slot, Word
 
-
 ParamValue = Plain | Percent | str
 
 

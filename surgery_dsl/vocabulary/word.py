@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import (
+    ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     ModelWrapValidatorHandler,
@@ -64,6 +65,8 @@ class Word(Data, ABC):
             ``*`` takes all further positional arguments as a tuple.
         span: Where the plan uses the word.
     """
+
+    model_config = ConfigDict(populate_by_name=True)
 
     kind: ClassVar[str] = ""
     name: ClassVar[str] = ""

@@ -2,6 +2,26 @@
 
 from surgery_dsl.diagnostics.code import Code
 
+# Blocks, attributes, words, references, units.
+UNKNOWN_BLOCK = Code("SD100", "unknown-block", "there is no block of this kind")
+UNKNOWN_ATTRIBUTE = Code("SD101", "unknown-attribute", "a block has no attribute of this name")
+MISSING_ATTRIBUTE = Code("SD102", "missing-attribute", "an attribute without a default is missing")
+DUPLICATE_ATTRIBUTE = Code("SD103", "duplicate-attribute", "an attribute is given twice")
+DUPLICATE_NAME = Code("SD104", "duplicate-name", "two blocks have one name")
+UNKNOWN_WORD = Code("SD105", "unknown-word", "the vocabulary has no such word in this slot")
+UNKNOWN_REFERENCE = Code("SD106", "unknown-reference", "a name refers to no block, or to one that comes later")
+WRONG_VALUE = Code("SD107", "wrong-value", "a value is not of the kind that its slot takes")
+WRONG_UNIT = Code("SD108", "wrong-unit", "a number carries another unit than its slot takes")
+RELATIVE_LIMIT = Code("SD109", "relative-limit", "a percentage is compared with a count; of what is it a share?")
+UNKNOWN_ARGUMENT = Code("SD110", "unknown-argument", "a word has no argument of this name")
+MISSING_ARGUMENT = Code("SD111", "missing-argument", "a word lacks an argument")
+ARGUMENT_OUT_OF_RANGE = Code("SD112", "argument-out-of-range", "an argument lies outside the range that a word takes")
+PARAM_OUT_OF_RANGE = Code("SD113", "param-out-of-range", "a param lies outside the range that the plan gives")
+UNKNOWN_PARAM = Code("SD114", "unknown-param", "only a param of the plan can be set")
+RESERVED_NAME = Code("SD115", "reserved-name", "a block bears a name that the language uses")
+PATIENT_COUNT = Code("SD116", "patient-count", "a plan has exactly one model without a role")
+NOT_A_STATEMENT = Code("SD117", "not-a-statement", "this kind of statement does not belong in this block")
+
 # Sites, units, criteria, takes.
 SELECTOR_UNMATCHED = Code("SD120", "selector-unmatched", "a pattern, or a part of it, matches nothing")
 EXPECT_MISMATCH = Code("SD121", "expect-mismatch", "a step matches another number of sites than the plan expects")

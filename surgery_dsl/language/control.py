@@ -1,0 +1,202 @@
+"""From obligations to typed claims: points, quantities, arithmetic, predicates."""
+
+from typing import Any, Literal, cast
+
+from surgery_dsl.diagnostics.codes import names as codes
+from surgery_dsl.language import plan
+from surgery_dsl.language import syntax as tree
+from surgery_dsl.language.numbers import fold
+from surgery_dsl.language.scope import Scope, describe, did_you_mean, ungroup
+from surgery_dsl.language.words import MISSING, block_name, unknown_word, word
+from surgery_dsl.vocabulary import catalogue
+from surgery_dsl.vocabulary.values import Percent, Point
+
+FUNCTIONS = ("max", "min", "abs", "mean", "first", "last")
+POINTS = ("before", "after", "best", "ema")
+STEPS = ("identify", "excise", "replace", "recover", "observe", "control")
+
+
+def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | None:
+    """Return the typed block, or ``None`` after reporting why there is none."""
+    obligations = []
+    failed = bool(block.body and block.body.broken)
+    for statement in block.body.statements if block.body else ():
+        if isinstance(statement, tree.Attribute):
+            message = f"`control` holds obligations, not attributes such as `{statement.name.text}`"
+            help_text = "an obligation starts with `prove`, `certify` or `measure`"
+            scope.say(codes.NOT_A_STATEMENT, message, statement.span, help_text=help_text)
+            failed = True
+            continue
+        claim = _claim(statement, scope)
+        failed |= claim is MISSING
+        if claim is not MISSING:
+            verb = cast(Literal["prove", "certify", "measure"], statement.verb.text)
+            obligations.append(
+                plan.Obligation.model_construct(
+                    verb=verb, text=_written(statement, text), statement=claim, span=statement.span
+                )
+            )
+    if failed:
+        return None
+    if not obligations:
+        message = f"`control {block.name.text}` holds no obligation"
+        scope.say(codes.MISSING_ATTRIBUTE, message, block.name.span, help_text="state one, or remove the block")
+        return None
+    return plan.Control.model_construct(
+        name=block.name.text, span=block.span, spans={}, block="control", obligations=tuple(obligations)
+    )
+
+
+def _written(statement: tree.Obligation, text: str) -> str:
+    """Return the claim as the plan has it, blanks folded."""
+    lines = text.split("\n")
+    span = statement.span
+    picked = lines[span.line - 1 : span.end_line]
+    if not picked:
+        return statement.verb.text
+    picked[-1] = picked[-1][: span.end_column - 1]
+    picked[0] = picked[0][span.column - 1 :]
+    return " ".join(" ".join(picked).split()).removeprefix(statement.verb.text).strip()
+
+
+def _claim(statement: tree.Obligation, scope: Scope) -> Any:
+    if statement.right is None:
+        left = ungroup(statement.left)
+        if isinstance(left, tree.Call | tree.Reference):
+            found = _predicate(left, scope)
+            return found if found is MISSING else plan.Property.model_construct(statement="property", word=found)
+        message = f"`{statement.verb.text}` takes a comparison or a property, not {describe(left)}"
+        scope.say(codes.WRONG_VALUE, message, left.span, help_text="for example `prove params <= 0.65 * base.params`")
+        return MISSING
+    if _relative(statement, scope):
+        return MISSING
+    left_side, right_side = expression(statement.left, scope), expression(statement.right, scope)
+    if left_side is MISSING or right_side is MISSING:
+        return MISSING
+    relation = cast(Literal["<=", ">=", "<", ">", "=="], statement.comparison)
+    return plan.Comparison.model_construct(statement="comparison", relation=relation, left=left_side, right=right_side)
+
+
+def _predicate(value: tree.Call | tree.Reference, scope: Scope) -> Any:
+    function = value.function if isinstance(value, tree.Call) else value
+    if isinstance(function, tree.Reference) and catalogue.exists("quantities", function.name):
+        message = f"`{function.name}` is a number: what limit must it keep?"
+        scope.say(codes.WRONG_VALUE, message, value.span, help_text=f"write `{function.name} <= …`")
+        return MISSING
+    return word(value, ("predicates",), scope, "prove")
+
+
+def _relative(statement: tree.Obligation, scope: Scope) -> bool:
+    """Report ``params <= 65%``: a percentage says nothing without ``* base.params``."""
+    if statement.right is None:
+        return False
+    for side, other in ((statement.left, statement.right), (statement.right, statement.left)):
+        limit, reading = fold(side), ungroup(other)
+        if not isinstance(limit, Percent) or not isinstance(reading, tree.Reference | tree.Call):
+            continue
+        function = reading.function if isinstance(reading, tree.Call) else reading
+        if not isinstance(function, tree.Reference) or not catalogue.exists("quantities", function.name):
+            continue
+        if catalogue.find("quantities", function.name).unit in ("count", "bytes"):
+            share = float(limit.share)
+            fix = f"write `{share:g} * base.{function.name}` for a share of the base"
+            message = f"`{function.name}` is a count; {float(limit.value):g}% of what?"
+            scope.say(codes.RELATIVE_LIMIT, message, side.span, label="a share of nothing", help_text=fix)
+            return True
+    return False
+
+
+def expression(value: tree.Value, scope: Scope) -> Any:
+    """Return a typed arithmetic expression over quantities."""
+    value = ungroup(value)
+    constant = fold(value)
+    if constant is not None:
+        number = constant.value if constant.unit == "" else constant
+        return plan.Quantified.model_construct(node="literal", value=number, span=value.span)
+    match value:
+        case tree.Reference(name=name) if name in scope.params:
+            found = scope.params[name]
+            if isinstance(found, str):
+                scope.say(codes.WRONG_VALUE, f"the param `{name}` is a word, not a number", value.span)
+                return MISSING
+            number = found.value if found.unit == "" else found
+            return plan.Quantified.model_construct(node="literal", value=number, span=value.span)
+        case tree.Binary():
+            left, right = expression(value.left, scope), expression(value.right, scope)
+            if left is MISSING or right is MISSING:
+                return MISSING
+            operator = cast(Literal["+", "-", "*", "/"], value.operator)
+            return plan.Arithmetic.model_construct(
+                node="arithmetic", operator=operator, left=left, right=right, span=value.span
+            )
+        case tree.Call(function=tree.Reference(name=name)) if name in FUNCTIONS:
+            arguments = [expression(argument.value, scope) for argument in value.arguments]
+            if any(argument is MISSING for argument in arguments):
+                return MISSING
+            function = cast(Literal["max", "min", "abs", "mean", "first", "last"], name)
+            return plan.Apply.model_construct(
+                node="apply", function=function, arguments=tuple(arguments), span=value.span
+            )
+        case tree.Reference() | tree.Call() | tree.Member():
+            return _reading(value, scope)
+    scope.say(codes.WRONG_VALUE, f"a limit is made of numbers and quantities, not {describe(value)}", value.span)
+    return MISSING
+
+
+def _reading(value: tree.Reference | tree.Call | tree.Member, scope: Scope) -> Any:
+    """``params``, ``base.loss(test)``, ``before(best).loss(val)``, ``tune.lr``."""
+    head: tree.Reference | tree.Member | tree.Call = value.function if isinstance(value, tree.Call) else value
+    if isinstance(head, tree.Member):
+        if isinstance(head.owner, tree.Reference):
+            kind, _ = scope.blocks.get(head.owner.name, ("", None))
+            if kind == "recover" and not isinstance(value, tree.Call):
+                return plan.RunReading.model_construct(
+                    node="run_reading", step=head.owner.name, name=head.name.text, span=value.span
+                )
+        point = _point(head.owner, scope)
+        name = tree.Reference(head.name.text, head.name.span)
+    elif isinstance(head, tree.Reference):
+        point, name = Point(), head
+    else:
+        scope.say(codes.WRONG_VALUE, "a quantity is read off a point: `base.loss(test)`", value.span)
+        return MISSING
+    if point is MISSING:
+        return MISSING
+    if not catalogue.exists("quantities", name.name):
+        if catalogue.exists("predicates", name.name):
+            message = f"`{name.name}` is a property: it takes no comparison"
+            scope.say(codes.WRONG_VALUE, message, value.span, help_text=f"write `prove {name.name}(…)`")
+        else:
+            unknown_word(name, ("quantities",), scope, "control")
+        return MISSING
+    call = tree.Call(name, value.arguments, value.trailing_comma, value.span) if isinstance(value, tree.Call) else name
+    found = word(call, ("quantities",), scope, "control")
+    if found is MISSING:
+        return MISSING
+    return plan.Reading.model_construct(node="reading", point=point, word=found, span=value.span)
+
+
+def _point(owner: tree.Reference | tree.Member | tree.Call, scope: Scope) -> Any:
+    if isinstance(owner, tree.Reference):
+        if owner.name in ("base", "now"):
+            return Point(at=cast(Literal["base", "now"], owner.name))
+        if owner.name in scope.names_of(("model",)):
+            return Point(at="model", name=owner.name)
+        known = ["base", "now", *scope.names_of(("model",))]
+        message = f"`{owner.name}` is no point at which a quantity could be read"
+        scope.say(codes.UNKNOWN_REFERENCE, message, owner.span, help_text=did_you_mean(owner.name, known))
+        return MISSING
+    if isinstance(owner, tree.Call) and isinstance(owner.function, tree.Reference):
+        name = owner.function.name
+        first = ungroup(owner.arguments[0].value) if owner.arguments else None
+        if name in POINTS and len(owner.arguments) == 1 and isinstance(first, tree.Reference):
+            step = block_name(first, STEPS, scope, name)
+            if step is MISSING:
+                return MISSING
+            return Point(at=cast(Literal["before", "after", "best", "ema"], name), name=step)
+        message = f"`{name}(…)` is no point of this release"
+        help_text = "points are `base`, `now`, `before(STEP)`, `after(STEP)`"
+        scope.say(codes.UNKNOWN_WORD, message, owner.span, help_text=help_text)
+        return MISSING
+    scope.say(codes.WRONG_VALUE, "a point is `base`, `now`, a model or `before(STEP)`", owner.span)
+    return MISSING

@@ -1,0 +1,98 @@
+"""What lowering knows while it goes through a plan: names, params in force, and where findings go."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from surgery_dsl.diagnostics.code import Code
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Fact, Sink
+from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.language import syntax as tree
+from surgery_dsl.vocabulary.values import Percent, Plain
+
+RESERVED = frozenset({"base", "now", "all", "before", "after", "best", "ema", "twin", "true", "false"})
+"""Names that mean something of their own where a block could be named."""
+
+
+@dataclass
+class Scope:
+    """The state of one lowering.
+
+    Attributes:
+        file: The plan's path.
+        sink: Where findings go.
+        blocks: Kind of every block that the plan has, by name, with its header.
+        passed: Names of the blocks that stand above the one at hand.
+        params: Value in force of each param.
+    """
+
+    file: str
+    sink: Sink
+    blocks: dict[str, tuple[str, Span]] = field(default_factory=dict)
+    passed: set[str] = field(default_factory=set)
+    params: dict[str, Percent | Plain | str] = field(default_factory=dict)
+
+    def say(
+        self,
+        code: Code,
+        message: str,
+        span: Span,
+        *,
+        label: str = "",
+        help_text: str = "",
+        notes: tuple[str, ...] = (),
+        facts: dict[str, Fact] | None = None,
+    ) -> None:
+        """Report a finding."""
+        self.sink.say(
+            Diagnostic(
+                code, message, file=self.file, span=span, label=label, help=help_text, notes=notes, facts=facts or {}
+            )
+        )
+
+    def names_of(self, kinds: Iterable[str]) -> list[str]:
+        """Return the names of the blocks of some kinds, in the plan's order."""
+        wanted = set(kinds)
+        return [name for name, (kind, _) in self.blocks.items() if kind in wanted]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a help text that names the closest known name, or all of them where there are few."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    if not known:
+        return ""
+    return f"there {'is' if len(known) == 1 else 'are'} {', '.join(f'`{item}`' for item in known)}"
+
+
+def ungroup(value: tree.Value) -> tree.Value:
+    """Take parentheses away."""
+    while isinstance(value, tree.Group):
+        value = value.value
+    return value
+
+
+def describe(value: tree.Value) -> str:
+    """Say what was written, in a few words."""
+    value = ungroup(value)
+    match value:
+        case tree.Reference(name=name):
+            return f"the name `{name}`"
+        case tree.String(raw=raw):
+            return f"the string {raw}"
+        case tree.Number(digits=digits, unit=unit):
+            return f"the number `{digits}{unit}`"
+        case tree.Call(function=tree.Reference(name=name)):
+            return f"`{name}(…)`"
+        case tree.ListValue():
+            return "a list"
+        case tree.Range():
+            return "a range"
+        case tree.Arrow():
+            return "an arrow"
+        case tree.Boolean(value=truth):
+            return f"`{str(truth).lower()}`"
+        case _:
+            return "an expression"
