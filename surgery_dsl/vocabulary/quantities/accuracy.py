@@ -1,6 +1,6 @@
 """``accuracy``: the share of examples whose class is found."""
 
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
@@ -23,7 +23,7 @@ class Accuracy(Quantity):
     least = 0
     most = 1
     positional = ("data",)
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="The share of examples whose class is found (top 1).",
         source="Hastie et al., The Elements of Statistical Learning (2009), section 7.2 (one minus the 0-1 loss).",
         example="accuracy(test)",

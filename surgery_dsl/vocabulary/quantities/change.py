@@ -1,6 +1,6 @@
 """``change``: how far the function moved from the base."""
 
-from typing import TYPE_CHECKING, Annotated, Literal, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
@@ -27,7 +27,7 @@ class Change(Quantity):
     unit = "number"
     least = 0
     positional = ("data",)
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="How far the outputs moved from the base's.",
         source="Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2, of the difference of outputs.",
         example="change(test, norm = inf)",

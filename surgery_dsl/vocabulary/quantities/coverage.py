@@ -1,8 +1,7 @@
 """``coverage``: how much of the network a step speaks of."""
 
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
-from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.vocabulary.context import Runtime, Static
@@ -27,7 +26,7 @@ class Coverage(Quantity):
     static = True
     denominator = 10**12
     positional = ("step",)
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="The share of all parameters that the sites of a step hold.",
         source="docs/language.md, section 3.",
         example="coverage(weak)",
@@ -45,4 +44,4 @@ class Coverage(Quantity):
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the predicted share: interfaces are compared with the network after every step."""
-        return float(runtime.coverage[self.step])
+        return float(runtime.coverage[self.step][0])

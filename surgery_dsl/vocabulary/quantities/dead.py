@@ -1,6 +1,6 @@
 """``dead``: how many units never fire."""
 
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class Dead(Quantity):
     unit = "count"
     least = 0
     positional = ("data",)
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="Count the activation units that are silent on all of the data.",
         source="Lu et al. 2019, Dying ReLU and Initialization (arXiv 1903.06733), definition in section 1.",
         example="dead(test)",

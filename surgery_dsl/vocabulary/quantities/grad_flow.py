@@ -1,6 +1,6 @@
 """``grad_flow``: whether every layer still learns."""
 
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class GradFlow(Quantity):
     unit = "number"
     least = 0
     positional = ("data",)
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="The least norm of the loss gradient over layers.",
         source="Glorot and Bengio 2010, section 4.2 (back-propagated gradients by layer).",
         example="grad_flow(train)",

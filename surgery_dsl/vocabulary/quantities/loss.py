@@ -1,6 +1,6 @@
 """``loss``: the mean loss over a data set."""
 
-from typing import TYPE_CHECKING, Annotated, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
@@ -23,7 +23,7 @@ class Loss(Quantity):
     unit = "number"
     least = 0
     positional = ("data",)
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="The mean loss: cross-entropy for labels, squared error for real targets.",
         source="Goodfellow et al., Deep Learning (2016), sections 5.5 and 6.2.",
         example="loss(test)",

@@ -1,6 +1,6 @@
 """``macs``: how much a forward multiplies."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.polynomial import Polynomial
@@ -25,7 +25,7 @@ class Macs(Quantity):
     unit = "count"
     least = 0
     static = True
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="Count the multiply-accumulates of one forward.",
         source="Sze et al. 2017, Efficient Processing of Deep Neural Networks (arXiv 1703.09039), section III.",
         example="macs",

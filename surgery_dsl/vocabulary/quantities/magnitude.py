@@ -1,6 +1,6 @@
 """``magnitude``: how large the operation was."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
@@ -23,7 +23,7 @@ class Magnitude(Quantity):
 
     unit = "share"
     least = 0
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="Relative change of the base's parameters.",
         source="Relative Frobenius distance; removed entries are zeros, as in Han et al. 2015 (arXiv 1506.02626).",
         example="magnitude",

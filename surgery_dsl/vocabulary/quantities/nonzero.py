@@ -1,6 +1,6 @@
 """``nonzero``: how many weights are not zero."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.polynomial import Polynomial
@@ -26,7 +26,7 @@ class Nonzero(Quantity):
     least = 0
     static = True
     attained = True
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="Count the elements of parameters that are not zero.",
         source="The l0 'norm' of the parameters, as in Louizos et al. 2018 (arXiv 1712.01312), section 2.",
         example="nonzero",

@@ -1,6 +1,6 @@
 """``params``: how many weights a network has."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.polynomial import Polynomial
@@ -24,7 +24,7 @@ class Params(Quantity):
     unit = "count"
     least = 0
     static = True
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="Count the elements of all parameters, tied ones once.",
         source="The usual count; ties and quantized weights as docs/language.md, section 6, says.",
         example="params",

@@ -1,6 +1,6 @@
 """``weight_bytes``: what the saved tensors weigh."""
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.polynomial import Polynomial
@@ -23,7 +23,7 @@ class WeightBytes(Quantity):
     unit = "bytes"
     least = 0
     static = True
-    card = Card(
+    card: ClassVar[Card] = Card(
         summary="Count the bytes of parameters and saved buffers.",
         source="Element sizes of the safetensors format.",
         example="weight_bytes",

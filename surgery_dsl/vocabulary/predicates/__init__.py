@@ -1,0 +1,1 @@
+"""Properties that ``prove`` states without a comparison (``prove exact(wider)``)."""

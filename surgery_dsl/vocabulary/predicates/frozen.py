@@ -1,0 +1,83 @@
+"""``frozen``: tensors that no step touches."""
+
+from typing import Annotated, ClassVar, final
+
+from pydantic import Field
+
+from surgery_dsl.vocabulary.context import Effect, Static
+from surgery_dsl.vocabulary.kinds import NameOr, Predicate, Ruling, SiteWord
+from surgery_dsl.vocabulary.predicates._holding import follow, tensors_at, tensors_below, with_ties
+from surgery_dsl.vocabulary.word import Card
+
+Named = str | SiteWord
+STEPS = ("identify", "replace")
+
+
+@final
+class Frozen(Predicate):
+    """No step up to here touches the named tensors of the base: they are equal bit for bit.
+
+    Arguments:
+        what: Sites of the base (``param("embed.weight")``), or an earlier step: what a ``replace`` brought in, or the
+            sites of an ``identify``, from that step on. Left out: everything.
+        except: Sites or a step that may change: what it brought in, and what it replaced.
+
+    Static rule:
+        Every step names the tensors that it may write. Names are followed through renames, and memory through ties:
+        who writes a tied tensor writes all its names. ``apply`` compares digests.
+    """
+
+    positional = ("what",)
+    card: ClassVar[Card] = Card(
+        summary="Prove that no step touches the named tensors.",
+        source="Digests before and after are compared at apply.",
+        example="frozen(except = adapters)",
+        near_miss="measure frozen()",
+        near_miss_code="SD306",
+    )
+
+    what: Annotated[Named | None, NameOr(STEPS, "sites")] = None
+    except_: Annotated[Named | None, NameOr(STEPS, "sites"), Field(alias="except")] = None
+
+    def decide(self, context: Static) -> Ruling:
+        """Follow the tensors through every run so far."""
+        names, started = self._named(context)
+        if self.except_ is not None:
+            for name in self._excepted(context):
+                names.pop(name, None)
+        if not names:
+            return Ruling(False, "it names no tensor", ())
+        for position, (step, effect) in enumerate(context.history):
+            if position >= started and step != self.except_:
+                written = [first for first, now in names.items() if now in effect.writes]
+                if written:
+                    more = f" and {len(written) - 1} more" if len(written) > 1 else ""
+                    return Ruling(False, f"`{step}` may write `{written[0]}`{more}", (step,), tuple(written))
+            names = follow(names, effect)
+        return Ruling(True, f"no step writes any of {len(names)} tensors", (), tuple(names)[:5])
+
+    def _named(self, context: Static) -> tuple[dict[str, str], int]:
+        """Return the tensors meant (first name: present name) and the run from which on they count."""
+        if self.what is None:
+            return {name: name for name in context.base.tensor_by_name}, 0
+        if isinstance(self.what, str):
+            position = max((i for i, (step, _) in enumerate(context.history) if step == self.what), default=-1)
+            effect = context.history[position][1] if position >= 0 else Effect(function="none")
+            names = effect.creates or self._at_step(self.what, context)
+            return {name: name for name in names}, position + 1
+        sites = self.what.resolve(context.base, context)
+        return {name: name for name in with_ties(context.base, tensors_at(context.base, sites))}, 0
+
+    def _excepted(self, context: Static) -> frozenset[str]:
+        if isinstance(self.except_, str):
+            return self._at_step(self.except_, context)
+        if self.except_ is None:
+            return frozenset()
+        return with_ties(context.base, tensors_at(context.base, self.except_.resolve(context.base, context)))
+
+    @staticmethod
+    def _at_step(step: str, context: Static) -> frozenset[str]:
+        """Return the tensors of the base that stand at a step's sites, or where it brought modules in."""
+        selection = context.selections.get(step)
+        held = tensors_at(context.base, selection.sites) if selection is not None else frozenset[str]()
+        return held | tensors_below(context.base, context.brought.get(step, ()))
