@@ -6,14 +6,13 @@ from surgery_dsl.diagnostics.codes import names as codes
 from surgery_dsl.language import plan
 from surgery_dsl.language import syntax as tree
 from surgery_dsl.language.numbers import fold
-from surgery_dsl.language.scope import Scope, describe, did_you_mean, ungroup
-from surgery_dsl.language.words import MISSING, block_name, unknown_word, word
+from surgery_dsl.language.points import point_of
+from surgery_dsl.language.scope import Scope, describe, ungroup
+from surgery_dsl.language.words import MISSING, unknown_word, word
 from surgery_dsl.vocabulary import catalogue
 from surgery_dsl.vocabulary.values import Percent, Point
 
 FUNCTIONS = ("max", "min", "abs", "mean", "first", "last")
-POINTS = ("before", "after", "best", "ema")
-STEPS = ("identify", "excise", "replace", "recover", "observe", "control")
 
 
 def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | None:
@@ -153,7 +152,7 @@ def _reading(value: tree.Reference | tree.Call | tree.Member, scope: Scope) -> A
                 return plan.RunReading.model_construct(
                     node="run_reading", step=head.owner.name, name=head.name.text, span=value.span
                 )
-        point = _point(head.owner, scope)
+        point = point_of(head.owner, scope)
         name = tree.Reference(head.name.text, head.name.span)
     elif isinstance(head, tree.Reference):
         point, name = Point(), head
@@ -174,29 +173,3 @@ def _reading(value: tree.Reference | tree.Call | tree.Member, scope: Scope) -> A
     if found is MISSING:
         return MISSING
     return plan.Reading.model_construct(node="reading", point=point, word=found, span=value.span)
-
-
-def _point(owner: tree.Reference | tree.Member | tree.Call, scope: Scope) -> Any:
-    if isinstance(owner, tree.Reference):
-        if owner.name in ("base", "now"):
-            return Point(at=cast(Literal["base", "now"], owner.name))
-        if owner.name in scope.names_of(("model",)):
-            return Point(at="model", name=owner.name)
-        known = ["base", "now", *scope.names_of(("model",))]
-        message = f"`{owner.name}` is no point at which a quantity could be read"
-        scope.say(codes.UNKNOWN_REFERENCE, message, owner.span, help_text=did_you_mean(owner.name, known))
-        return MISSING
-    if isinstance(owner, tree.Call) and isinstance(owner.function, tree.Reference):
-        name = owner.function.name
-        first = ungroup(owner.arguments[0].value) if owner.arguments else None
-        if name in POINTS and len(owner.arguments) == 1 and isinstance(first, tree.Reference):
-            step = block_name(first, STEPS, scope, name)
-            if step is MISSING:
-                return MISSING
-            return Point(at=cast(Literal["before", "after", "best", "ema"], name), name=step)
-        message = f"`{name}(…)` is no point of this release"
-        help_text = "points are `base`, `now`, `before(STEP)`, `after(STEP)`"
-        scope.say(codes.UNKNOWN_WORD, message, owner.span, help_text=help_text)
-        return MISSING
-    scope.say(codes.WRONG_VALUE, "a point is `base`, `now`, a model or `before(STEP)`", owner.span)
-    return MISSING

@@ -30,7 +30,7 @@ from surgery_dsl.vocabulary.kinds import (
     UnitSlot,
 )
 from surgery_dsl.vocabulary.values import Bytes, Number, Percent, Plain, Point, Points, Seconds
-from surgery_dsl.vocabulary.word import Slot, Word
+from surgery_dsl.vocabulary.word import Names, Slot, Word
 
 ParamValue = Plain | Percent | str
 
@@ -158,8 +158,8 @@ class Recover(Block):
     """Training: changes values, never the interface."""
 
     block: Literal["recover"] = "recover"
-    data: tuple[str, ...] = ()
-    env: str = ""
+    data: tuple[Annotated[str, Names("data")], ...] = ()
+    env: Annotated[str, Names("env")] = ""
     epochs: int | Literal["auto"] | None = None
     steps: int | None = None
     batch: int | Annotated[Word, Slot("schedules", "batches")] | None = None
@@ -196,7 +196,7 @@ class Search(Block):
     """Fills params or chooses cells."""
 
     block: Literal["search"] = "search"
-    over: tuple[str, ...]
+    over: tuple[Annotated[str, Names("param")], ...]
     by: Annotated[Word, Slot("searchers")]
     goal: Annotated[Word, Slot("goals")]
     trials: int | None = None

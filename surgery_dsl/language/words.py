@@ -1,7 +1,7 @@
 """From a written value to a typed one, directed by the slot: literals, names of blocks, words with arguments."""
 
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -9,17 +9,11 @@ from surgery_dsl.diagnostics.codes import names as codes
 from surgery_dsl.language import syntax as tree
 from surgery_dsl.language.expectation import Expectation, fields
 from surgery_dsl.language.numbers import Amount, fold
+from surgery_dsl.language.points import MISSING, point_of
 from surgery_dsl.language.scope import RESERVED, Scope, describe, did_you_mean, ungroup
 from surgery_dsl.vocabulary import catalogue
-from surgery_dsl.vocabulary.values import NumberArrow, Percent, PercentArrow, Plain, Points, Range
+from surgery_dsl.vocabulary.values import NumberArrow, Percent, PercentArrow, Plain, Point, Points, Range
 from surgery_dsl.vocabulary.word import Word
-
-
-class _Missing:
-    """Stands for a value that was reported as wrong."""
-
-
-MISSING: Final = _Missing()
 
 
 def convert(value: tree.Value, expected: Expectation, scope: Scope, what: str) -> Any:
@@ -147,6 +141,8 @@ def _named(value: tree.Reference | tree.Call, expected: Expectation, scope: Scop
         _wrong(value, expected, scope, what)
         return MISSING
     name = function.name
+    if Point in expected.types:
+        return point_of(value, scope)
     if isinstance(value, tree.Reference):
         if name in scope.params:
             return _param(value, expected, scope, what)
