@@ -12,10 +12,14 @@ from surgery_dsl.interface.model import Data
 
 
 class ModuleSpec(Data):
-    """How to build a module: a class of ``torch.nn`` or of :mod:`surgery_dsl.modules`, and its keyword arguments."""
+    """How to build a module: a class of ``torch.nn`` or of :mod:`surgery_dsl.modules`, and its keyword arguments.
+
+    ``dtype`` is that of its floating-point tensors (``f32`` …), empty where it has none.
+    """
 
     type: str
     arguments: dict[str, JsonValue] = {}
+    dtype: str = ""
 
 
 class Slice(Data):
