@@ -10,6 +10,7 @@ FREE = "size of the input"
 SPATIAL = "spatial size"
 KERNEL = "kernel size"
 BUFFER = "only buffers carry it"
+UNCARRIED = "no tensor of the network carries it"
 UNREAD = "the forward does not read it"
 
 

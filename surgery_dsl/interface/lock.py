@@ -20,7 +20,7 @@ class DataFacts(Data):
         target_shape: Shape of one example's target; empty for a class label.
         target_dtype: Dtype of the targets.
         label_range: Least and greatest label where targets are integers.
-        digest: SHA-256 of the bytes of inputs and targets.
+        digest: SHA-256 over the digests of the bytes of inputs and of targets.
         batch: Batch size that the plan gives, or the default.
         declared: The block's attributes that shaped these facts, in canonical spelling.
     """

@@ -11,8 +11,9 @@ from surgery_dsl.language import control, plan
 from surgery_dsl.language import syntax as tree
 from surgery_dsl.language.expectation import Expectation, expectation, fields
 from surgery_dsl.language.numbers import fold
+from surgery_dsl.language.points import MISSING
 from surgery_dsl.language.scope import Scope, describe, did_you_mean, ungroup
-from surgery_dsl.language.words import MISSING, block_name, convert, word
+from surgery_dsl.language.words import block_name, convert, word
 from surgery_dsl.vocabulary import catalogue
 from surgery_dsl.vocabulary.values import Percent, Plain
 

@@ -6,9 +6,9 @@ from surgery_dsl.diagnostics.codes import names as codes
 from surgery_dsl.language import plan
 from surgery_dsl.language import syntax as tree
 from surgery_dsl.language.numbers import fold
-from surgery_dsl.language.points import point_of
+from surgery_dsl.language.points import MISSING, point_of
 from surgery_dsl.language.scope import Scope, describe, ungroup
-from surgery_dsl.language.words import MISSING, unknown_word, word
+from surgery_dsl.language.words import unknown_word, word
 from surgery_dsl.vocabulary import catalogue
 from surgery_dsl.vocabulary.values import Percent, Point
 

@@ -4,7 +4,7 @@ BYTES = 1 << 20
 """Size of the file (1 MiB)."""
 NESTING = 64
 """Brackets inside brackets."""
-NODES = 160
+NODES = 140
 """Height of the tree of one value, chains such as ``a + a + …`` included."""
 BLOCKS = 10_000
 """Blocks of a plan."""

@@ -75,7 +75,10 @@ class Recovery:
         before = _previous(parser.tokens, parser.index)
         if self._leaves(token):
             self._say_unclosed(bracket)
-            self._go_on(parser.tokens.index(bracket))
+            start = parser.tokens.index(bracket)
+            # What was read as part of the value is read again as statements: without the commas put in meanwhile.
+            parser.tokens[start : parser.index] = [t for t in parser.tokens[start : parser.index] if t.end > t.column]
+            self._go_on(start)
         elif token.kind in ("RPAR", "RSQB") and token.kind != right and parser.accepts(right):
             self._say(
                 codes.MISSING_BRACKET,

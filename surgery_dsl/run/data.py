@@ -1,5 +1,6 @@
 """Data sets in memory: facts for the lock, batches for rules."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.staleness import declared_data, placed
+from surgery_dsl.kernels.differences import digest
 from surgery_dsl.language.plan import DataSet
-from surgery_dsl.run.digests import digest
 from surgery_dsl.run.grants import Grants
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.vocabulary.context import LoadedData
@@ -108,7 +109,7 @@ def _facts(block: DataSet, inputs: Tensor, targets: Tensor) -> DataFacts:
         target_shape=tuple(targets.shape[1:]),
         target_dtype=name_of(targets.dtype),
         label_range=(int(low), int(high)) if low is not None and high is not None else None,
-        digest=digest(inputs, targets),
+        digest=hashlib.sha256(f"{digest(inputs)} {digest(targets)}".encode()).hexdigest(),
         batch=block.batch,
         declared=declared_data(block),
     )

@@ -1,29 +1,17 @@
 """Digests and cheap marks of live tensors: how the run tells what a step touched."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
 
-CHUNK = 1 << 24
+from surgery_dsl.kernels.differences import digest
 
 
 def named_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield every name of every parameter and buffer, names of tied tensors included."""
     yield from model.named_parameters(remove_duplicate=False)
     yield from model.named_buffers(remove_duplicate=False)
-
-
-def digest(*tensors: Tensor) -> str:
-    """Return the SHA-256 of the tensors' elements in row-major order, in hexadecimal. Any dtype and device."""
-    sha = hashlib.sha256()
-    for tensor in tensors:
-        flat = tensor.detach().reshape(-1)
-        for start in range(0, flat.numel(), CHUNK):
-            piece = flat[start : start + CHUNK].cpu().contiguous()
-            sha.update(piece.view(torch.uint8).numpy().data)
-    return sha.hexdigest()
 
 
 def digests(model: nn.Module, names: Iterable[str]) -> dict[str, str]:

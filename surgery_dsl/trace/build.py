@@ -1,7 +1,7 @@
 """From followed axes to the frozen interface."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -57,15 +57,19 @@ def build(
     input_names: Sequence[str],
     output_names: Sequence[str],
     free: tuple[FreeSize, ...],
+    integers: Mapping[tuple[str, str], int],
 ) -> Interface:
-    """Return the interface; ``output_names`` go with ``recording.outputs``."""
+    """Return the interface; ``output_names`` go with ``recording.outputs``.
+
+    ``integers`` are the values of integer attributes with which the forward ran, where they are not the model's.
+    """
     kept = {flow.states[ref].value for _, ref in recording.outputs}
     for run in recording.runs:
         kept |= set(_values(flow, (*run.inputs, *run.outputs)))
     fold(flow, kept)
     _freeze_contract(flow, recording)
-    _freeze_buffers(flow, recording, facts)
-    builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
+    _freeze_uncarried(flow, recording, facts)
+    builder = _Builder(flow, {id(module): path for path, module in model.named_modules()}, integers)
     owned = _owned(recording, flow)
     for ref in recording.inputs:
         builder.dims(flow.states[ref].dims)
@@ -129,7 +133,8 @@ def _freeze_contract(flow: Flow, recording: Recording) -> None:
                 leaf.frozen.setdefault(frozen.OUTPUT)
 
 
-def _freeze_buffers(flow: Flow, recording: Recording, facts: Sequence[TensorFacts]) -> None:
+def _freeze_uncarried(flow: Flow, recording: Recording, facts: Sequence[TensorFacts]) -> None:
+    """Freeze what no parameter carries, and what only parameters carry that the forward does not read."""
     of_parameters = {
         id(leaf)
         for fact in facts
@@ -144,6 +149,11 @@ def _freeze_buffers(flow: Flow, recording: Recording, facts: Sequence[TensorFact
                     leaf.frozen[frozen.BUFFER] = None
                 elif fact.owner not in flow.read:
                     leaf.frozen[frozen.UNREAD] = None
+    for value in flow.values:
+        for dim in value.dims:
+            for leaf in leaves(dim):
+                if not leaf.frozen and id(leaf) not in of_parameters:
+                    leaf.frozen[frozen.UNCARRIED] = None
 
 
 def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[str]:
@@ -189,6 +199,7 @@ def _requirements(flow: Flow, operators: Sequence[Operator]) -> tuple[Requiremen
 class _Builder:
     flow: Flow
     paths: dict[int, str]
+    integers: Mapping[tuple[str, str], int]
     numbers: dict[int, int] = field(default_factory=dict)
     atoms: list[Atom] = field(default_factory=list)
     labels: dict[int, str] = field(default_factory=dict)
@@ -338,6 +349,7 @@ class _Builder:
                 held = getattr(module, owner, None)
                 if entry and isinstance(held, tuple | list):
                     held = held[int(entry)]
+                held = self.integers.get((path, attribute), held)
                 if type(held) is int and self.flow.axes.infer(self.flow.axes.sizes(product)) == held:
                     found[attribute] = self.dim(product)
         return found

@@ -1,6 +1,6 @@
 """A model on fake tensors: the same module objects, for a while without weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,11 +52,13 @@ def _put_back(box: dict[str, Any], saved: dict[str, Any]) -> None:
             box[name] = value
 
 
-def swap(model: nn.Module, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Tensor]:
-    """Put empty CPU tensors in the place of all tensors of a model; return them by name.
+def swap(
+    model: nn.Module, shapes: Mapping[str, tuple[int, ...]] | None = None, device: torch.device | str = "cpu"
+) -> dict[str, Tensor]:
+    """Put tensors of zeros in the place of all tensors of a model; return them by name.
 
-    To be called inside :func:`in_eval_mode`, which puts the real ones back, and inside a fake tensor mode. Ties are
-    kept. ``shapes`` gives other shapes by name, for a trial.
+    To be called inside :func:`in_eval_mode`, which puts the real ones back, and inside a fake tensor mode
+    unless the zeros are wanted. Ties are kept. ``shapes`` gives other shapes by name, for a trial.
     """
     made: dict[tuple[int, ...], Tensor] = {}
     by_id: dict[int, Tensor] = {}
@@ -65,7 +67,7 @@ def swap(model: nn.Module, shapes: dict[str, tuple[int, ...]] | None = None) -> 
         key = memory_key(real)
         if key not in made:
             shape = real.shape if shapes is None else shapes[name]
-            empty = torch.empty(shape, dtype=real.dtype, device="cpu")
+            empty = torch.zeros(shape, dtype=real.dtype, device=device)
             made[key] = nn.Parameter(empty, requires_grad=real.requires_grad) if is_parameter else empty
         by_id[id(real)] = names[name] = made[key]
     for module in model.modules():

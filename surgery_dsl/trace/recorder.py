@@ -18,6 +18,12 @@ _LIBRARY = (os.path.dirname(os.path.abspath(torch.__file__)) + os.sep, _HERE + o
 _STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
 
 
+def is_library(file: str) -> bool:
+    """Say whether a file belongs to Python, torch or this package, and so not to the user."""
+    inside = file.startswith(_LIBRARY) or (file.startswith(_STANDARD) and "site-packages" not in file)
+    return inside or file.startswith("<")
+
+
 class Ref(int):
     """The number of a tensor at one moment; a tensor that is written in place gets a new one."""
 
@@ -133,6 +139,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.open: list[int] = []
         self.last_source = ""
         self.last_operator = ""
+        self.calling = False
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._refs: dict[int, Ref] = {}
         self._keep: list[Tensor] = []
@@ -194,7 +201,9 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             value = args[position] if position < len(args) else kwargs.get(name, default)
             arguments[name] = self._strip(value, reads)
         written = [args[p] for p in operation.writes if p < len(args)]
+        self.calling = True
         result = func(*args, **kwargs)
+        self.calling = False
         outputs, aliases = self._results(operation, result, written, reads, args)
         run = self.open[-1] if self.open else -1
         self.recording.records.append(
@@ -253,9 +262,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             code = frame.f_code
             library = self._is_library.get(code)
             if library is None:
-                name = code.co_filename
-                inside = name.startswith(_LIBRARY) or (name.startswith(_STANDARD) and "site-packages" not in name)
-                library = self._is_library[code] = inside or name.startswith("<")
+                library = self._is_library[code] = is_library(code.co_filename)
             if not library:
                 return f"{os.path.basename(code.co_filename)}:{frame.f_lineno}"
             if code is run_forward.__code__:
@@ -300,9 +307,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             nn.Module.__call__ = original  # type: ignore[method-assign]
 
 
-def run_forward(
-    model: nn.Module, tensors: dict[str, Tensor], inputs: Sequence[tuple[str, Tensor]], recorder: Recorder
-) -> Recording:
+def run_forward(model: nn.Module, inputs: Sequence[tuple[str, Tensor]], recorder: Recorder) -> Recording:
     """Run a model's forward once and return what happened.
 
     One input is given by position, several by keyword. The caller sets the fake tensor mode and eval mode. What the

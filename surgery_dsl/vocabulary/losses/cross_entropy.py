@@ -30,7 +30,7 @@ class CrossEntropy(Loss):
         source="torch.nn.functional.cross_entropy; label smoothing: Szegedy et al. 2016, section 7",
         example="cross_entropy",
         near_miss="cross_entropy(smoothing = 1.5)",
-        near_miss_code="SD106",
+        near_miss_code="SD112",
         needs=frozenset({"data", "labels", "gradients"}),
     )
     positional: ClassVar[tuple[str, ...]] = ()
@@ -45,7 +45,7 @@ class CrossEntropy(Loss):
             context.say(
                 Diagnostic(
                     runs.TARGETS_DO_NOT_FIT,
-                    f"cross_entropy needs class numbers and logits; `{data.name}` holds targets of {data.target_dtype}, "
+                    f"cross_entropy needs class numbers and logits; `{data.name}` holds {data.target_dtype}, "
                     f"the output has {len(dims)} dimensions",
                     file=context.file,
                     span=self.span,

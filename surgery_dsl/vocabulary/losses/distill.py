@@ -11,7 +11,7 @@ from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Loss
 from surgery_dsl.vocabulary.values import Point
-from surgery_dsl.vocabulary.word import Card
+from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ class Distill(Loss):
     section 2). The teacher is in eval mode and gets no gradient. Logits are ``[N, C]`` or ``[N, C, …]``.
 
     Attributes:
-        teacher: The point whose model teaches: ``base``, or a model of the plan.
+        teacher: Who teaches: ``base``, or a model of the plan.
         temperature: T.
     """
 
@@ -33,17 +33,17 @@ class Distill(Loss):
         source="Hinton, Vinyals, Dean 2015, Distilling the Knowledge in a Neural Network, section 2",
         example="distill(base, temperature = 4)",
         near_miss="distill(base, temperature = 0)",
-        near_miss_code="SD106",
+        near_miss_code="SD112",
         needs=frozenset({"data", "gradients"}),
     )
     positional: ClassVar[tuple[str, ...]] = ("teacher",)
 
-    teacher: Point
+    teacher: Annotated[str, Names("model")]
     temperature: Annotated[float, Field(gt=0)] = 4.0
 
     def check(self, outputs: Interface, data: DataFacts, context: Static) -> None:
         """Report a teacher with another number of classes."""
-        if self.teacher.at != "base":
+        if self.teacher != "base":
             return
         student, teacher = _classes(outputs), _classes(context.base)
         if student != teacher:
@@ -65,7 +65,8 @@ class Distill(Loss):
         """Return the mean over examples (and positions)."""
         import torch
 
-        model, _ = runtime.point(self.teacher)
+        at_base = self.teacher == "base"
+        model, _ = runtime.point(Point(at="base") if at_base else Point(at="model", name=self.teacher))
         with torch.no_grad():
             taught = torch.log_softmax(model(inputs) / self.temperature, dim=1)
         learned = torch.log_softmax(outputs / self.temperature, dim=1)

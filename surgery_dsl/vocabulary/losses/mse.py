@@ -22,7 +22,7 @@ class Mse(Loss):
         source="torch.nn.functional.mse_loss",
         example="mse",
         near_miss="mse(power = 3)",
-        near_miss_code="SD104",
+        near_miss_code="SD110",
         needs=frozenset({"data", "gradients"}),
     )
     positional: ClassVar[tuple[str, ...]] = ()

@@ -26,7 +26,7 @@ class Adamw(Optimizer):
         source="Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization; torch.optim.AdamW",
         example="adamw(lr = 1e-3, decay = 1e-2)",
         near_miss="adamw(lr = 1e-3, decay = -1)",
-        near_miss_code="SD106",
+        near_miss_code="SD112",
         needs=frozenset({"gradients"}),
     )
     positional: ClassVar[tuple[str, ...]] = ()

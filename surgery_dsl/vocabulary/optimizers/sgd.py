@@ -26,7 +26,7 @@ class Sgd(Optimizer):
         source="torch.optim.SGD; Sutskever et al. 2013",
         example="sgd(lr = 0.05, momentum = 0.9)",
         near_miss="sgd(lr = 0.05, momentum = 1.5)",
-        near_miss_code="SD106",
+        near_miss_code="SD112",
         needs=frozenset({"gradients"}),
     )
     positional: ClassVar[tuple[str, ...]] = ()

@@ -27,7 +27,7 @@ class Layerwise(Rates):
         source="Howard and Ruder 2018, Universal Language Model Fine-tuning, section 3.2 (discriminative fine-tuning)",
         example="layerwise(1e-3, decay = 0.8)",
         near_miss="layerwise(1e-3, decay = 1.5)",
-        near_miss_code="SD106",
+        near_miss_code="SD112",
     )
     positional: ClassVar[tuple[str, ...]] = ("rate",)
 

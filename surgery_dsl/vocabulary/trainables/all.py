@@ -16,7 +16,7 @@ class All(Trainable):
         source="LANGUAGE, section 5",
         example="all",
         near_miss="all(3)",
-        near_miss_code="SD104",
+        near_miss_code="SD110",
     )
     positional: ClassVar[tuple[str, ...]] = ()
 

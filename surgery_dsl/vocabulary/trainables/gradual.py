@@ -31,7 +31,7 @@ class Gradual(Trainable):
         source="Howard and Ruder 2018, Universal Language Model Fine-tuning, section 3.3 (gradual unfreezing)",
         example="gradual(from = head, every = 1)",
         near_miss="gradual(from = head, every = 0)",
-        near_miss_code="SD106",
+        near_miss_code="SD112",
     )
     positional: ClassVar[tuple[str, ...]] = ()
 

@@ -25,7 +25,7 @@ class Only(Trainable):
         source="LANGUAGE, section 5",
         example="only(head)",
         near_miss="only(no_such_step)",
-        near_miss_code="SD103",
+        near_miss_code="SD106",
     )
     positional: ClassVar[tuple[str, ...]] = ("step",)
 

@@ -23,7 +23,7 @@ class Statistics(Trainable):
         source="Li et al. 2020, EagleEye: Fast Sub-net Evaluation, section 3.3 (adaptive batch normalization)",
         example="statistics",
         near_miss="statistics(3)",
-        near_miss_code="SD104",
+        near_miss_code="SD110",
         fixture="cnn",
     )
     positional: ClassVar[tuple[str, ...]] = ()
