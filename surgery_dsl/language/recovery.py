@@ -345,17 +345,20 @@ class Recovery:
         parser.restore(end)
 
     def _statement_end(self, index: int) -> int:
+        """Return where the statement ends: at its line's end, outside of brackets as far as they are balanced."""
         parser = self.parser
-        tokens, bracketed = parser.tokens, bool(parser.brackets)
-        margin = self._margin()
+        tokens, margin = parser.tokens, self._margin()
+        place = (tokens[index].line, tokens[index].column)
+        depth = sum((bracket.line, bracket.column) < place for bracket in parser.brackets)
         while True:
             kind = tokens[index].kind
             if kind in (END, "RBRACE"):
                 return index
+            depth += (kind in _CLOSER) - (kind in ("RPAR", "RSQB"))
             if kind == "_NL":
                 following = tokens[index + 1]
                 goes_on = following.column > margin or following.kind in ("RPAR", "RSQB")
-                if not bracketed or not goes_on or following.kind in _VERB_KINDS:
+                if depth <= 0 or not goes_on or following.kind in _VERB_KINDS:
                     return index
             index += 1
 
