@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surgery_dsl.certificate.verify import verify
     from surgery_dsl.run.apply import apply
-    from surgery_dsl.run.lock import lock
-    from surgery_dsl.run.prepare import check
+    from surgery_dsl.run.prepare import check, lock
     from surgery_dsl.run.restore import load
 
 __all__ = ["apply", "check", "load", "lock", "verify"]
@@ -24,7 +23,7 @@ _WHERE = {
     "apply": "surgery_dsl.run.apply",
     "check": "surgery_dsl.run.prepare",
     "load": "surgery_dsl.run.restore",
-    "lock": "surgery_dsl.run.lock",
+    "lock": "surgery_dsl.run.prepare",
     "verify": "surgery_dsl.certificate.verify",
 }
 

@@ -31,6 +31,11 @@ def exit_code_of(diagnostics: "Iterable[Diagnostic]", strict: bool = False) -> i
     return next((code for code in (4, 2, 1, 3) if code in codes), 0)
 
 
+def progress(text: str) -> None:
+    """Tell on stderr what long work is being done."""
+    click.echo(f"{text} ...", err=True)
+
+
 def emit(document: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout."""
     click.echo(json.dumps({"format_version": "1.0", **document}, indent=2, ensure_ascii=False, allow_nan=False))

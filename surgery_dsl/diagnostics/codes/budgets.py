@@ -15,7 +15,9 @@ CHANGES_NOTHING = Code("SD310", "changes-nothing", "a step would change nothing"
 SIZES_DO_NOT_FIT = Code("SD311", "sizes-do-not-fit", "a relation of sizes that the forward needs does not always hold")
 STALE_SELECTION = Code("SD312", "stale-selection", "a selection was made before another step changed what it counts")
 PLACE_DOES_NOT_FIT = Code("SD313", "place-does-not-fit", "a transform cannot stand at this place")
-SHARED_MODULE = Code("SD314", "shared-module", "a module runs at several places, and the step does not say if all change")
+SHARED_MODULE = Code(
+    "SD314", "shared-module", "a module runs at several places, and the step does not say if all change"
+)
 MAY_BE_EMPTY = Code("SD315", "may-be-empty", "a step may leave an axis without any index")
 DATA_SHAPE_MISMATCH = Code("SD320", "data-shape-mismatch", "a data set's examples do not fit the network's input")
 DATA_DTYPE_MISMATCH = Code("SD321", "data-dtype-mismatch", "a data set's dtype does not fit the network's input")

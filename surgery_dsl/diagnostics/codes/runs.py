@@ -21,6 +21,7 @@ NOT_CERTIFIED = Code("SD512", "not-certified", "a certify line cannot be decided
 POINT_NOT_KEPT = Code("SD513", "point-not-kept", "an obligation reads a point of the run that is not kept")
 ZERO_BASELINE = Code("SD514", "zero-baseline", "a relative limit stands on a baseline of zero")
 NOT_RUNNABLE = Code("SD515", "not-runnable", "a plan holds something that apply does not execute")
+FROZEN_CHANGED = Code("SD516", "frozen-changed", "a tensor that training must not touch changed")
 OUTPUT_EXISTS = Code("SD520", "output-exists", "the output directory exists and is not empty")
 NOT_WRITTEN = Code("SD521", "not-written", "the result could not be written")
 OUTPUT_IN_THE_WAY = Code("SD522", "output-in-the-way", "the output directory holds what must not be overwritten")

@@ -1,0 +1,38 @@
+"""``surgery-dsl check PLAN…``."""
+
+import click
+
+from surgery_dsl.cli.options import grants, output_format, parse_sets, plan_argument, settings
+
+
+@click.command()
+@plan_argument(many=True)
+@settings()
+@grants()
+@click.option("--strict", is_flag=True, help="Let warnings fail the check.")
+@output_format()
+def command(
+    plans: tuple[str, ...],
+    sets: tuple[str, ...],
+    allow_code: tuple[str, ...],
+    strict: bool,
+    output_format: str,
+    color: str,
+) -> None:
+    """Prove plans from the plan and its lock alone; make the lock first if there is none."""
+    from surgery_dsl.cli.output import emit, exit_code_of, finish, progress
+    from surgery_dsl.cli.proof_text import proof_json, proof_text
+    from surgery_dsl.diagnostics.render_json import render_json
+    from surgery_dsl.run.prepare import check
+
+    values = parse_sets(sets)
+    checked = [check(plan, sets=values, allow_code=allow_code, progress=progress) for plan in plans]
+    found = tuple(diagnostic for one in checked for diagnostic in one.diagnostics)
+    code = exit_code_of(found, strict)
+    if output_format == "json":
+        emit({"plans": [proof_json(one) for one in checked], **render_json(found), "exit_code": code})
+    else:
+        for one in checked:
+            if one.report is not None:
+                click.echo(proof_text(one))
+    finish(found, {str(one.path): one.text for one in checked}, output_format, color, code)

@@ -1,0 +1,158 @@
+"""From a plan's path to its proof: read, lower, find the lock, tell drift, check.
+
+torch is imported only where a lock must be made.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from surgery_dsl.diagnostics.codes import trust
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.lock import Lock
+from surgery_dsl.interface.staleness import compare, lock_path, read_lock
+from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.read import read_plan
+from surgery_dsl.language.source import read_source
+from surgery_dsl.proof.check import CheckReport
+from surgery_dsl.proof.check import check as prove
+
+Progress = Callable[[str], None]
+
+
+def silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Everything that is known of a plan before a weight is read.
+
+    Attributes:
+        path: The plan.
+        text: Its text, empty where it could not be read.
+        plan: The typed plan, ``None`` where it has mistakes.
+        lock: Its lock, ``None`` where there is none to be had.
+        report: What was proved, ``None`` where it did not come to that.
+        diagnostics: All findings.
+        lock_made: Whether the lock was made by this call.
+    """
+
+    path: Path
+    text: str
+    plan: Plan | None
+    lock: Lock | None
+    report: CheckReport | None
+    diagnostics: tuple[Diagnostic, ...]
+    lock_made: bool = False
+
+
+def check(
+    plan: Path | str,
+    *,
+    sets: Mapping[str, str] | None = None,
+    allow_code: Iterable[str] = (),
+    make_lock: bool = True,
+    progress: Progress = silent,
+) -> Checked:
+    """Prove a plan from the plan and its lock; make the lock first if there is none.
+
+    Args:
+        plan: Path of the ``.surg`` file.
+        sets: Values of params by name, as written after ``--set``.
+        allow_code: Globs of user code that may run where a lock must be made.
+        make_lock: Whether a missing lock is made (this runs the granted code and imports torch).
+        progress: Called with a few words when long work starts.
+
+    Returns:
+        What was found; nothing is raised for what the plan, the lock or the files hold.
+    """
+    path = Path(plan)
+    text, found = read_text(path)
+    if found:
+        return Checked(path, text, None, None, None, found)
+    lowered, diagnostics = read_plan(text, str(plan), sets)
+    if lowered is None:
+        return Checked(path, text, None, None, None, diagnostics)
+    try:
+        lock, made = _lock(lowered, path, allow_code, make_lock, progress)
+    except Refused as refusal:
+        return Checked(path, text, lowered, None, None, (*diagnostics, *refusal.diagnostics))
+    stale = compare(lowered, lock, path.parent)
+    if any(d.severity == "error" for d in stale.found):
+        return Checked(path, text, lowered, lock, None, (*diagnostics, *stale.found), made)
+    if stale.other_weights:
+        lock = lock.replaced(
+            models=tuple(
+                model.replaced(weights=None) if model.name in stale.other_weights else model for model in lock.models
+            )
+        )
+    report = prove(lowered, lock)
+    everything = (*diagnostics, *stale.found, *report.diagnostics)
+    return Checked(path, text, lowered, lock, report, everything, made)
+
+
+def read_text(path: Path) -> tuple[str, tuple[Diagnostic, ...]]:
+    """Return the text of a plan, or why it cannot be read; a plan that is too large is not read at all."""
+    try:
+        return read_source(path, str(path))
+    except OSError as error:
+        message = f"the plan cannot be read: {error.strerror or error}"
+        help_text = "give the path of a `.surg` file"
+        return "", (Diagnostic(trust.PLAN_UNREADABLE, message, file=str(path), help=help_text),)
+
+
+def _lock(plan: Plan, path: Path, allow_code: Iterable[str], make: bool, progress: Progress) -> tuple[Lock, bool]:
+    where = lock_path(path)
+    try:
+        return read_lock(where), False
+    except FileNotFoundError:
+        pass
+    if not make:
+        message = f"there is no lock file `{where.name}`"
+        help_text = f"make it with `surgery-dsl lock {path}`"
+        raise Refused(Diagnostic(trust.LOCK_MISSING, message, file=plan.file, help=help_text))
+    from surgery_dsl.run.grants import collect
+    from surgery_dsl.run.lock import make_lock, write_lock
+
+    progress("tracing the network (there is no lock file yet)")
+    lock = make_lock(plan, path.parent, collect(allow_code))
+    write_lock(lock, where)
+    return lock, True
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A lock that was made anew, or why it could not be: ``lock`` is ``None`` then."""
+
+    path: Path
+    text: str
+    lock: Lock | None
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def lock(
+    plan: Path | str,
+    *,
+    sets: Mapping[str, str] | None = None,
+    allow_code: Iterable[str] = (),
+    progress: Progress = silent,
+) -> Locked:
+    """Trace the models of a plan and write its lock file, in place of an older one."""
+    from surgery_dsl.run.grants import collect
+    from surgery_dsl.run.lock import make_lock, write_lock
+
+    path = Path(plan)
+    text, found = read_text(path)
+    if found:
+        return Locked(lock_path(path), text, None, found)
+    lowered, diagnostics = read_plan(text, str(plan), sets)
+    if lowered is None:
+        return Locked(lock_path(path), text, None, diagnostics)
+    try:
+        progress("tracing the network")
+        made = make_lock(lowered, path.parent, collect(allow_code))
+        write_lock(made, lock_path(path))
+    except Refused as refusal:
+        return Locked(lock_path(path), text, None, (*diagnostics, *refusal.diagnostics))
+    return Locked(lock_path(path), text, made, diagnostics)
