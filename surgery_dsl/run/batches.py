@@ -1,0 +1,42 @@
+"""Batches for training: shuffled anew every epoch on the CPU, so that every device sees the same order."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from surgery_dsl.run.data import TensorData
+
+
+class Batches:
+    """One or several data sets as one, cut into batches. Final.
+
+    The last batch of an epoch may be smaller; a single left-over example joins the batch before it, because a norm
+    over one example has no variance.
+    """
+
+    def __init__(self, sets: Sequence[TensorData], size: int) -> None:
+        """Join sets; ``size`` is the number of examples of a batch."""
+        self._first = sets[0]
+        self._inputs = sets[0].inputs if len(sets) == 1 else torch.cat([data.inputs for data in sets])
+        self._targets = sets[0].targets if len(sets) == 1 else torch.cat([data.targets for data in sets])
+        self._size = size
+
+    def __len__(self) -> int:
+        count, size = len(self._inputs), self._size
+        whole, rest = divmod(count, size)
+        return max(1, whole + (rest > 1 or (rest == 1 and whole == 0)))
+
+    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield one epoch in a new order, on the run's device."""
+        yield from self._cut(torch.randperm(len(self._inputs), generator=generator))
+
+    def ordered(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield one epoch in the order of the data."""
+        yield from self._cut(torch.arange(len(self._inputs)))
+
+    def _cut(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in range(len(self)):
+            last = len(order) if index == len(self) - 1 else (index + 1) * self._size
+            part = order[index * self._size : last]
+            yield self._first.moved(self._inputs[part]), self._first.moved(self._targets[part])

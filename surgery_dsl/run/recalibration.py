@@ -1,0 +1,78 @@
+"""``train = statistics``: running statistics of norms averaged anew over one pass of the data."""
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from surgery_dsl.certificate.model import TrainingRecord
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.language.plan import Recover
+from surgery_dsl.run.batches import Batches
+from surgery_dsl.run.failures import network_reported
+from surgery_dsl.vocabulary.trainables.statistics import Statistics
+
+if TYPE_CHECKING:
+    from surgery_dsl.run.session import Session
+
+
+def is_meant(step: Recover) -> bool:
+    """Whether a recover step only recalibrates."""
+    return isinstance(step.train, Statistics)
+
+
+def recalibrate(step: Recover, session: "Session", batches: Batches, stage: int) -> TrainingRecord:
+    """Set each norm's running mean and variance to the plain average over the batches, in the data's order.
+
+    Raises:
+        Refused: The network has no norm with running statistics, or fails.
+    """
+    began = time.perf_counter()
+    norms = [m for m in session.model.modules() if isinstance(m, nn.modules.batchnorm._NormBase) and has_statistics(m)]
+    if not norms:
+        raise Refused(
+            Diagnostic(
+                runs.EVERYTHING_FROZEN,
+                f"`{step.name}` has no running statistics to recalibrate",
+                file=session.file,
+                span=step.span,
+                help="leave the step out, or train parameters",
+            )
+        )
+    session.transaction.before_write(buffer for norm in norms for buffer in norm.buffers(recurse=False))
+    momenta = [norm.momentum for norm in norms]
+    samples = 0
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum, norm.training = None, True
+        with torch.no_grad(), network_reported(f"in `{step.name}`", session.file, step.span):
+            for done, (inputs, _) in enumerate(batches.ordered(), 1):
+                session.outputs(session.model, inputs)
+                samples += len(inputs)
+                session.progress(step.name, done, len(batches))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        session.model.eval()
+    return TrainingRecord(
+        step=step.name,
+        stage=stage,
+        epochs=1,
+        optimizer_steps=0,
+        samples=samples,
+        trained_tensors=0,
+        first_loss=math.nan,
+        last_loss=math.nan,
+        losses=(),
+        seconds=time.perf_counter() - began,
+        note=f"statistics of {len(norms)} norms averaged over {len(batches)} batches; no parameter changed",
+    )
+
+
+def has_statistics(norm: nn.modules.batchnorm._NormBase) -> bool:
+    """Whether a norm keeps running statistics."""
+    return norm.running_mean is not None and norm.running_var is not None
