@@ -6,8 +6,6 @@ UNDECIDED_EXIT = 3
 
 REFUTED = Code("SD301", "refuted", "an obligation does not hold for every outcome")
 UNDECIDED = Code("SD302", "undecided", "an obligation could be neither proved nor refuted", exit_code=UNDECIDED_EXIT)
-RELATIVE_WITHOUT_BASE = Code("SD303", "relative-without-base", "a percentage does not say what it is a share of")
-WRONG_UNIT = Code("SD304", "wrong-unit", "the two sides of an obligation, or of a sum, count in different units")
 NEEDS_MEASURE = Code("SD305", "needs-measure", "a quantity that only data can tell cannot be proved")
 WRONG_VERB = Code("SD306", "wrong-verb", "an obligation's verb does not fit what it claims")
 IMPOSSIBLE_GATE = Code("SD307", "impossible-gate", "a gate that no outcome could pass")

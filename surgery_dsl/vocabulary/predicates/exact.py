@@ -25,8 +25,8 @@ class Exact(Predicate):
         summary="Prove that a step keeps the function.",
         source="Function-preserving transformations: Chen et al. 2016, Net2Net (arXiv 1511.05641), section 2.",
         example="exact(wider)",
-        near_miss="measure exact(wider)",
-        near_miss_code="SD306",
+        near_miss="exact(no_such_step)",
+        near_miss_code="SD106",
     )
 
     step: Annotated[str, Names("identify", "excise", "replace", "recover")]

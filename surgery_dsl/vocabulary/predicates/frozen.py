@@ -2,9 +2,7 @@
 
 from typing import Annotated, ClassVar, final
 
-from pydantic import Field
-
-from surgery_dsl.vocabulary.context import Effect, Static
+from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import NameOr, Predicate, Ruling, SiteWord
 from surgery_dsl.vocabulary.predicates._holding import follow, tensors_at, tensors_below, with_ties
 from surgery_dsl.vocabulary.word import Card
@@ -18,8 +16,8 @@ class Frozen(Predicate):
     """No step up to here touches the named tensors of the base: they are equal bit for bit.
 
     Arguments:
-        what: Sites of the base (``param("embed.weight")``), or an earlier step: what a ``replace`` brought in, or the
-            sites of an ``identify``, from that step on. Left out: everything.
+        what: Sites of the base (``param("embed.weight")``), or an earlier step: the sites of an ``identify``, or what
+            a ``replace`` brought in, from that step on. Left out: everything.
         except: Sites or a step that may change: what it brought in, and what it replaced.
 
     Static rule:
@@ -32,12 +30,12 @@ class Frozen(Predicate):
         summary="Prove that no step touches the named tensors.",
         source="Digests before and after are compared at apply.",
         example="frozen(except = adapters)",
-        near_miss="measure frozen()",
-        near_miss_code="SD306",
+        near_miss="frozen(except = no_such_step)",
+        near_miss_code="SD106",
     )
 
     what: Annotated[Named | None, NameOr(STEPS, "sites")] = None
-    except_: Annotated[Named | None, NameOr(STEPS, "sites"), Field(alias="except")] = None
+    except_: Annotated[Named | None, NameOr(STEPS, "sites")] = None
 
     def decide(self, context: Static) -> Ruling:
         """Follow the tensors through every run so far."""
@@ -61,10 +59,11 @@ class Frozen(Predicate):
         if self.what is None:
             return {name: name for name in context.base.tensor_by_name}, 0
         if isinstance(self.what, str):
-            position = max((i for i, (step, _) in enumerate(context.history) if step == self.what), default=-1)
-            effect = context.history[position][1] if position >= 0 else Effect(function="none")
-            names = effect.creates or self._at_step(self.what, context)
-            return {name: name for name in names}, position + 1
+            runs = [(at, effect) for at, (step, effect) in enumerate(context.history) if step == self.what]
+            if self.what in context.selections or not runs:
+                return {name: name for name in self._at_step(self.what, context)}, 0
+            position, effect = runs[-1]
+            return {name: name for name in effect.creates}, position + 1
         sites = self.what.resolve(context.base, context)
         return {name: name for name in with_ties(context.base, tensors_at(context.base, sites))}, 0
 

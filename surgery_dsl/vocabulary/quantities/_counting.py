@@ -8,17 +8,10 @@ from surgery_dsl.interface.polynomial import Monomial, Polynomial
 BYTES = {"bool": 1, "i8": 1, "u8": 1, "i16": 2, "f16": 2, "bf16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
 """Bytes of one element, by the dtype names of the interface."""
 
-PACKED = frozenset({"i8", "u8"})
-"""Dtypes in which a buffer is a quantized weight, and not a statistic."""
-
 
 def weights(interface: Interface) -> tuple[Tensor, ...]:
-    """Return what ``params`` counts: parameters and quantized weights, tied ones once."""
-    return tuple(
-        tensor
-        for tensor in interface.tensors
-        if not tensor.tied_to and (tensor.role == "parameter" or tensor.dtype in PACKED)
-    )
+    """Return what ``params`` counts: parameters (quantized ones are such too), tied ones once."""
+    return tuple(t for t in interface.tensors if t.role == "parameter" and not t.tied_to)
 
 
 def saved(interface: Interface) -> tuple[Tensor, ...]:

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
+from pydantic import Field
+
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
 from surgery_dsl.vocabulary.kinds import NameOr, Quantity, Region
@@ -31,13 +33,13 @@ class Change(Quantity):
         summary="How far the outputs moved from the base's.",
         source="Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2, of the difference of outputs.",
         example="change(test, norm = inf)",
-        near_miss="change(test) >= 0",
-        near_miss_code="SD701",
+        near_miss="change(test, norm = 3)",
+        near_miss_code="SD112",
         needs=frozenset({"data"}),
     )
 
     data: Annotated[str | Region, NameOr("data", "regions")]
-    norm: Literal["inf", "relative", 2] = "inf"
+    norm: Literal["inf", "relative"] | Annotated[int, Field(ge=2, le=2)] = "inf"
 
     def counts_in(self) -> Literal["count", "bytes", "share", "number"]:
         """Return ``share`` for the relative change, else ``number``."""

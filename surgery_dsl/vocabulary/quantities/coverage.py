@@ -30,8 +30,8 @@ class Coverage(Quantity):
         summary="The share of all parameters that the sites of a step hold.",
         source="docs/language.md, section 3.",
         example="coverage(weak)",
-        near_miss="measure coverage(weak) >= 2",
-        near_miss_code="SD307",
+        near_miss="coverage(no_such_step)",
+        near_miss_code="SD106",
     )
 
     step: Annotated[str, Names("identify", "excise", "replace", "recover")]

@@ -29,8 +29,8 @@ class Dead(Quantity):
         summary="Count the activation units that are silent on all of the data.",
         source="Lu et al. 2019, Dying ReLU and Initialization (arXiv 1903.06733), definition in section 1.",
         example="dead(test)",
-        near_miss="dead(test) >= 0",
-        near_miss_code="SD701",
+        near_miss="dead(test, eps = -1)",
+        near_miss_code="SD112",
         needs=frozenset({"data"}),
     )
 

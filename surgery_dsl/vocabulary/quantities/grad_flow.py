@@ -29,8 +29,8 @@ class GradFlow(Quantity):
         summary="The least norm of the loss gradient over layers.",
         source="Glorot and Bengio 2010, section 4.2 (back-propagated gradients by layer).",
         example="grad_flow(train)",
-        near_miss="grad_flow(train) >= 0",
-        near_miss_code="SD701",
+        near_miss="grad_flow(train, batches = 0)",
+        near_miss_code="SD112",
         needs=frozenset({"data", "labels", "gradients"}),
     )
 

@@ -27,8 +27,8 @@ class Loss(Quantity):
         summary="The mean loss: cross-entropy for labels, squared error for real targets.",
         source="Goodfellow et al., Deep Learning (2016), sections 5.5 and 6.2.",
         example="loss(test)",
-        near_miss="loss(test) >= 0",
-        near_miss_code="SD701",
+        near_miss="loss(no_such_data)",
+        near_miss_code="SD106",
         needs=frozenset({"data", "labels"}),
     )
 

@@ -29,8 +29,8 @@ class Macs(Quantity):
         summary="Count the multiply-accumulates of one forward.",
         source="Sze et al. 2017, Efficient Processing of Deep Neural Networks (arXiv 1703.09039), section III.",
         example="macs",
-        near_miss="prove macs <= 70%",
-        near_miss_code="SD303",
+        near_miss="macs(3)",
+        near_miss_code="SD110",
     )
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:

@@ -27,8 +27,8 @@ class Magnitude(Quantity):
         summary="Relative change of the base's parameters.",
         source="Relative Frobenius distance; removed entries are zeros, as in Han et al. 2015 (arXiv 1506.02626).",
         example="magnitude",
-        near_miss="magnitude >= 0",
-        near_miss_code="SD701",
+        near_miss="magnitude(3)",
+        near_miss_code="SD110",
     )
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:

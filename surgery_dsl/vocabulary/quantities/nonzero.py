@@ -30,8 +30,8 @@ class Nonzero(Quantity):
         summary="Count the elements of parameters that are not zero.",
         source="The l0 'norm' of the parameters, as in Louizos et al. 2018 (arXiv 1712.01312), section 2.",
         example="nonzero",
-        near_miss="prove nonzero <= 30%",
-        near_miss_code="SD303",
+        near_miss="nonzero(3)",
+        near_miss_code="SD110",
     )
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:

@@ -28,8 +28,8 @@ class Params(Quantity):
         summary="Count the elements of all parameters, tied ones once.",
         source="The usual count; ties and quantized weights as docs/language.md, section 6, says.",
         example="params",
-        near_miss="prove params <= 65%",
-        near_miss_code="SD303",
+        near_miss="params(3)",
+        near_miss_code="SD110",
     )
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:

@@ -27,8 +27,8 @@ class WeightBytes(Quantity):
         summary="Count the bytes of parameters and saved buffers.",
         source="Element sizes of the safetensors format.",
         example="weight_bytes",
-        near_miss="prove weight_bytes <= 65%",
-        near_miss_code="SD303",
+        near_miss="weight_bytes(3)",
+        near_miss_code="SD110",
     )
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
