@@ -13,6 +13,10 @@ from surgery_dsl.interface.expression import text
 from surgery_dsl.interface.model import Axis, Call, Dim, Extent, Interface, Operator, Size, Tensor
 
 
+# Settings that say again what the dimensions say: the number of groups, where a slice starts.
+_FOLLOWS_AXES = {"groups", "num_groups", "start"}
+
+
 def canonical(interface: Interface) -> Interface:
     """Return the same interface in its one spelling.
 
@@ -263,7 +267,7 @@ class _Comparison:
             self.values[mine] = theirs
             yield from self._value(f"{place} result", mine, theirs)
         for what, one, two in (("tensors", a.tensors, b.tensors), ("settings", a.settings, b.settings)):
-            for name in sorted(one.keys() | two.keys()):
+            for name in sorted((one.keys() | two.keys()) - _FOLLOWS_AXES):
                 if one.get(name) != two.get(name):
                     yield (
                         f"{place} has {what[:-1]} {name} = {one.get(name, 'none')} in the prediction, "

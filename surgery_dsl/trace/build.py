@@ -22,11 +22,12 @@ from surgery_dsl.interface.model import (
     Tensor,
     Value,
 )
+from surgery_dsl.modules.insertion import inserted, own_class
 from surgery_dsl.trace.axes import Atom, Product, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.fold import fold
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
-from surgery_dsl.trace.recorder import Recording, Ref
+from surgery_dsl.trace.recorder import ModuleRun, Recording, Ref
 
 # Modules whose whole forward is one operator, so that the module's path names the call.
 _ONE_OPERATOR = ("torch.nn.modules.", "surgery_dsl.modules.", "transformers.pytorch_utils")
@@ -57,11 +58,10 @@ def build(
     input_names: Sequence[str],
     output_names: Sequence[str],
     free: tuple[FreeSize, ...],
-    integers: Mapping[tuple[str, str], int],
-) -> Interface:
-    """Return the interface; ``output_names`` go with ``recording.outputs``.
+) -> tuple[Interface, dict[int, int]]:
+    """Return the interface, and the number of each axis by the ``id`` of its atom.
 
-    ``integers`` are the values of integer attributes with which the forward ran, where they are not the model's.
+    ``output_names`` go with ``recording.outputs``.
     """
     kept = {flow.states[ref].value for _, ref in recording.outputs}
     for run in recording.runs:
@@ -69,7 +69,7 @@ def build(
     fold(flow, kept)
     _freeze_contract(flow, recording)
     _freeze_uncarried(flow, recording, facts)
-    builder = _Builder(flow, {id(module): path for path, module in model.named_modules()}, integers)
+    builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
     owned = _owned(recording, flow)
     for ref in recording.inputs:
         builder.dims(flow.states[ref].dims)
@@ -88,7 +88,7 @@ def build(
     order = {old: new for new, old in enumerate(sorted(builder.used))}
     values = tuple(builder.value(flow.values[old]) for old in order)
     builder.label(facts, recording, input_names, order)
-    return Interface.model_construct(
+    interface = Interface.model_construct(
         network=type_name(model),
         axes=builder.axes(),
         tensors=tensors,
@@ -101,11 +101,12 @@ def build(
         free=free,
         requirements=_requirements(flow, operators),
     )
+    return interface, builder.numbers
 
 
 def type_name(module: nn.Module) -> str:
     """Return the qualified class of a module; torch's own classes in their public spelling."""
-    kind = type(module)
+    kind = own_class(module)
     if getattr(nn, kind.__name__, None) is kind:
         return f"torch.nn.{kind.__name__}"
     return f"{kind.__module__}.{kind.__qualname__}"
@@ -159,20 +160,26 @@ def _freeze_uncarried(flow: Flow, recording: Recording, facts: Sequence[TensorFa
 def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[str]:
     """Return the path of each operator: its module's where that is all the module does, else ``module/kind#n``."""
     own = Counter(draft.run for draft in flow.operators)
-    parents = {run.parent for run in recording.runs}
     by_path = dict(model.named_modules())
+    parents = {run.parent for run in recording.runs if run.parent >= 0 and not _is_inserted(run, recording, by_path)}
     seen: Counter[tuple[int, str]] = Counter()
     paths = []
     for draft in flow.operators:
         path = recording.runs[draft.run].path
         module = by_path[path]
-        home = type(module).forward.__module__
+        home = own_class(module).forward.__module__
         if own[draft.run] == 1 and draft.run not in parents and path and home.startswith(_ONE_OPERATOR):
             paths.append(path)
         else:
             paths.append(f"{path}/{draft.kind}#{seen[draft.run, draft.kind]}")
         seen[draft.run, draft.kind] += 1
     return paths
+
+
+def _is_inserted(run: ModuleRun, recording: Recording, by_path: Mapping[str, nn.Module]) -> bool:
+    """Say whether a module was inserted into the one that runs it, and so is no part of that one's own forward."""
+    host, _, name = run.path.rpartition(".")
+    return recording.runs[run.parent].path == host and name in inserted(by_path[host])
 
 
 def _owned(recording: Recording, flow: Flow) -> dict[str, dict[str, Product]]:
@@ -199,7 +206,6 @@ def _requirements(flow: Flow, operators: Sequence[Operator]) -> tuple[Requiremen
 class _Builder:
     flow: Flow
     paths: dict[int, str]
-    integers: Mapping[tuple[str, str], int]
     numbers: dict[int, int] = field(default_factory=dict)
     atoms: list[Atom] = field(default_factory=list)
     labels: dict[int, str] = field(default_factory=dict)
@@ -342,14 +348,13 @@ class _Builder:
             for attribute, (name, position) in declared.items():
                 if prefix + name in by_name:
                     found[attribute] = by_name[prefix + name].dims[position]
-        elif type(module).forward.__module__.startswith(_ONE_OPERATOR):
+        elif own_class(module).forward.__module__.startswith(_ONE_OPERATOR):
             sizes = sizes | {short: sizes[long] for short, long in _OTHER_NAMES.items() if long in sizes}
             for attribute, product in sizes.items():
                 owner, _, entry = attribute.partition(".")
                 held = getattr(module, owner, None)
                 if entry and isinstance(held, tuple | list):
                     held = held[int(entry)]
-                held = self.integers.get((path, attribute), held)
                 if type(held) is int and self.flow.axes.infer(self.flow.axes.sizes(product)) == held:
                     found[attribute] = self.dim(product)
         return found

@@ -45,12 +45,12 @@ def trace(
         if spec.dtype not in dtypes.BY_NAME:
             raise Refused(refusals.unknown_dtype(spec))
     try:
-        interface = graph(model, inputs, outputs, free)
+        traced = graph(model, inputs, outputs, free)
     except ForwardFailed as failed:
         raise Refused(refusals.forward_fails(failed, inputs)) from failed.error
     except ValuesNeeded as error:
         raise Refused(refusals.values_needed(error)) from error
-    return freeze_hard_coded(model, interface, inputs)
+    return freeze_hard_coded(model, traced, inputs)
 
 
 def _complete(inputs: Sequence[InputSpec], free: Sequence[FreeSize]) -> tuple[FreeSize, ...]:

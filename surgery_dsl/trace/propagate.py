@@ -213,17 +213,17 @@ def _record(flow: Flow, step: Step, outcome: Outcome, index: int, written: list[
     inputs: list[int] = []
     tensors: dict[str, str] = {}
     settings = dict(outcome.settings)
-    for name, value in record.arguments.items():
-        refs = [(name, value)] if isinstance(value, Ref) else []
+    for given, value in record.arguments.items():
+        refs = [(given, value)] if isinstance(value, Ref) else []
         if isinstance(value, tuple):
-            refs = [(f"{name}.{i}", item) for i, item in enumerate(value) if isinstance(item, Ref)]
+            refs = [(f"{given}.{i}", item) for i, item in enumerate(value) if isinstance(item, Ref)]
         for argument, ref in refs:
             state = flow.states[ref]
             role = outcome.roles.get(argument, argument)
             if state.active and ref in record.reads:
                 inputs.append(state.value)
             elif state.names:
-                tensors |= {role if not i else f"{role}.{i}": owner for i, owner in enumerate(state.names)}
+                tensors |= {role if not i else f"{role}.{_last(name)}": name for i, name in enumerate(state.names)}
             else:
                 settings[argument] = "constant"
     flow.operators.append(
@@ -240,3 +240,7 @@ def _record(flow: Flow, step: Step, outcome: Outcome, index: int, written: list[
             source=record.source,
         )
     )
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]

@@ -32,6 +32,8 @@ def attention(step: Step) -> Outcome | None:
             for dim, own in zip(reversed(scores), reversed(mask.dims), strict=False):
                 if flat(own):
                     step.axes.unify(dim, own)
+    if step["scale"] is None:
+        step.axes.freeze(query[3], f"attention is scaled by its size ({step.axes.place})")
     lead = query[0] + query[1] + query[2] + key[2]
     settings: dict[str, Setting] = {"is_causal": bool(step["is_causal"])} | step.settings("scale")
     rest = [[step.axes.fresh(size, "a statistic of attention") for size in out] for out in step.output_sizes[1:]]

@@ -1,0 +1,165 @@
+"""Running a model's forward under the recorder, on fake tensors or, where it looks at values, on its own."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+
+from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.trace import dtypes
+from surgery_dsl.trace.build import TensorFacts
+from surgery_dsl.trace.fakes import in_eval_mode, memory_key, swap, tensors_of
+from surgery_dsl.trace.recorder import Recorder, Recording, is_library, run_forward
+
+_NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
+
+
+class ForwardFailed(Exception):
+    """A model's forward raised while it was traced.
+
+    Attributes:
+        error: What it raised.
+        sizes: The free sizes it ran with.
+        path: The innermost module at work.
+        operator: The ATen operator that raised; empty where Python code did.
+        source: ``file:line`` of the innermost line of the user's code.
+        recording: What ran before.
+    """
+
+    @property
+    def records(self) -> int:
+        """How many calls had run before."""
+        return len(self.recording.records)
+
+    def __init__(self, error: Exception, sizes: Mapping[str, int], recorder: Recorder) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.sizes = dict(sizes)
+        self.path = recorder.path
+        self.operator = recorder.last_operator if recorder.calling else ""
+        self.source = _source(error) or recorder.last_source
+        self.recording = recorder.recording
+
+
+class ValuesNeeded(Exception):
+    """A model's forward looks at values, and the model has none."""
+
+
+@dataclass(frozen=True)
+class Resized:
+    """Other sizes to try a model with.
+
+    Attributes:
+        shapes: Shape of every parameter and buffer, by name.
+        integers: New values of integer attributes, by module path and attribute (``normalized_shape.0``).
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    integers: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+
+def facts_of(model: nn.Module) -> list[TensorFacts]:
+    """Return the parameters, then the buffers of a model, each with the first name of the same memory."""
+    owners: dict[tuple[int, ...], str] = {}
+    facts = []
+    for name, tensor, is_parameter, persistent in tensors_of(model):
+        owner = owners.setdefault(memory_key(tensor), name)
+        facts.append(TensorFacts(name, tensor, is_parameter, persistent, owner))
+    return facts
+
+
+def record(
+    model: nn.Module,
+    inputs: Sequence[InputSpec],
+    chosen: Sequence[Mapping[str, int]],
+    resized: Resized | None = None,
+) -> list[Recording]:
+    """Run the forward at each sample of the free sizes; the model is as it was afterwards.
+
+    Raises:
+        ForwardFailed: The forward raised.
+        ValuesNeeded: The forward looks at values, and the model stands on the meta device.
+    """
+    try:
+        with in_eval_mode(model), FakeTensorMode(allow_non_fake_inputs=True):
+            tensors = swap(model, None if resized is None else resized.shapes)
+            _set_integers(model, resized)
+            return [_run(model, tensors, inputs, sizes, None) for sizes in chosen]
+    except _NEEDS_VALUES as error:
+        if any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
+            raise ValuesNeeded(str(error)) from error
+    return [_run_on_values(model, inputs, sizes, resized) for sizes in chosen]
+
+
+def _run_on_values(
+    model: nn.Module, inputs: Sequence[InputSpec], sizes: Mapping[str, int], resized: Resized | None
+) -> Recording:
+    device = next((tensor.device for _, tensor, _, _ in tensors_of(model)), torch.device("cpu"))
+    with in_eval_mode(model), torch.random.fork_rng(devices=[]):
+        if resized is not None:
+            tensors = swap(model, resized.shapes, device=device)
+            _set_integers(model, resized)
+        else:
+            for module in model.modules():  # a forward may write its buffers: let it write copies
+                copies = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
+                module._buffers.update(copies)
+            tensors = {name: tensor for name, tensor, _, _ in tensors_of(model)}
+        return _run(model, tensors, inputs, sizes, device)
+
+
+def _set_integers(model: nn.Module, resized: Resized | None) -> None:
+    for (path, attribute), size in ({} if resized is None else resized.integers).items():
+        module = model.get_submodule(path)
+        owner, _, entry = attribute.partition(".")
+        old = getattr(module, owner)
+        if entry:
+            setattr(module, owner, type(old)(size if i == int(entry) else n for i, n in enumerate(old)))
+        else:
+            setattr(module, owner, size)
+
+
+def _run(
+    model: nn.Module,
+    tensors: dict[str, Tensor],
+    inputs: Sequence[InputSpec],
+    sizes: Mapping[str, int],
+    device: torch.device | None,
+) -> Recording:
+    recorder = Recorder(model, tensors)
+    given = [(spec.name, _input(spec, sizes, device)) for spec in inputs]
+    try:
+        return run_forward(model, given, recorder)
+    except _NEEDS_VALUES:
+        raise
+    except Exception as error:
+        raise ForwardFailed(error, sizes, recorder) from error
+
+
+def _input(spec: InputSpec, sizes: Mapping[str, int], device: torch.device | None) -> Tensor:
+    """Return an input of the right shape; with a device, one that holds values."""
+    shape = [size if isinstance(size, int) else sizes[size] for size in spec.dims]
+    dtype = dtypes.BY_NAME[spec.dtype]
+    if device is None:
+        return torch.empty(shape, dtype=dtype, device="cpu")
+    if dtype.is_floating_point or dtype.is_complex:
+        return torch.randn(shape, dtype=dtype, device=device)
+    return torch.randint(0, 2 if spec.below is None else spec.below, shape, device=device).to(dtype)
+
+
+def _source(error: BaseException) -> str:
+    """Return the innermost line of the user's code in a traceback."""
+    found, traceback = "", error.__traceback__
+    while traceback is not None:
+        name = traceback.tb_frame.f_code.co_filename
+        if not is_library(name):
+            found = f"{os.path.basename(name)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return found

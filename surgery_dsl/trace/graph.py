@@ -1,0 +1,115 @@
+"""From a model to recorded forwards, from these to an interface."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from surgery_dsl.diagnostics.diagnostic import Refused
+from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.interface.model import FreeSize, Interface
+from surgery_dsl.trace import refusals
+from surgery_dsl.trace.axes import Axes, leaves
+from surgery_dsl.trace.build import build
+from surgery_dsl.trace.forward import facts_of, record
+from surgery_dsl.trace.propagate import Flow, propagate
+from surgery_dsl.trace.recorder import Recording
+from surgery_dsl.trace.samples import samples
+
+Sizes = Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An interface and what it was made from.
+
+    Attributes:
+        interface: The interface.
+        chosen: The free sizes at which the forward ran.
+        recordings: What it did, for each.
+        flow: The axes of every tensor.
+        numbers: Position in the interface of each axis, by the ``id`` of its atom.
+    """
+
+    interface: Interface
+    chosen: Sequence[Sizes]
+    recordings: Sequence[Recording]
+    flow: Flow
+    numbers: Mapping[int, int]
+
+
+def graph(
+    model: nn.Module,
+    inputs: Sequence[InputSpec],
+    outputs: Sequence[str] | None,
+    free: tuple[FreeSize, ...],
+) -> Traced:
+    """Run the forward at two assignments of the free sizes, follow the axes, and build the interface.
+
+    Raises:
+        ForwardFailed: The forward raised.
+        ValuesNeeded: It looks at values, and there are none.
+        Refused: It does different things at different sizes, or has sizes that cannot be followed.
+    """
+    chosen = samples(free)
+    recordings = record(model, inputs, chosen)
+    _compare(recordings, chosen)
+    facts = facts_of(model)
+    owners = {fact.name: fact.owner for fact in facts}
+    flow = propagate(recordings, Axes(chosen), [spec.dims for spec in inputs], owners)
+    recording = recordings[0]
+    names = _name_outputs(recording, flow, outputs)
+    _refuse_unknown_sizes(flow, recording, chosen)
+    interface, numbers = build(model, recording, flow, facts, [spec.name for spec in inputs], names, free)
+    return Traced(interface, chosen, recordings, flow, numbers)
+
+
+def _compare(recordings: Sequence[Recording], chosen: Sequence[Sizes]) -> None:
+    """Refuse a forward that makes different calls at different sizes."""
+    first = recordings[0]
+    for other, sizes in zip(recordings[1:], chosen[1:], strict=True):
+        position = _first_difference(first, other)
+        if position is not None:
+            longer = first if len(first.records) > position else other
+            record_ = longer.records[min(position, len(longer.records) - 1)]
+            path = longer.runs[record_.run].path if record_.run >= 0 else ""
+            name = record_.operation.name.strip("_")
+            raise Refused(refusals.path_depends_on_size(chosen[0], sizes, name, path, record_.source))
+
+
+def _first_difference(one: Recording, two: Recording) -> int | None:
+    for position, (a, b) in enumerate(zip(one.records, two.records, strict=False)):
+        same = (a.operation.name, a.operation.overload, a.reads, a.outputs, a.aliases, a.run) == (
+            *(b.operation.name, b.operation.overload, b.reads, b.outputs, b.aliases, b.run),
+        )
+        if not same or any(len(one.shapes[ref]) != len(two.shapes[ref]) for ref in a.outputs):
+            return position
+    if len(one.records) != len(two.records):
+        return min(len(one.records), len(two.records))
+    return None if one.outputs == two.outputs or not one.records else len(one.records) - 1
+
+
+def _name_outputs(recording: Recording, flow: Flow, wanted: Sequence[str] | None) -> list[str]:
+    """Choose and name the outputs; what does not depend on an input is none."""
+    found = [(name, ref) for name, ref in recording.outputs if flow.states[ref].active]
+    names = [name for name, _ in found]
+    if wanted is not None and set(wanted) <= set(names):
+        by_name = dict(found)
+        found = [(name, by_name[name]) for name in wanted]
+        names = list(wanted)
+    elif wanted is not None and len(wanted) == len(found):
+        names = list(wanted)
+    elif wanted is not None or not found:
+        raise Refused(refusals.outputs_misfit(names, wanted or ()))
+    recording.outputs = tuple(found)
+    return names
+
+
+def _refuse_unknown_sizes(flow: Flow, recording: Recording, chosen: Sequence[Sizes]) -> None:
+    for draft in flow.operators:
+        for value in draft.outputs:
+            for leaf in (leaf for dim in flow.values[value].dims for leaf in leaves(dim)):
+                if leaf.expression is None:
+                    path = recording.runs[draft.run].path
+                    ends = (leaf.sizes, chosen[0], chosen[-1])
+                    raise Refused(refusals.unknown_size(draft.kind, path, draft.source, *ends))

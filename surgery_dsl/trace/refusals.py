@@ -1,0 +1,102 @@
+"""What the tracer tells a user whose model it cannot follow (SD200 to SD205)."""
+
+from collections.abc import Mapping, Sequence
+
+from surgery_dsl.diagnostics.codes import shapes
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.trace import dtypes
+from surgery_dsl.trace.forward import ForwardFailed
+
+Sizes = Mapping[str, int]
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an exception says."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _at(sizes: Sizes) -> str:
+    return " with " + ", ".join(f"{name} = {size}" for name, size in sizes.items()) if sizes else ""
+
+
+def _place(path: str) -> str:
+    return f"`{path}`" if path else "the network's own forward"
+
+
+def forward_fails(failed: ForwardFailed, inputs: Sequence[InputSpec]) -> Diagnostic:
+    """The forward raised."""
+    text = first_line(failed.error)
+    if isinstance(failed.error, TypeError) and not failed.path and "argument" in text and not failed.records:
+        return Diagnostic(
+            shapes.INPUT_MISFIT,
+            f"the forward does not take the inputs {', '.join(f'`{spec.name}`' for spec in inputs)}: {text}",
+            help="name several inputs as the forward's keyword arguments; a single one is given by position",
+        )
+    fix = "give `input` the shape and dtype that the forward takes"
+    if failed.sizes:
+        name = next(iter(failed.sizes))
+        fix = f"write a fixed size for {name}, or give the range in which the forward runs: `{name} = 1..512`"
+    by = f"{failed.operator} was " if failed.operator else ""
+    return Diagnostic(
+        shapes.FORWARD_FAILS,
+        f"the forward fails in {_place(failed.path)}{_at(failed.sizes)}: {text}",
+        path=failed.path,
+        facts=dict(failed.sizes),
+        notes=(f"{by}called at {failed.source}",) if failed.source else (),
+        help=fix,
+    )
+
+
+def values_needed(error: Exception) -> Diagnostic:
+    """The forward looks at values."""
+    return Diagnostic(
+        shapes.VALUES_NEEDED,
+        f"the forward looks at values ({first_line(error)}), and the model has no weights yet",
+        help="give the model its weights, so that it can be traced on them",
+    )
+
+
+def unknown_dtype(spec: InputSpec) -> Diagnostic:
+    """A dtype that plans have no word for."""
+    return Diagnostic(
+        shapes.INPUT_MISFIT,
+        f"input `{spec.name}` has the unknown dtype `{spec.dtype}`",
+        help=f"write one of {', '.join(dtypes.BY_NAME)}",
+    )
+
+
+def path_depends_on_size(one: Sizes, two: Sizes, operator: str, path: str, source: str) -> Diagnostic:
+    """The forward makes different calls at different sizes."""
+    return Diagnostic(
+        shapes.PATH_DEPENDS_ON_SIZE,
+        f"the forward does not do the same{_at(one)} and{_at(two)}: they part at {operator} in {_place(path)}",
+        path=path,
+        facts={**one, **{f"{name} (second)": size for name, size in two.items()}},
+        notes=(f"called at {source}",) if source else (),
+        help="write fixed sizes for the inputs on which the forward decides",
+    )
+
+
+def outputs_misfit(found: Sequence[str], wanted: Sequence[str]) -> Diagnostic:
+    """The plan names other outputs than the forward returns."""
+    return Diagnostic(
+        shapes.OUTPUT_MISFIT,
+        f"the forward returns {len(found)} tensors that depend on an input ({', '.join(found) or 'none'}), "
+        f"the plan names {len(wanted)} ({', '.join(wanted) or 'none'})",
+        facts={"returned": len(found), "named": len(wanted)},
+        help="name as many outputs as the forward returns, or keys of its result",
+    )
+
+
+def unknown_size(kind: str, path: str, source: str, sizes: tuple[int, ...], one: Sizes, two: Sizes) -> Diagnostic:
+    """A size changes with the inputs, and no rule says how."""
+    return Diagnostic(
+        shapes.UNKNOWN_SIZE,
+        f"{kind} in {_place(path)} makes a dimension of {sizes[0]}{_at(one)} and of {sizes[-1]}{_at(two)}; "
+        "how it follows is not known",
+        path=path,
+        facts={"first": sizes[0], "second": sizes[-1]},
+        notes=(f"called at {source}",) if source else (),
+        help="write fixed sizes for the inputs that this size follows from",
+    )

@@ -1,0 +1,178 @@
+"""Finding the sizes that a forward holds as numbers of its own.
+
+Following axes shows what is coupled, not whether the forward would run at another size: ``x.view(-1, 64)`` does
+not. So the model is run once more with other sizes, on fake tensors, and every tensor must have the shape that the
+change of sizes predicts. Sizes grow, neighbouring axes by different amounts: growing has no blind spot at one, and
+halves of a ``chunk``, which must stay equal, are told apart. Axes that cannot grow are frozen, with the operator that
+objected. Numbers that follow from a size without being one (a scale of attention) freeze their axis too: cutting it
+would change the function silently.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from surgery_dsl.interface import frozen
+from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.trace.axes import Product, flat, leaves
+from surgery_dsl.trace.forward import ForwardFailed, Resized, ValuesNeeded, record
+from surgery_dsl.trace.graph import Traced
+from surgery_dsl.trace.recorder import Record, Recording, Ref
+
+# Few different amounts, so that torch's cache of fake shapes serves most layers; neighbours still differ.
+_AMOUNTS = (1, 2, 3, 5, 7)
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why a trial failed: the position of the call that objected, and the reason to freeze with."""
+
+    record: int
+    reason: str
+
+
+def freeze_hard_coded(model: nn.Module, traced: Traced, inputs: Sequence[InputSpec]) -> Interface:
+    """Return the interface with every axis frozen that cannot take another size though nothing couples it.
+
+    The model is as it was afterwards. In the good case this costs one more forward on fake tensors.
+
+    Args:
+        model: The traced model.
+        traced: What tracing it gave.
+        inputs: What the plan says of its inputs.
+    """
+    return _Trial(model, traced, inputs).run()
+
+
+class _Trial:
+    def __init__(self, model: nn.Module, traced: Traced, inputs: Sequence[InputSpec]) -> None:
+        self.model = model
+        self.traced = traced
+        self.interface = traced.interface
+        self.inputs = inputs
+        self.base = traced.recordings[0]
+        self.states = traced.flow.states
+
+    def run(self) -> Interface:
+        free = [axis.id for axis in self.interface.axes if not axis.parts and not axis.frozen]
+        left = [axis for axis in free if self.interface.exact_size(axis) is not None]
+        blamed: dict[int, str] = {}
+        while left:
+            objection = self.objection(left)
+            if objection is None:
+                break
+            blamed |= dict.fromkeys(self._guilty(left, objection), objection.reason)
+            left = [axis for axis in left if axis not in blamed]
+        if not blamed:
+            return self.interface
+        axes = tuple(a.replaced(frozen=blamed[a.id]) if a.id in blamed else a for a in self.interface.axes)
+        return self.interface.replaced(axes=axes)
+
+    # ---- one trial ---------------------------------------------------------------------------------------------
+
+    def objection(self, axes: Iterable[int]) -> Objection | None:
+        """Try other sizes for some axes; say what went wrong, ``None`` if nothing did."""
+        grown = {
+            axis: (self.interface.exact_size(axis) or 0) + _AMOUNTS[i % len(_AMOUNTS)] for i, axis in enumerate(axes)
+        }
+        try:
+            (other,) = record(self.model, self.inputs, self.traced.chosen[:1], self._resized(grown))
+        except ForwardFailed as failed:
+            at = min(failed.records, len(self.base.records) - 1)
+            return self._object(at, grown, failed.recording)
+        except ValuesNeeded:
+            return Objection(0, frozen.hard_coded("an operator", "the forward looks at values at another size"))
+        return self._object(len(self.base.records), grown, other)
+
+    def _object(self, until: int, grown: Mapping[int, int], other: Recording) -> Objection | None:
+        """Compare two recordings up to a call, which is known to fail where there is one."""
+        wanted: dict[Ref, tuple[int, ...]] = {}
+        for at, (mine, theirs) in enumerate(zip(self.base.records[:until], other.records, strict=False)):
+            if (mine.operation.name, mine.reads, mine.outputs) != (
+                *(theirs.operation.name, theirs.reads, theirs.outputs),
+            ):
+                return self._reason(at, "does something else at another size")
+            for ref in mine.outputs:
+                wanted[ref] = tuple(self._size(dim, grown) for dim in self.states[ref].dims)
+                if other.shapes[ref] != wanted[ref]:
+                    return self._reason(at)
+            if _constants(mine) != _constants(theirs):
+                return self._reason(at, "is given a number that follows from its size")
+        return None if until == len(self.base.records) == len(other.records) else self._reason(until)
+
+    def _reason(self, at: int, what: str = "") -> Objection:
+        at = min(at, len(self.base.records) - 1)
+        mine = self.base.records[at]
+        path = self.base.runs[mine.run].path if mine.run >= 0 else ""
+        place = f"{path or 'the network'} at {mine.source}" if mine.source else path or "the network"
+        name = mine.operation.name.strip("_")
+        return Objection(at, f"{name} {what} ({place})" if what else frozen.hard_coded(name, place))
+
+    def _size(self, dim: Product, grown: Mapping[int, int]) -> int:
+        size = 1
+        for atom in flat(dim):
+            if atom.parts is not None:
+                size *= sum(self._size(part, grown) for part in atom.parts)
+            else:
+                size *= grown.get(self.traced.numbers.get(id(atom), -1), atom.sizes[0])
+        return size
+
+    def _resized(self, grown: Mapping[int, int]) -> Resized:
+        interface, tensors = self.interface, self.base.tensors
+        shapes = {name: tuple(self._size(d, grown) for d in self.states[ref].dims) for name, ref in tensors.items()}
+
+        def size(dim: tuple[int, ...]) -> int:
+            exact = interface.size(dim).substitute(lambda axis: grown.get(axis) or interface.exact_size(axis)).value
+            if exact is None:
+                raise ValueError("an integer attribute follows an axis of open size")
+            return exact
+
+        integers = {(m.path, name): size(dim) for m in interface.modules for name, dim in m.integers.items()}
+        return Resized(shapes, integers)
+
+    # ---- whose fault it is -------------------------------------------------------------------------------------
+
+    def _guilty(self, axes: Sequence[int], objection: Objection) -> list[int]:
+        """Return the axes to freeze for an objection: those of the call that fail alone, else found by halving."""
+        near = [axis for axis in dict.fromkeys(self._axes_of(self.base.records[objection.record])) if axis in axes]
+        if near and len(near) < len(axes):
+            alone = [axis for axis in near if self.objection([axis]) is not None]
+            if not alone and self.objection(near) is not None:
+                alone = near
+            if alone:
+                return self._alike(alone, objection.record, axes)
+        return self._halved(axes)
+
+    def _axes_of(self, call: Record) -> list[int]:
+        refs = (*call.reads, *call.outputs)
+        found = [leaf for ref in refs for dim in self.states[ref].dims for leaf in leaves(dim)]
+        return [self.traced.numbers.get(id(leaf), -1) for leaf in found]
+
+    def _alike(self, guilty: Sequence[int], at: int, axes: Sequence[int]) -> list[int]:
+        """Add the axes in the same places of the same line of code, where other modules ran it."""
+        one = self.base.records[at]
+        mine = self._axes_of(one)
+        places = [i for i, axis in enumerate(mine) if axis in guilty]
+        found = dict.fromkeys(guilty)
+        for other in self.base.records if one.source else ():
+            if (other.operation.name, other.source) == (one.operation.name, one.source):
+                theirs = self._axes_of(other)
+                if len(theirs) == len(mine):
+                    found |= dict.fromkeys(theirs[i] for i in places if theirs[i] in axes)
+        return list(found)
+
+    def _halved(self, axes: Sequence[int]) -> list[int]:
+        """Return axes that fail alone; all, where they fail only together."""
+        if len(axes) == 1:
+            return list(axes)
+        middle = len(axes) // 2
+        halves = [half for half in (axes[:middle], axes[middle:]) if self.objection(half) is not None]
+        found = [axis for half in halves for axis in self._halved(half)]
+        return found or list(axes)
+
+
+def _constants(call: Record) -> list[float]:
+    """Return the fractions among a call's arguments: sizes are integers, what follows from them mostly is not."""
+    return [value for value in call.arguments.values() if isinstance(value, float)]
