@@ -27,8 +27,8 @@ def take_block(tensor: Tensor, keep: Mapping[int, Tensor | Sequence[int]]) -> Te
 
     Shapes: ``(…, n, …)`` -> ``(…, len(keep), …)``.
     Dtype and device: those of ``tensor``. Values are copied bit for bit.
-    Complexity: one reading of the kept rows and one writing of the result. Extra memory: the result and a chunk
-        of at most twice :func:`~surgery_dsl.kernels.blocks.block_limit` entries.
+    Complexity: one reading of the kept rows and one writing of the result. Extra memory: the result and some
+        chunks of half a block (see ``blocks.block_limit``).
 
     Raises:
         ValueError: a dimension or an index is out of range.
@@ -46,7 +46,7 @@ def take_block(tensor: Tensor, keep: Mapping[int, Tensor | Sequence[int]]) -> Te
             gathers[dim] = kept.to(tensor.device)
     result = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
     if result.numel():
-        _take(source, gathers, result, 2 * block_limit(tensor.device))
+        _take(source, gathers, result, max(1, block_limit(tensor.device) // 2))
     return result
 
 
@@ -143,9 +143,14 @@ def _take(source: Tensor, gathers: Mapping[int, Tensor], result: Tensor, limit: 
         for row in range(len(result)):
             _take(source[row if rows is None else int(rows[row])], inner, result[row], limit)
         return
+    *first, last = sorted(dim for dim in gathers if dim)
+    # One buffer for all chunks: fresh memory costs more than the copy.
+    buffer = source.new_empty((0 if rows is None else min(step, len(result)), *source.shape[1:]))
     for start in range(0, len(result), step):
-        part = source[start : start + step] if rows is None else source.index_select(0, rows[start : start + step])
-        *first, last = sorted(dim for dim in gathers if dim)
+        part = source[start : start + step]
+        if rows is not None:
+            chosen = rows[start : start + step]
+            part = torch.index_select(source, 0, chosen, out=buffer[: len(chosen)])
         for dim in first:
             part = part.index_select(dim, gathers[dim])
         torch.index_select(part, last, gathers[last], out=result[start : start + step])
