@@ -1,10 +1,7 @@
 """Choose the k lowest entries over many tensors at once, exactly, without joining them.
 
-The k-th score is found by counting: a histogram over the upper bits of the ordered bit patterns
-(``ordered_bits``) tells in which cell it lies, the cell becomes the next histogram's whole range, and
-what remains is small enough to sort. Scores exist for one block at a time, so 100 million weights
-need a few MiB beside themselves. This is most-significant-digit radix selection (Knuth, The Art of
-Computer Programming, volume 3, section 5.2.5), streamed.
+The k-th score is found by counting ordered bit patterns (``ranks``). Scores exist for one block at a time, so
+100 million weights need a few MiB beside themselves.
 
 The order is total: by score, then by position of the tensor in the list, then by flat row-major
 index. A limit says how many entries a tensor may lose; the choice walks the order and passes over
@@ -17,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import final
 
 import torch
@@ -26,10 +22,7 @@ from torch import Tensor
 from surgery_dsl.kernels.blocks import aligned_blocks
 from surgery_dsl.kernels.masks import pack_bits, zero_where_
 from surgery_dsl.kernels.ordered_bits import integer_of, key_of, ordered_bits, value_of
-
-_SORTABLE = 1 << 19  # so many candidates are gathered and sorted; more are counted again
-_POOLED_BITS = 16  # cells of one histogram: 2**16 counters of 8 bytes, half a MiB
-_TABLE_BITS = 20  # cells of all histograms together: 8 MiB
+from surgery_dsl.kernels.ranks import Keys, locate
 
 
 @final
@@ -239,12 +232,11 @@ class _Stream:
         return _Stream(tuple(scores), dtype, largest)
 
     @property
-    def high(self) -> int:
-        return key_of(math.inf, self.dtype)
-
-    @property
-    def low(self) -> int:
-        return -self.high
+    def ordered(self) -> Keys:
+        high = key_of(math.inf, self.dtype)
+        # Scores are rarely negative, so the first probe leaves that half of the keys out.
+        probe = (-high, 0) if self.largest else (0, high)
+        return Keys(tuple(one.size for one in self.scores), self.keys, (-high, high), probe)
 
     def keys(self, position: int) -> Iterator[Tensor]:
         for parts in aligned_blocks(self.scores[position].tensors):
@@ -257,28 +249,6 @@ class _Stream:
 
     def choice(self, cuts: Sequence[Cut]) -> Choice:
         return Choice(tuple(cuts), self.dtype, self.largest)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Assign tensors to histogram rows: one row for all that cannot reach their limit, one for each other."""
-
-    of: tuple[int, ...]
-    limits: Tensor
-
-    @staticmethod
-    def over(sizes: Sequence[int], room: Sequence[int]) -> _Rows:
-        of: list[int] = []
-        limits = [0]
-        for size, most in zip(sizes, room, strict=True):
-            if most >= size:
-                of.append(0)
-                limits[0] += size
-            else:
-                of.append(len(limits))
-                limits.append(most)
-        return _Rows(tuple(of), torch.tensor(limits))
 
 
 def _room(scores: Sequence[Scores], limits: Sequence[int] | None) -> list[int]:
@@ -299,8 +269,8 @@ def _choose(stream: _Stream, room: Sequence[int], count: int) -> list[Cut]:
     """Cut each tensor so that ``count`` entries are chosen in all; ``count`` fits the room."""
     if count == 0:
         stream.check()
-        return [Cut(stream.low, 0, 0) for _ in room]
-    key, less, equal = _locate(stream, room, count)
+        return [Cut(-key_of(math.inf, stream.dtype), 0, 0) for _ in room]
+    key, less, equal = locate(stream.ordered, room, count)
     taken = [min(below, most) for below, most in zip(less, room, strict=True)]
     left = count - sum(taken)
     cuts = []
@@ -318,107 +288,6 @@ def _lowest_of(stream: _Stream, position: int, count: int) -> Cut:
     """Choose within one tensor, for one that reached its limit."""
     alone = _Stream(stream.scores[position : position + 1], stream.dtype, stream.largest)
     return _choose(alone, [alone.scores[0].size], count)[0]
-
-
-def _locate(stream: _Stream, room: Sequence[int], count: int) -> tuple[int, list[int], list[int]]:
-    """Find the key of the entry at place ``count``, and how many of each tensor lie below it and on it."""
-    sizes = [one.size for one in stream.scores]
-    rows = _Rows.over(sizes, room)
-    low, high, held = stream.low, stream.high, sum(sizes)
-    # Scores are rarely negative, so the first probe leaves that half of the keys out.
-    probe = (low, 0) if stream.largest else (0, high)
-    while low < high and held > _SORTABLE:
-        low, high, held = _narrow(stream, rows, count, (low, high), probe)
-        probe = (low, high)
-    return _count(stream, low) if low == high else _sort(stream, room, count, (low, high), held)
-
-
-def _narrow(
-    stream: _Stream, rows: _Rows, count: int, known: tuple[int, int], probe: tuple[int, int]
-) -> tuple[int, int, int]:
-    """Narrow the interval of keys that holds the wanted one, by one histogram over a part of it.
-
-    Returns:
-        The new interval's ends, and how many entries lie within.
-    """
-    low, high = probe
-    bits = min(_POOLED_BITS, max(8, _TABLE_BITS - (len(rows.limits) - 1).bit_length()))
-    shift = max(0, (high - low).bit_length() - bits)
-    below, table = _histogram(stream, rows, low, high, shift)
-    held = table.sum(0)
-    reached = table.cumsum_(1).add_(below[:, None]).clamp_(max=rows.limits[:, None]).sum(0)
-    if int(below.clamp(max=rows.limits).sum()) >= count:
-        return known[0], low - 1, int(below.sum())
-    if int(reached[-1]) < count:
-        return high + 1, known[1], sum(one.size for one in stream.scores) - int(below.sum() + held.sum())
-    cell = int(torch.searchsorted(reached, count))
-    start = ((low >> shift) + cell) << shift
-    return max(low, start), min(high, start + (1 << shift) - 1), int(held[cell])
-
-
-def _histogram(stream: _Stream, rows: _Rows, low: int, high: int, shift: int) -> tuple[Tensor, Tensor]:
-    """Count keys below ``low``, and those of each cell of 2**shift keys up to ``high``, by row."""
-    first = low >> shift
-    cells = (high >> shift) - first + 1
-    below = torch.zeros(len(rows.limits), dtype=torch.int64)
-    table = torch.zeros(len(rows.limits), cells, dtype=torch.int64)
-    for position, row in enumerate(rows.of):
-        for keys in stream.keys(position):
-            smallest, greatest = (int(end) for end in keys.aminmax())
-            if smallest < low or greatest > high:
-                less, keys = _split(keys, low, high)
-                below[row] += less
-            # bincount is three times slower on int16; shifting first keeps the difference in range
-            index = (keys >> shift).to(torch.int32 if keys.dtype is torch.int16 else keys.dtype).sub_(first)
-            table[row] += torch.bincount(index.view(-1), minlength=cells).to("cpu")
-    return below, table
-
-
-def _split(keys: Tensor, low: int, high: int) -> tuple[int, Tensor]:
-    """Count the keys below ``low`` and gather those from ``low`` to ``high``."""
-    less = keys < low
-    inside = (keys <= high).logical_xor_(less)
-    return int(less.sum()), keys[inside]
-
-
-def _count(stream: _Stream, key: int) -> tuple[int, list[int], list[int]]:
-    """Count each tensor's entries below a key and on it."""
-    less, equal = [], []
-    for position in range(len(stream.scores)):
-        below = same = 0
-        for keys in stream.keys(position):
-            below += int((keys < key).sum())
-            same += int((keys == key).sum())
-        less.append(below)
-        equal.append(same)
-    return key, less, equal
-
-
-def _sort(
-    stream: _Stream, room: Sequence[int], count: int, known: tuple[int, int], held: int
-) -> tuple[int, list[int], list[int]]:
-    """Find the wanted key among the few entries between two keys, by sorting them."""
-    # One buffer instead of many small tensors: those would be cut from the holes that freed blocks leave, so
-    # that every next block needs fresh memory.
-    gathered = torch.empty(held, dtype=torch.int64)
-    below, ends, end = [], [], 0
-    for position in range(len(stream.scores)):
-        before = 0
-        for keys in stream.keys(position):
-            less, within = _split(keys, *known)
-            gathered[end : end + len(within)] = within
-            before += less
-            end += len(within)
-        below.append(before)
-        ends.append(end)
-    inside = [gathered[start:end].sort().values for start, end in pairwise([0, *ends])]
-    usable = [keys[: max(0, most - less)] for keys, most, less in zip(inside, room, below, strict=True)]
-    wanted = count - sum(min(most, less) for most, less in zip(room, below, strict=True))
-    key = int(torch.cat(usable).kthvalue(wanted).values)
-    lower = [int(torch.searchsorted(keys, key)) for keys in inside]
-    upper = [int(torch.searchsorted(keys, key, right=True)) for keys in inside]
-    smaller = [before + more for before, more in zip(below, lower, strict=True)]
-    return key, smaller, [last - first for first, last in zip(lower, upper, strict=True)]
 
 
 def _chosen_blocks(target: Tensor, scores: Scores, cut: Cut, choice: Choice) -> Iterator[tuple[Tensor, Tensor]]:

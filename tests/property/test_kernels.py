@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from surgery_dsl.kernels import blocks, thresholds
+from surgery_dsl.kernels import blocks, ranks
 from surgery_dsl.kernels.differences import bits_equal, digest
 from surgery_dsl.kernels.gather import take_block
 from surgery_dsl.kernels.masks import kept, lowest, pack_bits, unpack_bits, zero_where_
@@ -67,7 +67,7 @@ def test_choice_is_a_walk_along_the_sorted_list(data: st.DataObject) -> None:
             left -= 1
     scores = [Scores((value,), torch.clone) for value in values]
     with (
-        mock.patch.object(thresholds, "_SORTABLE", data.draw(st.sampled_from([0, 2, 1 << 19]))),
+        mock.patch.object(ranks, "SORTABLE", data.draw(st.sampled_from([0, 2, 1 << 19]))),
         mock.patch.object(blocks, "CPU_BLOCK", data.draw(st.sampled_from([1, 3, 1 << 18]))),
     ):
         choice = choose(scores, count, largest=largest, limits=limits)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from surgery_dsl.kernels import blocks, thresholds
+from surgery_dsl.kernels import blocks, ranks
 from surgery_dsl.kernels.thresholds import (
     Scores,
     choose,
@@ -28,7 +28,7 @@ FLOATS = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test through the sort of all candidates and through histograms over many small blocks."""
     if request.param == "counted":
-        monkeypatch.setattr(thresholds, "_SORTABLE", 3)
+        monkeypatch.setattr(ranks, "SORTABLE", 3)
         monkeypatch.setattr(blocks, "CPU_BLOCK", 7)
     return str(request.param)
 
