@@ -10,7 +10,7 @@ from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.language import syntax as tree
 from surgery_dsl.vocabulary.values import Percent, Plain
 
-RESERVED = frozenset({"base", "now", "all", "before", "after", "best", "ema", "twin", "true", "false"})
+RESERVED = frozenset({"base", "now", "all", "true", "false"})
 """Names that mean something of their own where a block could be named."""
 
 

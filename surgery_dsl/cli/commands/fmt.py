@@ -1,0 +1,57 @@
+"""``surgery-dsl fmt PLAN…``."""
+
+import difflib
+import sys
+from pathlib import Path
+
+import click
+
+from surgery_dsl.cli.options import output_format, plan_argument
+
+
+@click.command()
+@plan_argument(many=True)
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 where a plan would change.")
+@click.option("--diff", is_flag=True, help="Write nothing; show what would change.")
+@output_format()
+def command(plans: tuple[str, ...], check: bool, diff: bool, output_format: str, color: str) -> None:
+    """Format plans in place; `-` formats stdin to stdout. There are no options of style."""
+    from surgery_dsl.cli.output import emit, exit_code_of, finish
+    from surgery_dsl.diagnostics.render_json import render_json
+    from surgery_dsl.language.format import format_source
+    from surgery_dsl.language.source import decode
+    from surgery_dsl.run.prepare import read_text
+
+    found, sources, changed = [], {}, []
+    for plan in plans:
+        text, mistakes = decode(sys.stdin.buffer.read(), "-") if plan == "-" else read_text(Path(plan))
+        sources[plan] = text
+        formatted = text
+        if not mistakes:
+            formatted, mistakes = format_source(text, plan)
+        found.extend(mistakes)
+        if mistakes:
+            continue
+        if formatted != text:
+            changed.append(plan)
+        if diff:
+            lines = difflib.unified_diff(text.splitlines(True), formatted.splitlines(True), plan, plan)
+            click.echo("".join(lines), nl=False)
+        elif plan == "-" and not check:
+            click.echo(formatted, nl=False)
+        elif formatted != text and not check:
+            _replace(Path(plan), formatted)
+    code = exit_code_of(found) or int((check or diff) and bool(changed))
+    if output_format == "json":
+        emit({"changed": changed, **render_json(found), "exit_code": code})
+    elif "-" not in plans:
+        for plan in changed:
+            click.echo(f"{'would format' if check or diff else 'formatted'} {plan}", err=True)
+    finish(tuple(found), sources, output_format, color, code)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(path.name + ".formatting")
+    temporary.write_text(text, encoding="utf-8", newline="")
+    temporary.replace(path)
