@@ -11,9 +11,9 @@ from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.staleness import compare, lock_path, read_lock
+from surgery_dsl.language.file import read_text
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.language.read import read_plan
-from surgery_dsl.language.source import read_source
 from surgery_dsl.proof.check import CheckReport
 from surgery_dsl.proof.check import check as prove
 
@@ -90,16 +90,6 @@ def check(
     report = prove(lowered, lock)
     everything = (*diagnostics, *stale.found, *report.diagnostics)
     return Checked(path, text, lowered, lock, report, everything, made)
-
-
-def read_text(path: Path) -> tuple[str, tuple[Diagnostic, ...]]:
-    """Return the text of a plan, or why it cannot be read; a plan that is too large is not read at all."""
-    try:
-        return read_source(path, str(path))
-    except OSError as error:
-        message = f"the plan cannot be read: {error.strerror or error}"
-        help_text = "give the path of a `.surg` file"
-        return "", (Diagnostic(trust.PLAN_UNREADABLE, message, file=str(path), help=help_text),)
 
 
 def _lock(plan: Plan, path: Path, allow_code: Iterable[str], make: bool, progress: Progress) -> tuple[Lock, bool]:

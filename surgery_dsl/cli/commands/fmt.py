@@ -18,9 +18,9 @@ def command(plans: tuple[str, ...], check: bool, diff: bool, output_format: str,
     """Format plans in place; `-` formats stdin to stdout. There are no options of style."""
     from surgery_dsl.cli.output import emit, exit_code_of, finish
     from surgery_dsl.diagnostics.render_json import render_json
+    from surgery_dsl.language.file import read_text
     from surgery_dsl.language.format import format_source
     from surgery_dsl.language.source import decode
-    from surgery_dsl.run.prepare import read_text
 
     found, sources, changed = [], {}, []
     for plan in plans:
