@@ -28,10 +28,7 @@ def columns(line: str) -> tuple[list[str], list[int]]:
     shown: list[str] = []
     starts = [0]
     for character in line:
-        if character == "\t":
-            text = " " * (TAB - starts[-1] % TAB)
-        else:
-            text = _visible(character)
+        text = " " * (TAB - starts[-1] % TAB) if character == "\t" else _visible(character)
         shown.append(text)
         starts.append(starts[-1] + cells(text))
     return shown, starts

@@ -9,7 +9,7 @@ _LAYOUT = frozenset({"span", "opened", "closed", "dialect_span", "trailing_comma
 
 
 @cache
-def _telling(node: type) -> tuple[str, ...]:
+def _telling(node: Any) -> tuple[str, ...]:
     return tuple(field.name for field in fields(node) if field.name not in _LAYOUT)
 
 
@@ -25,7 +25,7 @@ def same_tree(left: Any, right: Any) -> bool:
                 return False
             waiting.extend(zip(one, other, strict=True))
         elif hasattr(one, "__dataclass_fields__"):
-            waiting.extend((getattr(one, name), getattr(other, name)) for name in _telling(type(one)))
+            waiting.extend((getattr(one, name), getattr(other, name)) for name in _telling(one.__class__))
         elif one != other:
             return False
     return True

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import syntax as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.diagnostics.span import Span
@@ -174,6 +175,7 @@ class Recovery:
     def _outside(self, token: Token) -> None:
         parser = self.parser
         statement = parser.tokens[parser.statement : parser.index]
+        first = statement[0] if statement else token
         if token.kind == "RBRACE" and not statement:
             self._say(codes.UNMATCHED_BRACKET, "`}` closes no block", token.span, "remove it")
             self._go_on(parser.index + 1)
@@ -186,13 +188,9 @@ class Recovery:
                 f"give it a name: `{kind} NAME {{`",
             )
             parser.insert(parser.index, "NAME", "")
-        elif (statement and token.kind == "EQUAL") or (statement + [token])[0].kind in _VERB_KINDS:
-            self._stray_statement((statement + [token])[0])
-        elif (
-            token.kind in ("NAME", "NUMBER", "STRING")
-            and parser.accepts("_NL")
-            and parser.tokens[parser.index - 1].kind == "RBRACE"
-        ):
+        elif (statement and token.kind == "EQUAL") or first.kind in _VERB_KINDS:
+            self._stray_statement(first)
+        elif token.kind == "NAME" and parser.tokens[parser.index - 1].kind == "RBRACE" and parser.accepts("_NL"):
             self._say(
                 codes.MISSING_LINE_END,
                 f"{shown(token)} stands on the line of a `}}`",
@@ -379,7 +377,7 @@ class Recovery:
         following = parser.tokens[min(parser.index + 1, len(parser.tokens) - 1)]
         return Situation(parser.file, block, statement, token, following, parser.accepts)
 
-    def _say(self, code: "codes.Code", message: str, span: Span, help_: str, *labels: Label) -> None:
+    def _say(self, code: Code, message: str, span: Span, help_: str, *labels: Label) -> None:
         self.parser.report(Diagnostic(code, message, self.parser.file, span, labels=labels, help=help_))
 
 

@@ -16,8 +16,8 @@ def build_table(grammar: str) -> dict[str, Any]:
 
     Keys: ``grammar`` (digest), ``terminals`` (names and patterns in the order in which they are tried),
     ``ignore`` (terminals that never reach the parser), ``keywords`` (names that are a terminal of their own),
-    ``rules`` (what is derived, name of the node, number of symbols, which of them are kept, how a node is made), ``states``
-    (terminal or rule to the next state when it is not negative, otherwise to the rule ``-1 - n`` to reduce),
+    ``rules`` (what is derived, name of the node, number of symbols, which of them are kept, how a node is made),
+    ``states`` (terminal or rule to the next state when it is not negative, otherwise to the rule ``-1 - n`` to reduce),
     ``start`` and ``end``.
 
     Raises:
@@ -32,7 +32,7 @@ def build_table(grammar: str) -> dict[str, Any]:
     keywords = {
         t.pattern.value: t.name for t in terminals if isinstance(t.pattern, PatternStr) and t.pattern.value.isalpha()
     }
-    table = lark.parser.parser._parse_table  # type: ignore[union-attr]
+    table = lark.parser.parser._parse_table
     rules = sorted(set(lark.rules), key=_order)
     number = {rule: index for index, rule in enumerate(rules)}
     start = table.start_states["start"]

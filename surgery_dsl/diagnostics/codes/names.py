@@ -37,3 +37,4 @@ INDEX_OUT_OF_RANGE = Code("SD130", "index-out-of-range", "an index names a unit 
 DUPLICATE_INDEX = Code("SD131", "duplicate-index", "an index is named twice")
 EMPTY_SELECTION = Code("SD132", "empty-selection", "a list of units is empty")
 AMOUNT_OUT_OF_RANGE = Code("SD133", "amount-out-of-range", "an amount lies outside its range")
+SCHEDULE_DOES_NOT_FIT = Code("SD134", "schedule-does-not-fit", "a schedule cannot say how much each stage takes")

@@ -23,3 +23,4 @@ WEIGHTS_STAY = Code("SD229", "weights-stay", "single weights can become zero, bu
 TIED_TENSOR = Code("SD230", "tied-tensor", "a tensor is tied to another, and the step does not say if it stays so")
 WIDTH_MISMATCH = Code("SD231", "width-mismatch", "two widths that must be equal differ")
 NOT_A_LIST_ENTRY = Code("SD232", "not-a-list-entry", "only entries of a ModuleList or Sequential can be removed")
+OPEN_STRUCTURE = Code("SD233", "open-structure", "the structure after a step is not known before weights are read")
