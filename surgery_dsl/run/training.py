@@ -255,9 +255,7 @@ def _thaw(run: _Run, trained: frozenset[str]) -> None:
             module.training = False
 
 
-def _step(
-    run: _Run, position: int, inputs: Tensor, targets: Tensor, zeros: list[tuple[Tensor, Tensor]]
-) -> float:
+def _step(run: _Run, position: int, inputs: Tensor, targets: Tensor, zeros: list[tuple[Tensor, Tensor]]) -> float:
     step, total = run.step, run.length.steps
     for group, base in zip(run.optimizer.param_groups, run.bases, strict=True):
         group["lr"] = _rate(run, position, base)

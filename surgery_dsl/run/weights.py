@@ -110,6 +110,37 @@ def not_finite(tensor_name: str, value: Tensor, file: str) -> Iterator[Diagnosti
     )
 
 
+def count(file: WeightsFile, interface: Interface, name: str) -> WeightFacts:
+    """Read a file through without a network: what :func:`load` would find, one tensor in memory at a time.
+
+    Raises:
+        Refused: As :func:`load`.
+    """
+    found = list(compare_weights(file.header, interface, name))
+    if found:
+        raise Refused(*found)
+    nonzero: dict[str, int] = {}
+    bad: list[Diagnostic] = []
+    for tensor_name in file.header.tensors:
+        value = file.read(tensor_name)
+        bad.extend(not_finite(tensor_name, value, name))
+        tensor = interface.tensor_by_name[tensor_name]
+        if tensor.role == "parameter":
+            nonzero[tensor.tied_to or tensor_name] = int(torch.count_nonzero(value))
+    if bad:
+        raise Refused(*bad)
+    return WeightFacts(digest=file.digest, nonzero=nonzero)
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file begins as ``torch.save`` files do (a zip archive or a bare pickle)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith((b"PK", b"\x80"))
+    except OSError:
+        return False
+
+
 def load_pickle(model: nn.Module, path: Path, interface: Interface, name: str) -> WeightFacts:
     """Copy a state dict that was written by ``torch.save``, where the user allowed pickles.
 

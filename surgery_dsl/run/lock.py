@@ -1,0 +1,110 @@
+"""Making the lock: trace the models, read the weights and the data once, and write down what ``check`` needs."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+
+from surgery_dsl.diagnostics.codes import shapes
+from surgery_dsl.diagnostics.diagnostic import Refused
+from surgery_dsl.interface.canonical import canonical
+from surgery_dsl.interface.lock import Lock, ModelLock, SourceDigest, WeightFacts
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.staleness import declared_model, digest_of, placed
+from surgery_dsl.language.plan import Model, Plan
+from surgery_dsl.run import weights
+from surgery_dsl.run.environment import tool_version
+from surgery_dsl.run.grants import Grants
+from surgery_dsl.run.load import Sources
+from surgery_dsl.trace.capture import trace
+
+
+def make_lock(plan: Plan, folder: Path, grants: Grants, allow_pickle: bool = False) -> Lock:
+    """Trace every model of a plan and take the facts of its weights and data.
+
+    Runs the user's code that ``grants`` cover.
+
+    Raises:
+        Refused: Code is not granted or failed, a network cannot be traced, weights or data are bad.
+    """
+    return lock_of(Sources(plan, folder, grants, allow_pickle))
+
+
+def lock_of(sources: Sources) -> Lock:
+    """Make the lock from sources that a run goes on to use."""
+    plan = sources.plan
+    return Lock(
+        tool=f"surgery-dsl {tool_version()}",
+        torch=torch.__version__,
+        models=tuple(_model(sources, block) for block in plan.models),
+        data=tuple(sources.data(block.name).facts for block in plan.data),
+    )
+
+
+def write_lock(lock: Lock, path: Path) -> None:
+    """Write a lock file, whole or not at all; fields that have their default are left out."""
+    text = json.dumps(
+        {"format": lock.format, **lock.model_dump(mode="json", exclude_defaults=True)},
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def structure_digest(interface: Interface) -> str:
+    """Return the SHA-256 of an interface in its one spelling."""
+    return hashlib.sha256(canonical(interface).model_dump_json().encode()).hexdigest()
+
+
+def _model(sources: Sources, block: Model) -> ModelLock:
+    interface = trace_block(sources, block)
+    paths = block.load.sources(sources.folder)
+    digests = tuple(SourceDigest(path=_relative(path, sources.folder), sha256=digest_of(path)) for path in paths)
+    return ModelLock(
+        name=block.name,
+        declared=declared_model(block),
+        sources=digests,
+        structure=structure_digest(interface),
+        weights=_facts(sources, block, interface),
+        interface=interface,
+    )
+
+
+def trace_block(sources: Sources, block: Model) -> Interface:
+    """Trace a model of the plan on fake tensors; on real ones where its forward looks at values."""
+    free = tuple({size.name: size for spec in block.inputs for size in spec.free}.values())
+    try:
+        skeleton = sources.skeleton(block)
+        try:
+            return trace(skeleton, block.inputs, block.outputs or None, free)
+        except Refused as refused:
+            if any(found.code is not shapes.VALUES_NEEDED for found in refused.diagnostics):
+                raise
+            return trace(sources.skeleton(block, "cpu"), block.inputs, block.outputs or None, free)
+    except Refused as refused:
+        span = block.spans.get("input", block.span)
+        raise Refused(*(placed(found, sources.plan.file, span) for found in refused.diagnostics)) from None
+
+
+def _facts(sources: Sources, block: Model, interface: Interface) -> WeightFacts | None:
+    if not block.weights:
+        return None
+    path = sources.folder / block.weights
+    if sources.allow_pickle and weights.is_pickle(path):
+        return sources.network(block, interface).facts
+    try:
+        return weights.count(weights.WeightsFile(path), interface, block.weights)
+    except Refused as refused:
+        span = block.spans.get("weights", block.span)
+        raise Refused(*(placed(found, sources.plan.file, span) for found in refused.diagnostics)) from None
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()

@@ -1,0 +1,177 @@
+"""Rebuilding a network from a result directory: architecture, edits, tensors; no pickle anywhere."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from surgery_dsl.diagnostics.codes import trust
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.safetensors_header import Header, read_header
+from surgery_dsl.interface.staleness import digest_of
+from surgery_dsl.run import changes
+from surgery_dsl.run.digests import named_tensors
+from surgery_dsl.run.grants import collect
+from surgery_dsl.run.record import RECORD, WEIGHTS, Record, read_record, unreadable
+from surgery_dsl.trace.dtypes import BY_NAME, name_of
+
+
+def load(path: Path | str, allow_code: Iterable[str] = (), device: str = "cpu") -> nn.Module:
+    """Rebuild the network that ``apply`` wrote.
+
+    Args:
+        path: The result directory.
+        allow_code: Globs of user code that may run, such as ``digits:*``; those of the nearest ``pyproject.toml``
+            count too.
+        device: Where its tensors go.
+
+    Returns:
+        The network in eval mode, with every parameter and buffer as it was written.
+
+    Raises:
+        Refused: The directory is no result, was changed, or its code is not granted.
+    """
+    directory = Path(path)
+    record = read_record(directory)
+    collect(allow_code).require(record.loader.grant())
+    return rebuild(directory, device)
+
+
+def rebuild(directory: Path, device: str) -> nn.Module:
+    """Rebuild a network whose code is already granted; on ``meta`` its tensors have no values."""
+    record = read_record(directory)
+    _check_sources(directory, record)
+    model = skeleton(directory, record, "meta")
+    if device == "meta":
+        return model
+    if any(_hidden_on_meta(model)):  # a plain attribute holds a tensor, which no file restores
+        model = skeleton(directory, record, "cpu")
+    weights = directory / WEIGHTS
+    header = read_header(weights)
+    if digest_of(weights) != record.weights:
+        raise Refused(_changed(WEIGHTS, directory))
+    _fill(model, weights, header, record, torch.device(device))
+    left = [name for name, tensor in (*named_tensors(model), *_hidden(model)) if tensor.is_meta]
+    if left:
+        raise Refused(unreadable(directory, f"`{left[0]}` has no values"))
+    return model.eval()
+
+
+def skeleton(directory: Path, record: Record, device: str) -> nn.Module:
+    """Build the original architecture and replay the edits on it.
+
+    Raises:
+        Refused: The code failed, or an edit does not fit what it built.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = record.loader.build(directory, device)
+    except Refused:
+        if device != "meta":
+            raise
+        return skeleton(directory, record, "cpu")
+    if record.dtype:
+        model = model.to(BY_NAME[record.dtype])
+    try:
+        changes.replay(model, record.edits)
+    except changes.EditMisfit as error:
+        raise Refused(unreadable(directory, f"an edit does not fit the network: {error}")) from None
+    return model
+
+
+def _check_sources(directory: Path, record: Record) -> None:
+    """The code that is about to run must be the code that was recorded."""
+    for source in record.sources:
+        path = directory / source.path
+        if not path.resolve().is_relative_to(directory.resolve()):
+            raise Refused(unreadable(directory, f"`{RECORD}` names `{source.path}`, which lies outside"))
+        try:
+            same = digest_of(path) == source.sha256
+        except OSError:
+            raise Refused(unreadable(directory, f"`{source.path}` is missing")) from None
+        if not same:
+            raise Refused(_changed(source.path, directory))
+
+
+def _changed(name: str, directory: Path) -> Diagnostic:
+    return Diagnostic(
+        trust.RESULT_CHANGED,
+        f"`{name}` in `{directory.name}` is not what `apply` wrote",
+        help="apply the plan again, or restore the file",
+    )
+
+
+def _hidden(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield tensors that modules hold as plain attributes."""
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            if isinstance(value, Tensor):
+                yield f"{path}.{name}" if path else name, value
+
+
+def _hidden_on_meta(model: nn.Module) -> Iterator[bool]:
+    return (tensor.is_meta for _, tensor in _hidden(model))
+
+
+def _fill(model: nn.Module, path: Path, header: Header, record: Record, device: torch.device) -> None:
+    """Put the file's tensors where the skeleton's stand; ties stay ties."""
+    places: dict[int, list[tuple[nn.Module, str]]] = {}
+    for module in model.modules():
+        for name, held in (*module._parameters.items(), *module._buffers.items()):
+            if held is not None:
+                places.setdefault(id(held), []).append((module, name))
+    tensors = dict(named_tensors(model))
+    _check_names(tensors, header, record)
+    _check_forms(tensors, header)
+    with safe_open(path, framework="pt", device="cpu") as file:
+        for name in header.tensors:
+            old = tensors[name]
+            # Fresh memory: kernels may choose their way by alignment, and a mapped file is aligned by chance.
+            value = torch.empty(old.shape, dtype=old.dtype, device=device).copy_(file.get_tensor(name))
+            new = nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
+            for module, attribute in places[id(old)]:
+                setattr(module, attribute, new)
+
+
+def _check_names(tensors: dict[str, Tensor], header: Header, record: Record) -> None:
+    expected = tensors.keys() - record.ties.keys()
+    for name in sorted(header.tensors.keys() ^ expected):
+        absent = name in expected
+        raise Refused(
+            Diagnostic(
+                trust.TENSOR_MISSING if absent else trust.TENSOR_EXTRA,
+                f"`{WEIGHTS}` {'lacks' if absent else 'holds'} `{name}`, which the rebuilt network "
+                f"{'has' if absent else 'does not have'}",
+                path=name,
+                facts={"in_file": len(header.tensors), "in_network": len(expected)},
+                help="apply the plan again",
+            )
+        )
+    for name, owner in record.ties.items():
+        if tensors.get(name) is None or tensors.get(owner) is None or tensors[name] is not tensors[owner]:
+            raise Refused(
+                Diagnostic(
+                    trust.RESULT_CHANGED,
+                    f"`{name}` does not share memory with `{owner}` in the rebuilt network",
+                    path=name,
+                    help="apply the plan again",
+                )
+            )
+
+
+def _check_forms(tensors: dict[str, Tensor], header: Header) -> None:
+    for name, entry in header.tensors.items():
+        form = (name_of(tensors[name].dtype), tuple(tensors[name].shape))
+        if form != (entry.dtype, entry.shape):
+            raise Refused(
+                Diagnostic(
+                    trust.TENSOR_SHAPE if form[1] != entry.shape else trust.TENSOR_DTYPE,
+                    f"`{name}` is {entry.dtype} {list(entry.shape)} in `{WEIGHTS}` and {form[0]} {list(form[1])} in "
+                    "the rebuilt network",
+                    path=name,
+                    facts={"in_file": str(list(entry.shape)), "in_network": str(list(form[1]))},
+                    help="apply the plan again",
+                )
+            )
