@@ -89,12 +89,14 @@ class Module(Data):
         type: Qualified class, ``torch.nn.*`` classes in their public spelling (``torch.nn.Conv2d``).
         integers: Integer attributes that follow axes: attribute name to the product it must equal.
         same_as: First path of the very same module object, where it stands at several paths.
+        inserted: Where it runs, for a child that a surgery inserted into its host; empty for all others.
     """
 
     path: str
     type: str
     integers: dict[str, Dim] = {}
     same_as: str = ""
+    inserted: Literal["", "after", "before", "around"] = ""
 
 
 class Value(Data):

@@ -82,8 +82,10 @@ def build(
     outputs = [flow.states[ref].value for _, ref in recording.outputs]
     builder.used |= {*inputs, *outputs}
     calls = builder.calls(recording, flow)
+    everywhere = dict(model.named_modules(remove_duplicate=False))
     modules = tuple(
-        builder.module(path, module, owned, tensors) for path, module in model.named_modules(remove_duplicate=False)
+        builder.module(path, module, owned, tensors).replaced(inserted=_inserted_where(path, everywhere))
+        for path, module in everywhere.items()
     )
     order = {old: new for new, old in enumerate(sorted(builder.used))}
     values = tuple(builder.value(flow.values[old]) for old in order)
@@ -180,6 +182,11 @@ def _is_inserted(run: ModuleRun, recording: Recording, by_path: Mapping[str, nn.
     """Say whether a module was inserted into the one that runs it, and so is no part of that one's own forward."""
     host, _, name = run.path.rpartition(".")
     return recording.runs[run.parent].path == host and name in inserted(by_path[host])
+
+
+def _inserted_where(path: str, everywhere: Mapping[str, nn.Module]) -> str:
+    host, _, name = path.rpartition(".")
+    return inserted(everywhere[host]).get(name, "") if path else ""
 
 
 def _owned(recording: Recording, flow: Flow) -> dict[str, dict[str, Product]]:
