@@ -1,11 +1,13 @@
 """A model on fake tensors: the same module objects, for a while without weights."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor, bool, bool]]:
@@ -25,6 +27,19 @@ def memory_key(tensor: Tensor) -> tuple[int, ...]:
         return (id(tensor),)
     storage = tensor.untyped_storage()._cdata
     return (storage, tensor.storage_offset(), *tensor.shape, -1, *tensor.stride())
+
+
+@contextmanager
+def fake_mode() -> Iterator[None]:
+    """Let tensors be fake; what fails inside is raised, not also logged."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    disabled = logger.disabled
+    logger.disabled = True
+    try:
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            yield
+    finally:
+        logger.disabled = disabled
 
 
 @contextmanager
@@ -55,10 +70,11 @@ def _put_back(box: dict[str, Any], saved: dict[str, Any]) -> None:
 def swap(
     model: nn.Module, shapes: Mapping[str, tuple[int, ...]] | None = None, device: torch.device | str = "cpu"
 ) -> dict[str, Tensor]:
-    """Put tensors of zeros in the place of all tensors of a model; return them by name.
+    """Put fake tensors in the place of all tensors of a model; return them by name.
 
-    To be called inside :func:`in_eval_mode`, which puts the real ones back, and inside a fake tensor mode
-    unless the zeros are wanted. Ties are kept. ``shapes`` gives other shapes by name, for a trial.
+    To be called inside :func:`in_eval_mode`, which puts the real ones back, and inside a fake tensor mode.
+    Ties are kept. ``shapes`` gives other shapes by name, for a trial: without a fake tensor mode, the real values then
+    stand in the lower corner of larger tensors of zeros on ``device``, so that the forward takes the same way.
     """
     made: dict[tuple[int, ...], Tensor] = {}
     by_id: dict[int, Tensor] = {}
@@ -68,6 +84,9 @@ def swap(
         if key not in made:
             shape = real.shape if shapes is None else shapes[name]
             empty = torch.zeros(shape, dtype=real.dtype, device=device)
+            if not real.is_meta and shapes is not None and not isinstance(empty, FakeTensor):
+                corner = tuple(slice(0, size) for size in real.shape)
+                empty[corner] = real.detach()
             made[key] = nn.Parameter(empty, requires_grad=real.requires_grad) if is_parameter else empty
         by_id[id(real)] = names[name] = made[key]
     for module in model.modules():

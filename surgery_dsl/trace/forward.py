@@ -9,14 +9,13 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
-    FakeTensorMode,
     UnsupportedOperatorException,
 )
 
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.trace import dtypes
 from surgery_dsl.trace.build import TensorFacts
-from surgery_dsl.trace.fakes import in_eval_mode, memory_key, swap, tensors_of
+from surgery_dsl.trace.fakes import fake_mode, in_eval_mode, memory_key, swap, tensors_of
 from surgery_dsl.trace.recorder import Recorder, Recording, is_library, run_forward
 
 _NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
@@ -89,7 +88,7 @@ def record(
         ValuesNeeded: The forward looks at values, and the model stands on the meta device.
     """
     try:
-        with in_eval_mode(model), FakeTensorMode(allow_non_fake_inputs=True):
+        with in_eval_mode(model), fake_mode():
             tensors = swap(model, None if resized is None else resized.shapes)
             _set_integers(model, resized)
             return [_run(model, tensors, inputs, sizes, None) for sizes in chosen]
@@ -149,9 +148,11 @@ def _input(spec: InputSpec, sizes: Mapping[str, int], device: torch.device | Non
     dtype = dtypes.BY_NAME[spec.dtype]
     if device is None:
         return torch.empty(shape, dtype=dtype, device="cpu")
+    generator = torch.Generator().manual_seed(0)
     if dtype.is_floating_point or dtype.is_complex:
-        return torch.randn(shape, dtype=dtype, device=device)
-    return torch.randint(0, 2 if spec.below is None else spec.below, shape, device=device).to(dtype)
+        return torch.randn(shape, dtype=dtype, generator=generator).to(device)
+    below = 2 if spec.below is None else spec.below
+    return torch.randint(0, below, shape, generator=generator).to(dtype=dtype, device=device)
 
 
 def _source(error: BaseException) -> str:

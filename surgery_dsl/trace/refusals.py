@@ -35,8 +35,9 @@ def forward_fails(failed: ForwardFailed, inputs: Sequence[InputSpec]) -> Diagnos
         )
     fix = "give `input` the shape and dtype that the forward takes"
     if failed.sizes:
-        name = next(iter(failed.sizes))
-        fix = f"write a fixed size for {name}, or give the range in which the forward runs: `{name} = 1..512`"
+        names = list(failed.sizes)
+        fix = f"write a fixed size for {' or '.join(names)}, or give the range in which the forward runs, as in "
+        fix += f"`{names[-1]} = 1..512`"
     by = f"{failed.operator} was " if failed.operator else ""
     return Diagnostic(
         shapes.FORWARD_FAILS,

@@ -21,8 +21,9 @@ from surgery_dsl.trace.forward import ForwardFailed, Resized, ValuesNeeded, reco
 from surgery_dsl.trace.graph import Traced
 from surgery_dsl.trace.recorder import Record, Recording, Ref
 
-# Few different amounts, so that torch's cache of fake shapes serves most layers; neighbours still differ.
-_AMOUNTS = (1, 2, 3, 5, 7)
+# Few different amounts, so that torch's cache of fake shapes serves most layers; neighbours still differ. None is
+# one: rounding up in a ``chunk`` would hide it.
+_AMOUNTS = (3, 5, 7, 11, 13)
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,13 @@ class _Trial:
             (other,) = record(self.model, self.inputs, self.traced.chosen[:1], self._resized(grown))
         except ForwardFailed as failed:
             at = min(failed.records, len(self.base.records) - 1)
-            return self._object(at, grown, failed.recording)
+            return self._object(at, grown, failed.recording, failed.operator or "a check of its own")
         except ValuesNeeded:
             return Objection(0, frozen.hard_coded("an operator", "the forward looks at values at another size"))
         return self._object(len(self.base.records), grown, other)
 
-    def _object(self, until: int, grown: Mapping[int, int], other: Recording) -> Objection | None:
-        """Compare two recordings up to a call, which is known to fail where there is one."""
+    def _object(self, until: int, grown: Mapping[int, int], other: Recording, failed: str = "") -> Objection | None:
+        """Compare two recordings up to the call that ``failed``, to the end if none did."""
         wanted: dict[Ref, tuple[int, ...]] = {}
         for at, (mine, theirs) in enumerate(zip(self.base.records[:until], other.records, strict=False)):
             if (mine.operation.name, mine.reads, mine.outputs) != (
@@ -100,14 +101,16 @@ class _Trial:
                     return self._reason(at)
             if _constants(mine) != _constants(theirs):
                 return self._reason(at, "is given a number that follows from its size")
-        return None if until == len(self.base.records) == len(other.records) else self._reason(until)
+        if not failed and len(self.base.records) == len(other.records):
+            return None
+        return self._reason(until, operator=failed)
 
-    def _reason(self, at: int, what: str = "") -> Objection:
+    def _reason(self, at: int, what: str = "", operator: str = "") -> Objection:
         at = min(at, len(self.base.records) - 1)
         mine = self.base.records[at]
         path = self.base.runs[mine.run].path if mine.run >= 0 else ""
         place = f"{path or 'the network'} at {mine.source}" if mine.source else path or "the network"
-        name = mine.operation.name.strip("_")
+        name = operator or mine.operation.name.strip("_")
         return Objection(at, f"{name} {what} ({place})" if what else frozen.hard_coded(name, place))
 
     def _size(self, dim: Product, grown: Mapping[int, int]) -> int:

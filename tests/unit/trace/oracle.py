@@ -174,7 +174,7 @@ def assert_removable(
     for axis in chosen:
         size = width(interface, axis)
         if size > 1:
-            cuts[axis] = [i for i in range(size) if i % 3 != 1 or size == 2 and i == 0]
+            cuts[axis] = [i for i in range(size) if i % 3 != 1 or (size == 2 and i == 0)]
     for order in [{axis: cuts[axis]} for axis in cuts] + [cuts]:
         reference = outputs(planted(model, interface, order), given)
         small = gathered(model, interface, order)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from surgery_dsl.interface.inputs import InputSpec
-from tests.unit.trace.oracle import assert_right, free_axes, spec
+from tests.unit.trace.oracle import assert_right, spec
 
 
 class Mlp(nn.Module):
@@ -268,9 +268,7 @@ CASES: list[tuple[Callable[[], nn.Module], tuple[InputSpec, ...], bool, int]] = 
 ]
 
 
-@pytest.mark.parametrize(
-    ("build", "specs", "removable", "least"), CASES, ids=[build.__name__ for build, *_ in CASES]
-)
+@pytest.mark.parametrize(("build", "specs", "removable", "least"), CASES, ids=[build.__name__ for build, *_ in CASES])
 def test_every_free_axis_can_be_permuted_and_cut(
     build: Callable[[], nn.Module], specs: tuple[InputSpec, ...], removable: bool, least: int
 ) -> None:

@@ -1,0 +1,144 @@
+"""Sizes that a forward holds as numbers are found, and only those."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.trace.capture import trace
+from tests.unit.trace.oracle import assert_permutable, assert_removable, free_axes, inputs_for, shaken, spec
+
+
+def reason(interface: Interface, tensor: str, dim: int) -> list[str]:
+    return [interface.axes[axis].frozen for axis in interface.leaves(interface.tensor_by_name[tensor].dims[dim])]
+
+
+class HardView(nn.Module):
+    """The first width is a number in the forward; the second is read from the tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).view(-1, 6)
+        x = self.b(F.relu(x))
+        return self.c(x.view(-1, x.shape[-1]))
+
+
+class Heads(nn.Module):
+    """``heads`` is a number in the forward; the size of a head follows from the tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 2
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        x = x.view(x.shape[0], self.heads, x.shape[1] // self.heads)
+        return self.b(torch.tanh(x).flatten(1))
+
+
+class Chunks(nn.Module):
+    """Halves that nothing couples but ``chunk``, which needs them equally large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c, self.d = nn.Linear(4, 8), nn.Linear(4, 5), nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.a(x).chunk(2, dim=1)
+        return self.d(torch.tanh(self.b(left)) + self.c(right))
+
+
+class Scaled(nn.Module):
+    """A scale is computed from a width: cutting it would change the function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.a(x))
+        return self.b(x / x.shape[1] ** 0.5)
+
+
+class FunctionalGroups(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.w = nn.Conv2d(2, 6, 1), nn.Parameter(torch.zeros(6, 3, 3, 3))
+        self.b = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.tanh(F.conv2d(torch.tanh(self.a(x)), self.w, groups=2)))
+
+
+def test_a_width_that_a_view_holds_as_a_number_is_frozen_and_the_line_named() -> None:
+    interface = trace(HardView(), spec("N", 4))
+    (text,) = reason(interface, "a.weight", 0)
+    assert "view" in text
+    assert "number" in text
+    assert "test_trial.py:" in text
+    assert reason(interface, "b.weight", 0) == [""]
+
+
+def test_the_number_of_heads_is_frozen_and_their_size_is_not() -> None:
+    interface = trace(Heads(), spec("N", 4))
+    heads, size = reason(interface, "a.weight", 0)
+    assert "view" in heads
+    assert size == ""
+    model = shaken(Heads())
+    given = inputs_for(spec("N", 4), {"N": 3})
+    assert_permutable(model, interface, given)
+    assert_removable(model, interface, given)
+
+
+def test_halves_that_must_stay_equal_are_frozen() -> None:
+    interface = trace(Chunks(), spec("N", 4))
+    assert all(reason(interface, "a.weight", 0))
+    assert reason(interface, "b.weight", 0) == [""]
+
+
+def test_a_scale_that_follows_from_a_width_freezes_it() -> None:
+    interface = trace(Scaled(), spec("N", 4))
+    (text,) = reason(interface, "a.weight", 0)
+    assert "follows from its size" in text
+
+
+def test_groups_of_a_functional_convolution_are_frozen_but_not_the_channels_in_them() -> None:
+    interface = trace(FunctionalGroups(), spec("N", 2, 5, 7))
+    groups, channels = reason(interface, "w", 0)
+    assert groups
+    assert channels == ""
+
+
+class Repeated(nn.Module):
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(HardView() for _ in range(depth))
+        self.up = nn.ModuleList(nn.Linear(3, 4) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block, up in zip(self.blocks, self.up, strict=True):
+            x = up(block(x))
+        return x
+
+
+def test_the_same_line_in_many_modules_is_found_without_a_trial_for_each(monkeypatch: "object") -> None:
+    from surgery_dsl.trace import trial
+
+    runs = 0
+    record = trial.record
+
+    def counted(*args: object, **kwargs: object) -> object:
+        nonlocal runs
+        runs += 1
+        return record(*args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trial, "record", counted)  # type: ignore[attr-defined]
+    interface = trace(Repeated(12), spec("N", 4))
+    assert all(reason(interface, f"blocks.{i}.a.weight", 0) != [""] for i in range(12))
+    assert all(reason(interface, f"blocks.{i}.b.weight", 0) == [""] for i in range(12))
+    assert len(free_axes(interface)) == 12 + 12 + 11
+    assert runs < 8
