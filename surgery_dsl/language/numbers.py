@@ -26,14 +26,14 @@ def amount(number: tree.Number) -> Amount:
     """Return the exact value of one number."""
     value = Fraction(number.digits.replace("_", ""))
     if number.unit in _PLAIN:
-        return Plain(value=value * _PLAIN[number.unit])
+        return Plain.model_construct(value=value * _PLAIN[number.unit])
     if number.unit == "%":
-        return Percent(value=value)
+        return Percent.model_construct(value=value)
     if number.unit == "pp":
-        return Points(value=value)
+        return Points.model_construct(value=value)
     if number.unit in _BYTES:
-        return Bytes(value=value * _BYTES[number.unit])
-    return Seconds(value=value * _SECONDS[number.unit])
+        return Bytes.model_construct(value=value * _BYTES[number.unit])
+    return Seconds.model_construct(value=value * _SECONDS[number.unit])
 
 
 def fold(value: tree.Value) -> Amount | None:

@@ -1,0 +1,71 @@
+"""``surgery-dsl apply PLAN -o OUT``."""
+
+from pathlib import Path
+
+import click
+
+from surgery_dsl.cli.options import grants, output_format, parse_sets, plan_argument, settings
+
+
+@click.command()
+@plan_argument()
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Directory to write; it must not exist yet.")
+@settings()
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+@click.option(
+    "--dtype", type=click.Choice(["f16", "bf16", "f32", "f64"]), help="Floating dtype to compute and store in."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Mixed into every seed of the plan.")
+@click.option("--dry-run", is_flag=True, help="Stop after the proof: read no weights, write nothing.")
+@click.option("--force", is_flag=True, help="Replace a non-empty output directory.")
+@click.option("--strict", is_flag=True, help="Let warnings refuse the plan.")
+@click.option("--allow-pickle", is_flag=True, help="Read weights that are pickles (they can run any code).")
+@grants()
+@click.option("--no-progress", is_flag=True, help="Show no progress on stderr.")
+@output_format()
+def command(
+    plan: str,
+    output: Path | None,
+    sets: tuple[str, ...],
+    device: str,
+    dtype: str | None,
+    seed: int,
+    dry_run: bool,
+    force: bool,
+    strict: bool,
+    allow_pickle: bool,
+    allow_code: tuple[str, ...],
+    no_progress: bool,
+    output_format: str,
+    color: str,
+) -> None:
+    """Execute a plan: prove, operate, train, measure, write; or change nothing at all."""
+    if output is None and not dry_run:
+        raise click.UsageError("apply needs -o OUT (or --dry-run)")
+    from surgery_dsl.cli.apply_text import outcome_json, outcome_text
+    from surgery_dsl.cli.output import emit, exit_code_of, finish
+    from surgery_dsl.cli.progress import Progress
+    from surgery_dsl.diagnostics.render_json import render_json
+    from surgery_dsl.run.apply import apply
+
+    with Progress(shown=not no_progress and output_format == "text") as progress:
+        outcome = apply(
+            plan,
+            output,
+            sets=parse_sets(sets),
+            allow_code=allow_code,
+            device=device,
+            dtype=dtype,
+            seed=seed,
+            dry_run=dry_run,
+            force=force,
+            strict=strict,
+            allow_pickle=allow_pickle,
+            progress=progress.tell,
+        )
+    code = exit_code_of(outcome.diagnostics, strict)
+    if output_format == "json":
+        emit({**outcome_json(outcome), **render_json(outcome.diagnostics), "exit_code": code})
+    else:
+        click.echo(outcome_text(outcome))
+    finish(outcome.diagnostics, {plan: outcome.checked.text}, output_format, color, code)

@@ -1,0 +1,47 @@
+"""Progress of long work on stderr: one moving line on a terminal, one line a phase elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+EVERY = 0.1
+"""Seconds between two updates of the moving line."""
+
+
+class Progress:
+    """Shows how far the phases of a run have come. Nothing that is shown is ever interpreted as markup."""
+
+    def __init__(self, shown: bool) -> None:
+        self._shown = shown
+        self._terminal = shown and sys.stderr.isatty()
+        self._last = 0.0
+        self._text = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._terminal:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+    def tell(self, text: str, done: int, total: int) -> None:
+        """Show that ``done`` of ``total`` parts of a phase are done; ``total`` is 0 where it is not known."""
+        if not self._shown:
+            return
+        now = time.monotonic()
+        text = "".join(character if character.isprintable() else "?" for character in text)
+        if self._terminal:
+            if now - self._last < EVERY and done < total:
+                return
+            share = f" {100 * done // total:3d} %" if total else ""
+            sys.stderr.write(f"\r\x1b[K{text[:100]}{share}")
+            sys.stderr.flush()
+            self._last = now
+        elif text != self._text:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+        self._text = text
