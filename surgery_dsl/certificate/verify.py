@@ -163,10 +163,10 @@ def _proofs(folder: Path, statement: Statement, log: _Log) -> None:
         log.diagnostics.extend(found)
         return
     report = check(plan, Lock.model_validate_json((folder / "plan.surg.lock").read_bytes()))
-    again = {(verdict.verb, verdict.text): verdict for verdict in report.verdicts}
+    again = {(verdict.verb, verdict.block, verdict.text): verdict for verdict in report.verdicts}
     claims = statement.predicate.claims.proved
     for claim in claims:
-        verdict = again.get((claim.verb, claim.statement))
+        verdict = again.get((claim.verb, claim.step, claim.statement))
         if verdict is None or verdict.status != "proved":
             log.broke("proofs", _not_again(claim, verdict.status if verdict else "no such obligation in the plan"))
     if not any(finding.check == "proofs" for finding in log.findings):

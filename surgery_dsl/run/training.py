@@ -19,6 +19,7 @@ from surgery_dsl.run.digests import digests, named_tensors
 from surgery_dsl.run.failures import memory_reported, network_reported
 from surgery_dsl.vocabulary.kinds import Rates, Schedule
 from surgery_dsl.vocabulary.trainables.all import All
+from surgery_dsl.vocabulary.trainables.statistics import running_statistics
 
 if TYPE_CHECKING:
     from surgery_dsl.run.session import Session
@@ -184,8 +185,8 @@ def _rates(step: Recover, names: list[str], session: "Session") -> list[tuple[fl
     return [(float(rate), tuple(names))]
 
 
-def _holders(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the modules that hold buffers of their own."""
+def _norms(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules that hold buffers of their own; norms with running statistics are among them."""
     for path, module in model.named_modules():
         if any(buffer is not None for buffer in module._buffers.values()):
             yield path, module
@@ -196,21 +197,23 @@ def _is_live(path: str, module: nn.Module, run: _Run, trained: frozenset[str]) -
 
     A norm without parameters learns where everything does.
     """
+    if run.step.train is None or isinstance(run.step.train, All):
+        return True
+    prefix = f"{path}." if path else ""
+    owners = {id(run.tensors[name]) for name in trained}
     own = [name for name, parameter in module._parameters.items() if parameter is not None]
-    if own:
-        prefix = f"{path}." if path else ""
-        owners = {id(run.tensors[name]) for name in trained}
-        return any(id(run.tensors[prefix + name]) in owners for name in own)
-    return trained == All().tensors(0, run.session.interface, {})
+    return any(id(run.tensors[prefix + name]) in owners for name in own)
 
 
 def _live_buffers(run: _Run) -> tuple[str, ...]:
-    found = []
-    for path, module in _holders(run.session.model):
+    """Return the running statistics that may change in some epoch, as the static rule of ``recover`` has them."""
+    found: list[str] = []
+    for path, module in _norms(run.session.model):
         if any(_is_live(path, module, run, trained) for trained in set(run.trained)):
             prefix = f"{path}." if path else ""
             found += [prefix + name for name, buffer in module._buffers.items() if buffer is not None]
-    return tuple(found)
+    statistics = running_statistics(run.session.interface)
+    return tuple(name for name in found if name in statistics)
 
 
 def _frozen_digests(run: _Run, live: tuple[str, ...]) -> dict[str, str]:
@@ -250,7 +253,7 @@ def _thaw(run: _Run, trained: frozenset[str]) -> None:
         if isinstance(tensor, nn.Parameter) and tensor.is_floating_point():
             tensor.requires_grad_(id(tensor) in wanted)
     run.session.model.train()
-    for path, module in _holders(run.session.model):
+    for path, module in _norms(run.session.model):
         if not _is_live(path, module, run, trained):
             module.training = False
 

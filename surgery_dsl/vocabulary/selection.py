@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.model import Data, Extent
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class Selection(Data):
         total: Where a global ranking fixes the sum over the pools, that sum.
         asked: What the plan asked for, in words (``lowest 40%``).
         indices: For each pool, the units, where the plan itself fixes them (``only([3, 5])``); else ``None``.
+        span: Where the plan says how much is taken.
     """
 
     step: str
@@ -75,6 +77,7 @@ class Selection(Data):
     total: Extent | None = None
     asked: str = ""
     indices: tuple[tuple[int, ...] | None, ...] = ()
+    span: Span | None = None
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -49,6 +49,11 @@ def taken_within(size: int, found: int, rounding: Rounding) -> int:
     return size - max(-(-(size - found) // step) * step, legal[0])
 
 
+def is_plain(rounding: Rounding) -> bool:
+    """Say whether the plan gives neither round nor floor nor cap, so that a plan's own list may name every unit."""
+    return rounding.multiple == 1 and rounding.keep_at_least <= 1 and rounding.remove_at_most is None
+
+
 def exactly(count: int) -> Extent:
     """Return the extent of one count."""
     return Extent(least=count, most=count)
