@@ -240,6 +240,9 @@ class Quantity(Word, ABC):
         """Return the unit of this use of the word, where its arguments decide it."""
         return self.unit
 
+    def check(self, context: Static) -> None:
+        """Report what the quantity needs and the network or the data does not give."""
+
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
         """Return lower and upper polynomials over axes, for ``context.interface`` at the point that is read.
 

@@ -1,0 +1,194 @@
+"""What a step leaves behind besides the interface: writes, names, zeros that training holds, versions of axes."""
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import Literal
+
+from surgery_dsl.interface.model import Extent, Interface, Tensor
+from surgery_dsl.interface.polynomial import Polynomial
+from surgery_dsl.proof.questions import Sum
+from surgery_dsl.vocabulary.context import Effect
+from surgery_dsl.vocabulary.predicates._holding import with_ties
+from surgery_dsl.vocabulary.quantities import _counting
+from surgery_dsl.vocabulary.selection import Selection
+
+Range = tuple[int, int]
+
+
+def extremes(interface: Interface, polynomial: Polynomial) -> Range:
+    """Return least and greatest value over open axes, free sizes at their least (1 where it is not known)."""
+    low = high = 0
+    least_free = {free.name: free.least for free in interface.free}
+    for monomial, coefficient in polynomial.terms.items():
+        least = most = 1
+        for axis in monomial:
+            small, large = axis_range(interface, axis, least_free)
+            least, most = least * small, most * large
+        low += coefficient * (least if coefficient > 0 else most)
+        high += coefficient * (most if coefficient > 0 else least)
+    return low, high
+
+
+def axis_range(interface: Interface, axis: int, least_free: Mapping[str, int]) -> Range:
+    """Return least and greatest size of a leaf axis, free sizes at their least."""
+    from surgery_dsl.interface.expression import evaluate, symbols
+
+    size = interface.axes[axis].size
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, Extent):
+        return size.least, size.most
+    value = evaluate(size, {name: least_free.get(name, 1) for name in symbols(size)})
+    return value, value
+
+
+def numel(interface: Interface, tensors: Iterable[Tensor]) -> Range:
+    """Return how many elements some tensors have together, at least and at most."""
+    count = _counting.total(interface, [(1, _counting.dims_of(tensor)) for tensor in tensors])
+    return extremes(interface, count)
+
+
+def coverage(interface: Interface, names: frozenset[str]) -> tuple[Fraction, Fraction]:
+    """Return which share of the parameters some tensors hold, at least and at most."""
+    everything = _counting.weights(interface)
+    owners = {interface.tensor_by_name[name].tied_to or name for name in names}
+    held = numel(interface, [tensor for tensor in everything if tensor.name in owners])
+    total = numel(interface, everything)
+    if not total[1]:
+        return Fraction(0), Fraction(0)
+    return Fraction(held[0], total[1]), min(Fraction(1), Fraction(held[1], max(total[0], 1)))
+
+
+# ---- writes and names --------------------------------------------------------------------------------------------
+
+
+def all_writes(effect: Effect, before: Interface, after: Interface) -> frozenset[str]:
+    """Add to a step's writes what it cannot have left alone: tensors gone or resized, and their ties."""
+    writes = set(effect.writes)
+    if before is not after:
+        resized = _resized(before, after)
+        for tensor in before.tensors:
+            now = after.tensor_by_name.get(effect.renamed.get(tensor.name, tensor.name))
+            replaced = now is None or now.dtype != tensor.dtype or (now is not tensor and now.dims != tensor.dims)
+            if replaced or not resized.isdisjoint(axis for dim in tensor.dims for axis in before.leaves(dim)):
+                writes.add(tensor.name)
+    return with_ties(before, writes) | writes
+
+
+def _resized(before: Interface, after: Interface) -> frozenset[int]:
+    both = zip(before.axes, after.axes, strict=False)
+    return frozenset(old.id for old, new in both if old is not new and (old.size, old.parts) != (new.size, new.parts))
+
+
+def module_moves(effect: Effect) -> dict[str, str]:
+    """Return which modules have another path after a step, read off its renamed tensors."""
+    moves = {}
+    for old, new in effect.renamed.items():
+        left, right = old.split("."), new.split(".")
+        while left and right and left[-1] == right[-1]:
+            left.pop()
+            right.pop()
+        moves[".".join(left)] = ".".join(right)
+    return moves
+
+
+def moved(path: str, moves: Mapping[str, str]) -> str:
+    """Return a module's path after a step."""
+    end = len(path)
+    while end > 0:
+        if path[:end] in moves:
+            return moves[path[:end]] + path[end:]
+        end = path.rfind(".", 0, end)
+    return path
+
+
+def brought(
+    known: Mapping[str, tuple[str, ...]], step: str, effect: Effect, after: Interface
+) -> dict[str, tuple[str, ...]]:
+    """Return the modules that steps brought in, by their paths after this step; those that are gone are left out."""
+    moves = module_moves(effect)
+    result = {
+        name: tuple(new for new in (moved(path, moves) for path in paths) if new in after.module_by_path)
+        for name, paths in known.items()
+    }
+    if effect.brings:
+        result[step] = effect.brings
+    return result
+
+
+# ---- zeros that training holds -----------------------------------------------------------------------------------
+
+
+Hold = Literal["trained", "sliced", "written"]
+"""What a step does to held zeros: training keeps them, slicing may remove some, writing ends the hold."""
+
+
+def zeros(
+    known: Mapping[str, Range], total: Range, effect: Effect, before: Interface, after: Interface, hold: Hold
+) -> tuple[dict[str, Range], Range]:
+    """Return the zeros that training holds after a step, by tensor and in all.
+
+    A step that zeroes adds to what is held (masks are joined: at least the larger of the two).
+    """
+    result: dict[str, Range] = {}
+    lost = 0
+    for name, (least, most) in known.items():
+        now = effect.renamed.get(name, name)
+        if hold == "trained" or name in effect.zeros or (name not in effect.writes and now in after.tensor_by_name):
+            result[now] = (least, most)
+        elif hold == "sliced" and now in after.tensor_by_name:
+            old, new = numel(before, [before.tensor_by_name[name]]), numel(after, [after.tensor_by_name[now]])
+            result[now] = (max(0, least - max(0, old[1] - new[0])), min(most, new[1]))
+            lost += max(0, old[1] - new[0])
+        else:
+            lost += most
+    in_all = max(0, total[0] - lost)
+    for name, (least, most) in effect.zeros.items():
+        size = numel(after, [after.tensor_by_name[name]])
+        held = result.get(name, (0, 0))
+        result[name] = (max(held[0], least), min(size[1], held[1] + most))
+    if effect.zeros_total is not None:
+        in_all = max(in_all, effect.zeros_total[0])
+    return result, (max(in_all, sum(low for low, _ in result.values())), sum(high for _, high in result.values()))
+
+
+# ---- axes --------------------------------------------------------------------------------------------------------
+
+
+def versions(
+    known: Mapping[int, int], before: Interface, after: Interface, selection: Selection | None
+) -> dict[int, int]:
+    """Count up every axis that a step resized, or that a choice left open."""
+    changed = set(_resized(before, after)) if before is not after else set()
+    if selection is not None and changed:
+        changed |= {pool.axis for pool in selection.pools if pool.axis is not None}
+    return {**known, **{axis: known.get(axis, 0) + 1 for axis in changed}}
+
+
+def variable(axis: int, version: int) -> str:
+    """Return the name of the variable that stands for an axis at a place in the plan."""
+    return f"axis {axis}.{version}"
+
+
+def global_sum(
+    selection: Selection, before: Interface, after: Interface, versions_after: Mapping[int, int]
+) -> Sum | None:
+    """Return the sum that a global ranking fixes where every pool is an axis that lost what was taken of it."""
+    if selection.total is None or before is after:
+        return None
+    parts = []
+    fixed = 0
+    for pool in selection.pools:
+        if pool.axis is None:
+            return None
+        whole = before.exact_size(pool.axis)
+        size = after.axes[pool.axis].size
+        if whole is None or isinstance(size, str | tuple):
+            return None
+        if isinstance(size, Extent) and size.least < size.most:
+            parts.append((variable(pool.axis, versions_after.get(pool.axis, 0)), whole, Fraction(1)))
+        else:
+            fixed += whole - (size.least if isinstance(size, Extent) else size)
+    if not parts:
+        return None
+    return Sum(tuple(parts), selection.total.least - fixed, selection.total.most - fixed)

@@ -1,0 +1,293 @@
+"""The static rule of every block: where a plan stands after a step.
+
+:func:`advance` is a function of its arguments alone. ``check`` calls it with what could be selected, ``apply`` again
+with what was: the prediction that the network is then held to.
+"""
+
+from dataclasses import replace
+
+from surgery_dsl.diagnostics.codes import budgets, names
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
+from surgery_dsl.interface.draft import Draft
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.language.plan import Excise, Identify, Plan, Recover, Replace, Step
+from surgery_dsl.proof import bookkeeping, selections
+from surgery_dsl.proof.contract import SIDES, compare
+from surgery_dsl.proof.recovery import training_effect
+from surgery_dsl.proof.state import State
+from surgery_dsl.vocabulary.context import Effect, Place, Static
+from surgery_dsl.vocabulary.predicates._holding import tensors_at
+from surgery_dsl.vocabulary.selection import Selection, Site
+
+
+def advance(state: State, step: Step, plan: Plan, *, picked: Selection | None = None) -> State:
+    """Return the state after one run of a step; findings go to the state's sink.
+
+    Args:
+        state: Where the plan stands.
+        step: The block; for a stage of a schedule, as :func:`surgery_dsl.proof.sequence.sequence` gives it.
+        plan: The whole plan.
+        picked: For ``identify``: what was selected, where that is known; else every selection that could be.
+
+    A step that cannot be followed leaves the interface as it was and its name in ``state.broken``.
+    """
+    if isinstance(step, Identify):
+        return _identify(state, step, picked)
+    if isinstance(step, Excise):
+        return _excise(state, step)
+    if isinstance(step, Replace):
+        return _replace(state, step)
+    if isinstance(step, Recover):
+        return _recover(state, step, plan)
+    return state
+
+
+def _broken(state: State, name: str) -> State:
+    return replace(state, broken=state.broken | {name})
+
+
+# ---- identify ----------------------------------------------------------------------------------------------------
+
+
+def _identify(state: State, step: Identify, picked: Selection | None) -> State:
+    selection = picked
+    if selection is None:
+        from surgery_dsl.proof.identify import static_identify
+
+        sink = Sink(state.file)
+        selection = static_identify(step, state.static(step.name, sink), state.brought)
+        state.sink.extend(sink.found)
+        if sink.failed:
+            selection = None
+    if selection is None:
+        return _broken(state, step.name)
+    covered = bookkeeping.coverage(state.interface, tensors_at(state.interface, selection.sites))
+    done = replace(
+        state,
+        selections={**state.selections, step.name: selection},
+        sizes={**state.sizes, step.name: state.interface},
+        coverage={**state.coverage, step.name: covered},
+        broken=state.broken - {step.name},
+    )
+    return done.ran(step.name, state)
+
+
+# ---- excise ------------------------------------------------------------------------------------------------------
+
+
+def _excise(state: State, step: Excise) -> State:
+    if step.name in state.broken or step.name not in state.selections:
+        return _broken(state, step.name)
+    sink = Sink(state.file)
+    context = state.static(step.name, sink, tie=step.tie or "", changes=step.changes)
+    selection = selections.as_of(state, step.name, sink, step.span)
+    effect = after = None
+    if selection is not None:
+        context = replace(context, selections={**state.selections, step.name: selection})
+        draft = Draft(state.interface)
+        effect = step.mode.transfer(selection, draft, context)
+        after = None if sink.failed else draft.finish()
+    if effect is None or after is None or selection is None:
+        state.sink.extend(sink.found)
+        return _broken(state, step.name)
+    shrunk: bookkeeping.Hold = "written" if effect.zeros else "sliced"
+    return _finish(state, step, effect, after, sink, selection, selection.sites, shrunk)
+
+
+# ---- replace -----------------------------------------------------------------------------------------------------
+
+
+def _replace(state: State, step: Replace) -> State:
+    sink = Sink(state.file)
+    context = state.static(step.name, sink, step.scope or "", step.tie or "", step.changes)
+    place = _place(state, step, context, sink)
+    if place is None or not _stands(step, place, context):
+        state.sink.extend(sink.found)
+        return _broken(state, step.name)
+    selection = context.selections.get(place.selection)
+    if selection is not None:
+        context = replace(context, selections={**state.selections, place.selection: selection})
+    draft = Draft(state.interface)
+    effect = step.transform.transfer(place, draft, context)
+    if sink.failed:
+        state.sink.extend(sink.found)
+        return _broken(state, step.name)
+    return _finish(state, step, effect, draft.finish(), sink, selection, place.sites, "written")
+
+
+def _place(state: State, step: Replace, context: Static, sink: Sink) -> Place | None:
+    """Resolve the sites that a step names; ``None`` after reporting, or where an earlier step is broken."""
+    sites: list[Site] = []
+    selection = ""
+    for target in step.sites:
+        if target.word is not None:
+            sites.extend(target.word.resolve(state.interface, context))
+        elif target.step in state.broken:
+            return None
+        elif target.step in state.selections:
+            selected = selections.as_of(state, target.step, sink, target.span)
+            if selected is None:
+                return None
+            selection = target.step
+            sites.extend(selected.sites)
+        else:
+            sites.extend(Site(word="module", path=p, module=p) for p in state.brought.get(target.step, ()))
+    sites = list(dict.fromkeys(sites))
+    span = step.spans.get(step.where, step.span)
+    if step.expect is not None and len(sites) != step.expect and not sink.failed:
+        shown = ", ".join(f"`{site.path}`" for site in sites[:8])
+        sink.say(
+            Diagnostic(
+                names.EXPECT_MISMATCH,
+                f"`{step.name}` matches {len(sites)} sites, the plan expects {step.expect}",
+                file=state.file,
+                span=step.spans.get("expect", span),
+                facts={"matched": len(sites), "expected": step.expect},
+                notes=(f"matched: {shown}{' …' if len(sites) > 8 else ''}",) if sites else (),
+                help=f"write `expect = {len(sites)}`, or a narrower pattern",
+            )
+        )
+    if sink.failed or (not sites and not step.optional):
+        return None
+    return Place(where=step.where, sites=tuple(sites), selection=selection, name=step.name, span=span)
+
+
+def _stands(step: Replace, place: Place, context: Static) -> bool:
+    """Report a transform that cannot act at this place, and a shared module without ``scope``."""
+    transform = step.transform
+    if step.where not in transform.places:
+        places = " or ".join(f"`{name}`" for name in sorted(transform.places))
+        context.say(
+            Diagnostic(
+                budgets.PLACE_DOES_NOT_FIT,
+                f"`{transform.name}` stands {places} sites, not `{step.where}`",
+                file=context.file,
+                span=place.span,
+                facts={"asked": step.where, "places": ", ".join(sorted(transform.places))},
+                help=f"write `{sorted(transform.places)[0]} = …`",
+            )
+        )
+        return False
+    if place.selection and not transform.accepts_selection:
+        context.say(
+            Diagnostic(
+                budgets.PLACE_DOES_NOT_FIT,
+                f"`{transform.name}` acts on whole sites; `{place.selection}` selects single units of them",
+                file=context.file,
+                span=place.span,
+                facts={"asked": "selection", "places": "sites"},
+                help="name the sites themselves, for example `at = linear(…)`",
+            )
+        )
+        return False
+    return bool(step.scope) or _no_shared(place, context)
+
+
+def _no_shared(place: Place, context: Static) -> bool:
+    for site in place.sites:
+        calls = shared_calls(site, context.interface)
+        if len(calls) > 1:
+            context.say(
+                Diagnostic(
+                    budgets.SHARED_MODULE,
+                    f"`{site.path}` is one module that runs {len(calls)} times",
+                    file=context.file,
+                    span=place.span,
+                    path=site.path,
+                    facts={"runs": len(calls)},
+                    notes=("it runs as " + ", ".join(f"`{path}`" for path in calls[:6]),),
+                    help="write `scope = all` to change every run of it, or `scope = site` to change this one alone",
+                )
+            )
+            return False
+    return True
+
+
+def shared_calls(site: Site, interface: Interface) -> list[str]:
+    """Return every path, or run, of the module object that a site is; one entry where it is not shared."""
+    module = interface.module_by_path.get(site.module)
+    if module is None or "#" in site.path:
+        return [site.path]
+    owner = module.same_as or module.path
+    paths = [other.path for other in interface.modules if (other.same_as or other.path) == owner]
+    runs = sum(call.module == owner for call in interface.calls)
+    return paths if len(paths) > 1 else [f"{module.path} (run {n + 1})" for n in range(runs)] or [site.path]
+
+
+# ---- recover -----------------------------------------------------------------------------------------------------
+
+
+def _recover(state: State, step: Recover, plan: Plan) -> State:
+    sink = Sink(state.file)
+    effect = training_effect(state, step, plan, sink)
+    state.sink.extend(sink.found)
+    if sink.failed:
+        return _broken(state, step.name)
+    return _note(state, step.name, effect, state.interface, None, effect.writes, "trained")
+
+
+# ---- what holds for every step -----------------------------------------------------------------------------------
+
+
+def _finish(
+    state: State,
+    step: Excise | Replace,
+    effect: Effect,
+    after: Interface,
+    sink: Sink,
+    selection: Selection | None,
+    sites: tuple[Site, ...],
+    hold: bookkeeping.Hold,
+) -> State:
+    if not effect.changed and sites:
+        sink.say(_changes_nothing(state, step, effect))
+    for side in SIDES:
+        if side not in step.changes:
+            compare(state, step, side, after, sink)
+    state.sink.extend(sink.found)
+    if sink.failed:
+        return _broken(state, step.name)
+    full = effect.replaced(writes=bookkeeping.all_writes(effect, state.interface, after))
+    return _note(state, step.name, full, after, selection, tensors_at(state.interface, sites), hold)
+
+
+def _note(
+    state: State,
+    name: str,
+    effect: Effect,
+    after: Interface,
+    selection: Selection | None,
+    held: frozenset[str],
+    hold: bookkeeping.Hold,
+) -> State:
+    before = state.interface
+    versions = bookkeeping.versions(state.versions, before, after, selection)
+    fixed = bookkeeping.global_sum(selection, before, after, versions) if selection is not None else None
+    held_zeros, total = bookkeeping.zeros(state.zeros, state.zeros_total, effect, before, after, hold)
+    done = replace(
+        state,
+        interface=after,
+        effects={**state.effects, name: effect},
+        history=(*state.history, (name, effect)),
+        brought=bookkeeping.brought(state.brought, name, effect, after),
+        zeros=held_zeros,
+        zeros_total=total,
+        versions=versions,
+        sums=(*state.sums, fixed) if fixed is not None else state.sums,
+        coverage={**state.coverage, name: bookkeeping.coverage(before, held)},
+        broken=state.broken - {name},
+    )
+    return done.ran(name, state)
+
+
+def _changes_nothing(state: State, step: Excise | Replace, effect: Effect) -> Diagnostic:
+    span = step.transform.span if isinstance(step, Replace) else step.mode.span or step.span
+    return Diagnostic(
+        budgets.CHANGES_NOTHING,
+        f"`{step.name}` matches {effect.matched} sites and would change none of them",
+        file=state.file,
+        span=span or step.span,
+        facts={"matched": effect.matched, "changed": effect.changed},
+        notes=(effect.reason,) if effect.reason else (),
+        help="remove the step, or name what it should become",
+    )
