@@ -1,0 +1,1 @@
+"""Initializers: what new and re-started weights hold at first."""
