@@ -190,6 +190,10 @@ class Draft:
                 parent.events.remove(run)
         self._same[run.outputs[0]] = run.inputs[0]
 
+    def stand_for(self, gone: int, value: int) -> None:
+        """Let whoever reads ``gone``, which nothing writes any more, read ``value``."""
+        self._same[gone] = value
+
     def _take_over(self, run: Run, result: int, outer: int) -> None:
         """Let ``run`` write ``outer`` where it wrote ``result``."""
         self.values[outer] = self.values[result]
