@@ -241,7 +241,7 @@ def _epochs(run: _Run, stage: int) -> None:
             run.first = loss if position == 0 else run.first
             total, seen, run.last = total + loss * len(inputs), seen + len(inputs), loss
             position += 1
-            session.progress(f"{run.step.name}: loss {loss:.4f}", position, run.length.steps)
+            session.progress(f"training {run.step.name}", position, run.length.steps)
         run.losses.append(total / max(1, seen))
         run.samples += seen
 

@@ -1,0 +1,101 @@
+"""Numbers of points that pass.
+
+What an obligation reads of the base, or ``before`` or ``after`` a step, is measured while the network is there, and
+kept instead of a copy of the network.
+"""
+
+from collections.abc import Iterator
+
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Reading
+from surgery_dsl.proof.gates import readings
+from surgery_dsl.run.failures import network_reported
+from surgery_dsl.run.session import Session
+from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.values import Point
+
+KEPT = ("base", "now", "model", "before", "after")
+
+
+def measured(plan: Plan) -> Iterator[tuple[Control, Obligation]]:
+    """Yield the ``measure`` lines of a plan with their blocks."""
+    for step in plan.steps:
+        if isinstance(step, Control):
+            yield from ((step, obligation) for obligation in step.obligations if obligation.verb == "measure")
+
+
+def readings_of(obligation: Obligation) -> Iterator[Reading]:
+    """Yield every quantity that an obligation reads."""
+    if isinstance(obligation.statement, Comparison):
+        yield from readings(obligation.statement.left)
+        yield from readings(obligation.statement.right)
+
+
+class Values:
+    """Measured numbers by point and quantity. Final.
+
+    A number is measured once for each state of the network: ``version`` counts the steps that changed it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        """Find what the plan will read of which point.
+
+        Raises:
+            Refused: An obligation reads a point whose numbers are not kept.
+        """
+        self._session = session
+        self._kept: dict[tuple[str, str, str], float] = {}
+        self._now: dict[str, float] = {}
+        self._wanted: dict[tuple[str, str], list[Reading]] = {}
+        for _, obligation in measured(session.plan):
+            for reading in readings_of(obligation):
+                if reading.point.at not in KEPT:
+                    raise Refused(_not_kept(reading, obligation, session.file))
+                self._wanted.setdefault((reading.point.at, reading.point.name), []).append(reading)
+
+    def moved(self) -> None:
+        """Hear that the network changed: what was measured of it holds no more."""
+        self._now = {}
+
+    def keep(self, at: str, name: str = "") -> None:
+        """Measure and keep what will be read of this place; call it while the network is there."""
+        for reading in self._wanted.get((at, name), ()):
+            self._kept[at, name, _key(reading.word)] = self.now(reading.word)
+
+    def value(self, point: Point, word: Quantity) -> float:
+        """Return a quantity at a point."""
+        if point.at == "now":
+            return self.now(word)
+        key = (point.at, point.name, _key(word))
+        if key not in self._kept:
+            model, interface = self._session.point(point)
+            self._kept[key] = self._measure(word, model, interface)
+        return self._kept[key]
+
+    def now(self, word: Quantity) -> float:
+        """Return a quantity of the network as it is."""
+        key = _key(word)
+        if key not in self._now:
+            self._now[key] = self._measure(word, self._session.model, self._session.interface)
+        return self._now[key]
+
+    def _measure(self, word: Quantity, model: object, interface: object) -> float:
+        session = self._session
+        session.progress(f"measuring {word.name}", 0, 0)
+        with network_reported(f"while `{word.name}` was measured", session.file, word.span), session.deterministic():
+            return float(word.measure(model, interface, session))  # type: ignore[arg-type]
+
+
+def _key(word: Quantity) -> str:
+    return word.replaced(span=None).model_dump_json()
+
+
+def _not_kept(reading: Reading, obligation: Obligation, file: str) -> Diagnostic:
+    return Diagnostic(
+        runs.POINT_NOT_KEPT,
+        f"`{obligation.text}` reads `{reading.point.at}`, which this release does not keep",
+        file=file,
+        span=reading.span or obligation.span,
+        help="read `base`, `before(STEP)` or `after(STEP)`",
+    )

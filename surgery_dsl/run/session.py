@@ -1,0 +1,239 @@
+"""A run in progress: what runtime rules see of it, and what it remembers of its steps."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
+from surgery_dsl.interface.edits import Edit
+from surgery_dsl.interface.lock import Lock
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.language.plan import Plan
+from surgery_dsl.run import determinism
+from surgery_dsl.run.changes import find_tensor
+from surgery_dsl.run.data import TensorData
+from surgery_dsl.run.load import Network, Sources
+from surgery_dsl.run.outputs import all_outputs, call, first_output
+from surgery_dsl.run.settings import Settings
+from surgery_dsl.run.transaction import Reader, Transaction
+from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.selection import Picked
+from surgery_dsl.vocabulary.values import Point
+
+Report = Callable[[str, int, int], None]
+"""Hears how far long work has come: a few words, done, total (0 where it is not known)."""
+
+
+class Session(Runtime):
+    """The runtime of one plan. Final.
+
+    The patient lies on the run's device in eval mode; between steps it equals :attr:`interface`. ``base`` is a second
+    copy, made when something first asks for it: from the weights file where there is one, else cloned at the start.
+
+    Attributes:
+        plan: The plan.
+        settings: Device, dtype, seed and the like.
+        transaction: The journal of the patient.
+        interface: The patient's interface here.
+        base_interface: The patient's interface as loaded.
+    """
+
+    def __init__(self, sources: Sources, lock: Lock, settings: Settings, report: Report, needs_base: bool) -> None:
+        """Load the patient and the data.
+
+        Args:
+            sources: The plan's sources.
+            lock: The lock; its interfaces are those of the models as loaded.
+            settings: The run's settings.
+            report: Hears of progress.
+            needs_base: Whether the plan will ask for ``base``.
+
+        Raises:
+            Refused: The device is not there, or something cannot be loaded.
+        """
+        self.plan: Plan = sources.plan
+        self.file = self.plan.file
+        self.settings = settings
+        self.device = settings.torch_device()
+        self.sink = Sink(self.file)
+        self.edits: tuple[Edit, ...] = ()
+        self._sources, self._lock, self._report = sources, lock, report
+        self._picked: dict[str, Picked] = {}
+        self._sites: dict[str, tuple[str, ...]] = {}
+        self._brought: dict[str, tuple[str, ...]] = {}
+        self._zeros: dict[str, Tensor] = {}
+        self._others: dict[str, nn.Module] = {}
+        self.size: float | None = None
+        network = sources.network(self.plan.patient, lock.model(self.plan.patient.name).interface)
+        self.facts = network.facts
+        self.model = self._moved(network.model)
+        self.interface = self.base_interface = lock.model(self.plan.patient.name).interface
+        self._base: nn.Module | None = None
+        if needs_base and network.file is None:
+            self._base = _clone(self.model)
+        self.transaction = Transaction(self.model, self._readers(network))
+
+    # ---- what runtime rules ask for ----------------------------------------------------------------------------
+
+    def data(self, name: str) -> TensorData:
+        """Return the data set of a ``data`` block, its batches on the run's device and in its dtype."""
+        data = self._sources.data(name)
+        data.device, data.dtype = self.device, self.settings.torch_dtype()
+        return data
+
+    def point(self, point: Point) -> tuple[nn.Module, Interface]:
+        """Return the model and the interface at a point that is kept: ``base``, ``now``, or another model.
+
+        Raises:
+            Refused: The point is another place of the run, of which only measured numbers are kept.
+        """
+        if point.at == "now":
+            return self.model, self.interface
+        if point.at == "base":
+            return self.base(), self.base_interface
+        if point.at == "model" and point.name == self.plan.patient.name:
+            return self.model, self.interface
+        if point.at == "model":
+            return self._other(point.name), self._lock.model(point.name).interface
+        raise Refused(
+            Diagnostic(
+                runs.POINT_NOT_KEPT,
+                f"the network at `{point.at}({point.name})` is not kept",
+                file=self.file,
+                help="compare with `base`, or measure at that place with a control block of its own",
+            )
+        )
+
+    def picked(self, step: str) -> Picked:
+        """Return what an ``identify`` took."""
+        return self._picked[step]
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the live parameter or buffer of that name."""
+        return find_tensor(self.model, name)
+
+    def generator(self, seed: int) -> torch.Generator:
+        """Return a CPU generator that depends on ``seed`` and the run's seed alone."""
+        return determinism.generator(seed, self.settings.seed)
+
+    def progress(self, text: str, done: int, total: int) -> None:
+        """Tell how far long work has come."""
+        self._report(text, done, total)
+
+    @property
+    def zeros(self) -> Mapping[str, Tensor]:
+        """Masks of the entries that earlier steps set to zero and that training holds, by tensor name."""
+        return self._zeros
+
+    # ---- what the run asks for ---------------------------------------------------------------------------------
+
+    @property
+    def cuda_devices(self) -> list[torch.device]:
+        """The devices whose random state training uses, besides the CPU's."""
+        return [self.device] if self.device.type == "cuda" else []
+
+    def deterministic(self) -> AbstractContextManager[None]:
+        """Return a context in which kernels repeat their results."""
+        return determinism.deterministic()
+
+    def mixed_seed(self, seed: int) -> int:
+        """Return a step's seed mixed with the run's."""
+        return determinism.mixed(seed, self.settings.seed)
+
+    def surgery_size(self) -> float | None:
+        """Return ‖Δθ‖/‖θ‖ as it is here."""
+        from surgery_dsl.vocabulary.quantities.magnitude import Magnitude
+
+        return Magnitude().measure(self.model, self.interface, self)
+
+    def base(self) -> nn.Module:
+        """Return the patient as loaded, for reading."""
+        if self._base is None:
+            network = self._sources.network(self.plan.patient, self.base_interface)
+            self._base = self._moved(network.model)
+            for parameter in self._base.parameters():
+                parameter.requires_grad_(False)
+        return self._base
+
+    def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        """Run a network on a batch and return the output that losses and metrics read."""
+        names = self.plan.patient.outputs
+        return first_output(self.call(model, inputs), names)
+
+    def call(self, model: nn.Module, inputs: Tensor) -> Any:
+        """Run a network on a batch of its single input."""
+        names = [spec.name for spec in self.plan.patient.inputs] or ["input"]
+        return call(model, {names[0]: inputs}, self.plan.patient.keyword_inputs)
+
+    def every_output(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+        """Run the patient on named inputs and return all its outputs."""
+        with torch.no_grad(), self.deterministic():
+            return all_outputs(call(self.model, inputs, self.plan.patient.keyword_inputs))
+
+    def brought(self) -> dict[str, tuple[str, ...]]:
+        """Return, for each step, the modules that ``train`` means by its name: brought in, or chosen."""
+        return {**self._sites, **self._brought}
+
+    # ---- what steps leave behind -------------------------------------------------------------------------------
+
+    def note_picked(self, step: str, picked: Picked) -> None:
+        """Remember what an ``identify`` took."""
+        self._picked[step] = picked
+
+    def note_state(
+        self, interface: Interface, brought: Mapping[str, tuple[str, ...]], sites: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        """Remember where the plan stands after a step."""
+        self.interface = interface
+        self._brought, self._sites = dict(brought), dict(sites)
+
+    def note_edit(self, edit: Edit) -> None:
+        """Remember a structural change that was carried out."""
+        self.edits = (*self.edits, edit)
+
+    def set_zeros(self, zeros: Mapping[str, Tensor]) -> None:
+        """Remember which entries training holds at zero."""
+        self._zeros = dict(zeros)
+
+    # ---- parts -------------------------------------------------------------------------------------------------
+
+    def _moved(self, model: nn.Module) -> nn.Module:
+        """Bring a network to the run's device and dtype; ties are kept, because modules convert a tensor once."""
+        return model.to(device=self.device, dtype=self.settings.torch_dtype()).eval()
+
+    def _other(self, name: str) -> nn.Module:
+        if name not in self._others:
+            block = next(block for block in self.plan.models if block.name == name)
+            network = self._sources.network(block, self._lock.model(name).interface)
+            self._others[name] = self._moved(network.model)
+            for parameter in self._others[name].parameters():
+                parameter.requires_grad_(False)
+        return self._others[name]
+
+    def _readers(self, network: Network) -> dict[str, Reader]:
+        """Say how tensors that stand in the weights file are read again, in the run's device and dtype."""
+        if network.file is None:
+            return {}
+        file, dtype, device = network.file, self.settings.torch_dtype(), self.device
+
+        def reader(name: str) -> Reader:
+            def read() -> Tensor:
+                value = file.read(name)
+                return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+
+            return read
+
+        return {name: reader(name) for name in file.header.tensors}
+
+
+def _clone(model: nn.Module) -> nn.Module:
+    from copy import deepcopy
+
+    copy = deepcopy(model).eval()
+    for parameter in copy.parameters():
+        parameter.requires_grad_(False)
+    return copy
