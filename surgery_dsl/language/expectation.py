@@ -108,7 +108,11 @@ def expectation(annotation: Any, metadata: tuple[Any, ...] = ()) -> Expectation:
 
     visit(annotation, metadata)
     return Expectation(
-        frozenset(found), tuple(dict.fromkeys(kinds)), tuple(blocks), tuple(literals), items[0] if items else None
+        frozenset(found),
+        tuple(dict.fromkeys(kinds)),
+        tuple(dict.fromkeys(blocks)),
+        tuple(literals),
+        items[0] if items else None,
     )
 
 

@@ -239,16 +239,23 @@ def unknown_word(function: tree.Reference, kinds: tuple[str, ...], scope: Scope,
 def build(cls: type[Word], value: tree.Reference | tree.Call, scope: Scope) -> Any:
     """Make a word from its call; every wrong argument is reported."""
     arguments = value.arguments if isinstance(value, tree.Call) else ()
-    known = fields(cls)
+    further = next((name[2:] for name in cls.positional if name.startswith("**")), "")
+    known = {written: found for written, found in fields(cls).items() if found[0] != further}
     by_field = {field: written for written, (field, _) in known.items()}
     given: dict[str, Any] = {}
     spans = {}
     failed = False
-    positional = list(cls.positional)
+    positional = [name for name in cls.positional if not name.startswith("**")]
     for argument in arguments:
         written = _argument_name(argument, positional, by_field, cls, scope)
         if written is None:
             failed = True
+            continue
+        if written not in known and further:
+            result = _plain(argument.value, scope, f"{written} of {cls.name}")
+            collected = given.setdefault(further, {})
+            failed |= result is MISSING or not _once(argument, written, collected, cls, scope)
+            collected[written] = result
             continue
         if written not in known:
             _unknown_argument(argument, written, list(known), cls, scope)
@@ -279,6 +286,32 @@ def build(cls: type[Word], value: tree.Reference | tree.Call, scope: Scope) -> A
         return MISSING
 
 
+def _once(argument: tree.Argument, written: str, given: dict[str, Any], cls: type[Word], scope: Scope) -> bool:
+    if written in given:
+        scope.say(codes.DUPLICATE_ATTRIBUTE, f"`{written}` of `{cls.name}` is given twice", argument.span)
+    return written not in given
+
+
+def _plain(value: tree.Value, scope: Scope, what: str) -> Any:
+    """Return a number, a text, a truth value or a list of these: what code that the plan names may be handed."""
+    value = ungroup(value)
+    if isinstance(value, tree.ListValue):
+        items = [_plain(item, scope, what) for item in value.items]
+        return MISSING if any(item is MISSING for item in items) else items
+    if isinstance(value, tree.String):
+        return value.text
+    if isinstance(value, tree.Boolean):
+        return value.value
+    found = scope.params.get(value.name) if isinstance(value, tree.Reference) else fold(value)
+    if isinstance(found, str):
+        return found
+    if isinstance(found, Plain):
+        return int(found.value) if found.value.denominator == 1 else float(found.value)
+    message = f"`{what}` takes a number, a string, true, false or a list of these, not {describe(value)}"
+    scope.say(codes.WRONG_VALUE, message, value.span)
+    return MISSING
+
+
 def _argument_name(
     argument: tree.Argument, positional: list[str], by_field: dict[str, str], cls: type[Word], scope: Scope
 ) -> str | None:
@@ -287,7 +320,8 @@ def _argument_name(
     if positional:
         field = positional[0] if positional[0].startswith("*") else positional.pop(0)
         return by_field[field.lstrip("*")]
-    message = f"`{cls.name}` takes {len(cls.positional)} argument{'s' * (len(cls.positional) != 1)} without a name"
+    most = sum(not name.startswith("*") for name in cls.positional)
+    message = f"`{cls.name}` takes {most} argument{'s' * (most != 1)} without a name"
     scope.say(codes.UNKNOWN_ARGUMENT, message, argument.span, help_text=f"for example `{cls.card.example}`")
     return None
 

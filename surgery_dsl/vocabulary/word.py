@@ -62,7 +62,8 @@ class Word(Data, ABC):
         name: Name of the file (class attribute, set from the path).
         card: The word's card.
         positional: Names of the fields that may be given by position, in order. A last entry that starts with
-            ``*`` takes all further positional arguments as a tuple.
+            ``*`` takes all further positional arguments as a tuple, one that starts with ``**`` all further named
+            arguments as a dictionary of numbers, texts, truth values and lists.
         span: Where the plan uses the word.
     """
 

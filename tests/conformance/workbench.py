@@ -1,0 +1,65 @@
+"""A folder with everything that the plans of the suite name, and locks that are made once for each network."""
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file, save_model
+
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.lock import Lock
+from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.read import read_plan
+from surgery_dsl.run.grants import Grants
+from surgery_dsl.run.lock import make_lock
+from tests.conformance import networks
+
+GRANTS = Grants(patterns=("*",))
+FILE = "plan.surg"
+
+
+class Workbench:
+    """The folder that the plans stand in. Final."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._locks: dict[str, Lock] = {}
+        shutil.copy(networks.__file__, folder / "networks.py")
+        for name in networks.INPUTS:
+            save_model(getattr(networks, name)(), str(folder / f"{name}.safetensors"))
+        inputs, labels = networks.data(count=32)
+        save_file({"x": inputs, "y": labels}, folder / "examples.safetensors")
+        import numpy as np
+
+        np.savez(folder / "examples.npz", x=inputs.numpy(), y=labels.numpy())
+
+    def read(self, text: str) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+        """Lower a plan that stands in this folder."""
+        return read_plan(text, str(self.folder / FILE))
+
+    def lock(self, plan: Plan) -> Lock:
+        """Return the lock of a plan; plans with the same models and data share it."""
+        key = plan.replaced(steps=(), digest="", params=()).model_dump_json(exclude={"spans", "span"})
+        if key not in self._locks:
+            self._locks[key] = make_lock(plan, self.folder, GRANTS)
+        return self._locks[key]
+
+    def findings(self, text: str) -> tuple[Diagnostic, ...]:
+        """Return what reading, locking and checking a plan find, in the order a user meets it."""
+        plan, found = self.read(text)
+        if plan is None:
+            return found
+        try:
+            lock = self.lock(plan)
+        except Refused as refused:
+            return (*found, *refused.diagnostics)
+        from surgery_dsl.proof.check import check
+
+        return (*found, *check(plan, lock).diagnostics)
+
+
+@cache
+def single_threaded() -> None:
+    """Small networks are slower on several threads, and other tests want the cores."""
+    torch.set_num_threads(1)
