@@ -215,7 +215,7 @@ class _Comparison:
     def _tensors(self) -> Iterator[str]:
         mine, theirs = self.predicted.tensor_by_name, self.traced.tensor_by_name
         yield from _names("tensor", mine, theirs)
-        for name in sorted(mine.keys() & theirs.keys()):
+        for name in (name for name in mine if name in theirs):
             a, b = mine[name], theirs[name]
             place = f"`{name}`"
             for attribute in ("role", "dtype", "persistent"):
