@@ -63,11 +63,16 @@ class Recovery:
     # ---- brackets ------------------------------------------------------------------------------------------------
 
     def lacks_comma(self, token: Token) -> bool:
-        """Return whether a name inside brackets stands right behind a finished value."""
-        parser = self.parser
-        return (
-            parser.index > 0 and _previous(parser.tokens, parser.index).kind in ENDS_OPERAND and bool(parser.brackets)
-        )
+        """Return whether a name inside brackets stands right behind a finished value.
+
+        The grammar takes any name between two values there, since words have no tokens of their own; it must be `in`.
+        """
+        tokens, index = self.parser.tokens, self.parser.index
+        before = _previous(tokens, index)
+        if before.kind not in ENDS_OPERAND:
+            return False
+        operator = before.text == "in" and _previous(tokens, tokens.index(before)).kind in ENDS_OPERAND
+        return not operator
 
     def _in_brackets(self, token: Token) -> None:
         parser = self.parser
