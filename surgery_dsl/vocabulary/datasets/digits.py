@@ -4,7 +4,7 @@ import gzip
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
@@ -18,24 +18,31 @@ if TYPE_CHECKING:
 _FILE = Path("datasets") / "data" / "digits.csv.gz"
 
 
+@final
 class Digits(DataLoader):
     """1797 images of 8 by 8 pixels in [0, 1] (``f32``), labels 0 to 9 (``i64``).
 
-    The split is fixed and stratified: within each class, in the order of the set, every fifth example is for the test.
-
-    Attributes:
+    Arguments:
         split: ``train`` (1442 examples), ``test`` (355) or ``all``.
         flat: Whether an image is 64 numbers instead of ``[1, 8, 8]``.
-        from_: Where the part of the split that is used begins.
+        from: Where the part of the split that is used begins.
         to: Where it ends.
+
+    Runtime rule:
+        The split is fixed and stratified: within each class, in the order of the set, every fifth example is for the
+        test. The file is the one that scikit-learn ships; nothing is downloaded.
+
+    Source:
+        UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998), in scikit-learn's ``load_digits``.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Use scikit-learn's digits, shipped with the package.",
+        summary="Use scikit-learn's digits, shipped with the package",
         source="scikit-learn, load_digits; UCI Optical Recognition of Handwritten Digits (Alpaydin and Kaynak 1998)",
         example='digits(split = "train", flat = true, from = 0%, to = 50%)',
         near_miss='digits(split = "train", from = 50%, to = 50%)',
         near_miss_code=trust.DATA_MALFORMED.id,
+        fixture="digits",
     )
     positional: ClassVar[tuple[str, ...]] = ()
 

@@ -2,7 +2,7 @@
 
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Npz(DataLoader):
     """Read inputs ``x`` and targets ``y``; arrays of Python objects are pickles and are refused.
 
-    Attributes:
+    Arguments:
         file: The archive, relative to the plan's folder.
+
+    Runtime rule:
+        Both arrays as tensors on the CPU, in the dtype of the file.
+
+    Source:
+        ``numpy.load`` with ``allow_pickle=False``.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Read inputs x and targets y from a NumPy archive.",
+        summary="Read inputs x and targets y from a NumPy archive",
         source="NumPy, numpy.load with allow_pickle=False",
         example='npz("examples.npz")',
         near_miss='npz("no_such_file.npz")',

@@ -1,7 +1,7 @@
 """``python("module:function", k = v)``: a data set that a function of the user's returns."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from pydantic import JsonValue
 
@@ -15,19 +15,26 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Python(DataLoader):
     """Call a function that returns a pair (inputs, targets) of tensors, or a ``Dataset`` of such pairs.
 
-    Attributes:
+    Arguments:
         target: ``module:function``, looked for in the plan's folder, then in the working directory.
-        arguments: Keyword arguments of the function.
+        arguments: Everything else: named arguments of the function (numbers, texts, truth values, lists of these).
+
+    Runtime rule:
+        The function is called once, with a grant from outside the plan; a ``Dataset`` is read through and stacked.
+
+    Source:
+        ``torch.utils.data.Dataset``.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Load the data by calling a function of yours.",
-        source="LANGUAGE, section 2",
-        example='python("network:examples", count = 32)',
-        near_miss='python("network.examples")',
+        summary="Load the data by calling a function of yours",
+        source="docs/language.md, section 2",
+        example='python("networks:data", count = 32)',
+        near_miss='python("networks.data")',
         near_miss_code=trust.MODULE_NOT_FOUND.id,
         needs=frozenset({"data"}),
     )

@@ -1,7 +1,7 @@
 """``safetensors("file.safetensors")``: tensors ``x`` and ``y``."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
@@ -13,15 +13,22 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Safetensors(DataLoader):
     """Read inputs ``x`` and targets ``y`` from a safetensors file.
 
-    Attributes:
+    Arguments:
         file: The file, relative to the plan's folder.
+
+    Runtime rule:
+        Both tensors on the CPU, in the dtype of the file; the header is checked before anything is read.
+
+    Source:
+        The safetensors format.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Read inputs x and targets y from a safetensors file.",
+        summary="Read inputs x and targets y from a safetensors file",
         source="safetensors, format description",
         example='safetensors("examples.safetensors")',
         near_miss='safetensors("no_such_file.safetensors")',

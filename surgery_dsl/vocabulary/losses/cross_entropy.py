@@ -1,6 +1,6 @@
 """``cross_entropy``: the negative log-likelihood of the right class."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
@@ -16,17 +16,26 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class CrossEntropy(Loss):
     """Mean of −log softmax(logits)[label], in nats.
 
-    Outputs are logits ``[N, C]`` or ``[N, C, …]``, targets are class numbers ``[N]`` or ``[N, …]`` in 0 … C − 1.
+    Arguments:
+        smoothing: Share of the target spread evenly over the classes, from 0 to below 1.
 
-    Attributes:
-        smoothing: Share of the target spread evenly over the classes (Szegedy et al. 2016, section 7).
+    Static rule:
+        The data set holds class numbers from 0 to C − 1, where C is the second size of the output.
+
+    Runtime rule:
+        Outputs are logits ``[N, C]`` or ``[N, C, …]``, targets are class numbers ``[N]`` or ``[N, …]``; the mean goes
+        over examples and positions.
+
+    Source:
+        ``torch.nn.functional.cross_entropy``; label smoothing: Szegedy et al. 2016, section 7.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Train on class labels.",
+        summary="Train on class labels",
         source="torch.nn.functional.cross_entropy; label smoothing: Szegedy et al. 2016, section 7",
         example="cross_entropy",
         near_miss="cross_entropy(smoothing = 1.5)",

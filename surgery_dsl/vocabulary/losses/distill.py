@@ -1,6 +1,6 @@
 """``distill(base, temperature = 4)``: learn from the outputs of another network."""
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
@@ -17,19 +17,27 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Distill(Loss):
     """T² · KL(p_teacher ‖ p_student) with p = softmax(logits / T), mean over the batch.
 
-    The factor T² keeps the size of the gradient independent of the temperature (Hinton, Vinyals and Dean 2015,
-    section 2). The teacher is in eval mode and gets no gradient. Logits are ``[N, C]`` or ``[N, C, …]``.
-
-    Attributes:
+    Arguments:
         teacher: Who teaches: ``base``, or a model of the plan.
-        temperature: T.
+        temperature: T, above 0.
+
+    Static rule:
+        The base has as many classes as the network.
+
+    Runtime rule:
+        The factor T² keeps the size of the gradient independent of the temperature. The teacher is in eval mode and
+        gets no gradient. Logits are ``[N, C]`` or ``[N, C, …]``.
+
+    Source:
+        Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Train towards the softened outputs of a teacher.",
+        summary="Train towards the softened outputs of a teacher",
         source="Hinton, Vinyals, Dean 2015, Distilling the Knowledge in a Neural Network, section 2",
         example="distill(base, temperature = 4)",
         near_miss="distill(base, temperature = 0)",

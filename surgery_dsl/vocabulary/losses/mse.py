@@ -1,6 +1,6 @@
 """``mse``: the mean squared error."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
@@ -14,11 +14,22 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Mse(Loss):
-    """Mean of (output − target)² over all elements; output and target have the same shape."""
+    """Mean of (output − target)² over all elements.
+
+    Static rule:
+        Output and target of one example have the same shape.
+
+    Runtime rule:
+        Targets are turned into the dtype of the output; the mean goes over all elements.
+
+    Source:
+        ``torch.nn.functional.mse_loss``.
+    """
 
     card: ClassVar[Card] = Card(
-        summary="Train on targets that are numbers.",
+        summary="Train on targets that are numbers",
         source="torch.nn.functional.mse_loss",
         example="mse",
         near_miss="mse(power = 3)",

@@ -1,7 +1,7 @@
 """``python("module:factory", k = v)``: a network that a function of the user's builds."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
 from pydantic import JsonValue
 
@@ -15,22 +15,27 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Python(ModelLoader):
-    """Call a function and take the ``torch.nn.Module`` that it returns.
+    """Call a function that returns a ``torch.nn.Module``.
 
-    The module is looked for in the plan's folder, then in the working directory. It runs only with a grant from
-    outside the plan, and only where a network is needed (``lock``, ``apply``, ``load``).
+    Arguments:
+        target: ``module:function``, looked for in the plan's folder, then in the working directory.
+        arguments: Everything else: named arguments of the function (numbers, texts, truth values, lists of these).
 
-    Attributes:
-        target: ``module:function``.
-        arguments: Keyword arguments of the function.
+    Runtime rule:
+        The function runs only with a grant from outside the plan, and only where a network is needed (``lock``,
+        ``apply``, ``load``); ``check`` compares digests of the module's file and of the siblings that it imports.
+
+    Source:
+        docs/language.md, section 2.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Build the network by calling a function of yours.",
-        source="LANGUAGE, section 2",
-        example='python("network:build", width = 8)',
-        near_miss='python("network.build")',
+        summary="Build the network by calling a function of yours",
+        source="docs/language.md, section 2",
+        example='python("networks:mlp", width = 8)',
+        near_miss='python("networks.mlp")',
         near_miss_code=trust.MODULE_NOT_FOUND.id,
     )
     positional: ClassVar[tuple[str, ...]] = ("target", "**arguments")

@@ -2,7 +2,7 @@
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.vocabulary.kinds import ModelLoader
@@ -12,18 +12,24 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Result(ModelLoader):
     """Rebuild the network of a result directory: its architecture, the recorded edits, its tensors.
 
-    The code that builds the architecture runs under the same grants as any other.
-
-    Attributes:
+    Arguments:
         directory: The result, relative to the plan's folder.
+
+    Runtime rule:
+        The code that builds the architecture runs under the same grants as any other; then the recorded edits are
+        replayed and the tensors loaded. Nothing is unpickled.
+
+    Source:
+        docs/language.md, section 2.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Go on with the network that an earlier apply wrote.",
-        source="LANGUAGE, section 2",
+        summary="Go on with the network that an earlier apply wrote",
+        source="docs/language.md, section 2",
         example='result("result")',
         near_miss='result("no_such_result")',
         near_miss_code=trust.RESULT_UNREADABLE.id,

@@ -1,6 +1,6 @@
 """``adamw(lr = 1e-3)``: Adam with decoupled weight decay."""
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, final
 
 from pydantic import Field
 
@@ -11,18 +11,25 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Adamw(Optimizer):
-    """torch.optim.AdamW.
+    """Adam with decoupled weight decay.
 
-    Attributes:
+    Arguments:
         lr: Learning rate: a number, a schedule, or rates by layer.
-        betas: Decay of the averages of the gradient and of its square.
-        decay: Weight decay, as a share of the learning rate per step.
-        eps: Added to the root of the second average.
+        betas: Decay of the averages of the gradient and of its square, each from 0 to below 1.
+        decay: Weight decay, as a share of the learning rate per step, at least 0.
+        eps: Added to the root of the second average, above 0.
+
+    Runtime rule:
+        ``torch.optim.AdamW``, built after surgery, so that no state belongs to a tensor that is gone.
+
+    Source:
+        Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization, algorithm 2.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Adam with decoupled weight decay.",
+        summary="Adam with decoupled weight decay",
         source="Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization; torch.optim.AdamW",
         example="adamw(lr = 1e-3, decay = 1e-2)",
         near_miss="adamw(lr = 1e-3, decay = -1)",

@@ -1,6 +1,6 @@
 """``sgd(lr = 0.05, momentum = 0.9)``: stochastic gradient descent."""
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, final
 
 from pydantic import Field, model_validator
 
@@ -11,18 +11,25 @@ if TYPE_CHECKING:
     import torch
 
 
+@final
 class Sgd(Optimizer):
-    """torch.optim.SGD.
+    """Stochastic gradient descent.
 
-    Attributes:
+    Arguments:
         lr: Learning rate: a number, a schedule, or rates by layer.
-        momentum: Decay of the running sum of gradients.
-        decay: Weight decay, added to the gradient.
-        nesterov: Whether the gradient is taken ahead (Sutskever et al. 2013); needs momentum.
+        momentum: Decay of the running sum of gradients, from 0 to below 1.
+        decay: Weight decay, added to the gradient, at least 0.
+        nesterov: Whether the gradient is taken ahead; needs momentum.
+
+    Runtime rule:
+        ``torch.optim.SGD``, built after surgery, so that no state belongs to a tensor that is gone.
+
+    Source:
+        Sutskever et al. 2013, On the importance of initialization and momentum in deep learning, section 2.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Stochastic gradient descent, with momentum where asked.",
+        summary="Stochastic gradient descent, with momentum where asked",
         source="torch.optim.SGD; Sutskever et al. 2013",
         example="sgd(lr = 0.05, momentum = 0.9)",
         near_miss="sgd(lr = 0.05, momentum = 1.5)",

@@ -18,11 +18,14 @@ class Exact(Predicate):
         Every transform and mode declares its effect on the function: ``exact`` is a theorem about the transform (a
         zero-initialized branch, a duplicated unit with divided outgoing weights), never a measurement. In floating
         point the outputs may differ by rounding; ``measure change(…)`` says by how much.
+
+    Source:
+        Function-preserving transformations: Chen et al. 2016, Net2Net (arXiv 1511.05641), section 2.
     """
 
     positional = ("step",)
     card: ClassVar[Card] = Card(
-        summary="Prove that a step keeps the function.",
+        summary="Prove that a step keeps the function",
         source="Function-preserving transformations: Chen et al. 2016, Net2Net (arXiv 1511.05641), section 2.",
         example="exact(wider)",
         near_miss="exact(no_such_step)",

@@ -23,11 +23,14 @@ class Frozen(Predicate):
     Static rule:
         Every step names the tensors that it may write. Names are followed through renames, and memory through ties:
         who writes a tied tensor writes all its names. ``apply`` compares digests.
+
+    Source:
+        docs/language.md, section 6.
     """
 
     positional = ("what",)
     card: ClassVar[Card] = Card(
-        summary="Prove that no step touches the named tensors.",
+        summary="Prove that no step touches the named tensors",
         source="Digests before and after are compared at apply.",
         example="frozen(except = adapters)",
         near_miss="frozen(except = no_such_step)",

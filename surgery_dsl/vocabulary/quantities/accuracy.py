@@ -15,8 +15,18 @@ if TYPE_CHECKING:
 class Accuracy(Quantity):
     """Share of examples whose label is the class with the greatest output; of equal outputs the first counts.
 
-    accuracy = |{i : argmax_k f(x_i)_k = y_i}| / n, over all examples, eval mode. For outputs ``[N, K, …]`` and labels
-    ``[N, …]`` every position is an example. A difference of accuracies is in percentage points (``1pp``).
+    Arguments:
+        data: A data block with class numbers.
+
+    Static rule:
+        The labels are class numbers that the outputs have.
+
+    Runtime rule:
+        accuracy = |{i : argmax_k f(x_i)_k = y_i}| / n, over all examples, eval mode. For outputs ``[N, K, …]`` and
+        labels ``[N, …]`` every position is an example. A difference of accuracies is in percentage points (``1pp``).
+
+    Source:
+        Hastie et al., The Elements of Statistical Learning (2009), section 7.2: one minus the 0-1 loss.
     """
 
     unit = "share"
@@ -24,7 +34,7 @@ class Accuracy(Quantity):
     most = 1
     positional = ("data",)
     card: ClassVar[Card] = Card(
-        summary="The share of examples whose class is found (top 1).",
+        summary="The share of examples whose class is found (top 1)",
         source="Hastie et al., The Elements of Statistical Learning (2009), section 7.2 (one minus the 0-1 loss).",
         example="accuracy(test)",
         near_miss="accuracy(no_such_data)",

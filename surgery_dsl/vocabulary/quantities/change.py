@@ -18,19 +18,27 @@ if TYPE_CHECKING:
 class Change(Quantity):
     """Distance between the outputs of the base, f, and of the network here, f′, over a data set X.
 
-    - ``inf``: max over x in X and over outputs k of |f′(x)_k − f(x)_k|
-    - ``2``: max over x in X of ‖f′(x) − f(x)‖₂
-    - ``relative``: √(Σ_x ‖f′(x) − f(x)‖₂² / Σ_x ‖f(x)‖₂²), a share; infinite where f is zero and f′ is not
+    Arguments:
+        data: A data block; or a region (``box(…)``), where it is a bound for every input and belongs to ``certify``.
+        norm: ``inf``, ``2`` or ``relative``.
 
-    Both networks run in eval mode, in the batches of the data block, in their own dtype; differences are taken in
-    float64. Over a region (``box(…)``) it is a bound for every input in it, and belongs to ``certify``.
+    Runtime rule:
+        - ``inf``: max over x in X and over outputs k of |f′(x)_k − f(x)_k|
+        - ``2``: max over x in X of ‖f′(x) − f(x)‖₂
+        - ``relative``: √(Σ_x ‖f′(x) − f(x)‖₂² / Σ_x ‖f(x)‖₂²), a share; infinite where f is zero and f′ is not
+
+        Both networks run in eval mode, in the batches of the data block, in their own dtype; differences are taken in
+        float64.
+
+    Source:
+        Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2.
     """
 
     unit = "number"
     least = 0
     positional = ("data",)
     card: ClassVar[Card] = Card(
-        summary="How far the outputs moved from the base's.",
+        summary="How far the outputs moved from the base's",
         source="Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2, of the difference of outputs.",
         example="change(test, norm = inf)",
         near_miss="change(test, norm = 3)",

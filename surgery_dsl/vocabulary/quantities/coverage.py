@@ -16,8 +16,18 @@ if TYPE_CHECKING:
 class Coverage(Quantity):
     """Share of the network's parameters that the sites of a step hold, before the step.
 
-    coverage = params(tensors of the matched sites) / params(network). A plan that should touch the whole backbone and
-    matches one layer is found so. Known exactly before any weight is read.
+    Arguments:
+        step: An earlier step.
+
+    Static rule:
+        coverage = params(tensors of the matched sites) / params(network), known exactly before any weight is read. A
+        plan that should touch the whole backbone and matches one layer is found so.
+
+    Runtime rule:
+        The same number: the interface that it was counted on is compared with the network after every step.
+
+    Source:
+        docs/language.md, section 3.
     """
 
     unit = "share"
@@ -27,7 +37,7 @@ class Coverage(Quantity):
     denominator = 10**12
     positional = ("step",)
     card: ClassVar[Card] = Card(
-        summary="The share of all parameters that the sites of a step hold.",
+        summary="The share of all parameters that the sites of a step hold",
         source="docs/language.md, section 3.",
         example="coverage(weak)",
         near_miss="coverage(no_such_step)",

@@ -17,16 +17,24 @@ if TYPE_CHECKING:
 class Dead(Quantity):
     """How many activation units are silent: |a(x)| ≤ eps for every example x and every position.
 
-    A unit is one channel of the output of one activation in the forward (ReLU, GELU, SiLU, leaky ReLU, ELU, Hardswish,
-    Mish, Softplus, tanh, sigmoid …), as a module or as a call of ``torch.nn.functional``. A module that runs at
-    several places counts at each. Eval mode, all of the data set.
+    Arguments:
+        data: A data block.
+        eps: The greatest absolute value that counts as silence, at least 0.
+
+    Runtime rule:
+        A unit is one channel of the output of one activation in the forward (ReLU, GELU, SiLU, leaky ReLU, ELU,
+        Hardswish, Mish, Softplus, tanh, sigmoid …), as a module or as a call of ``torch.nn.functional``. A module that
+        runs at several places counts at each. Eval mode, all of the data set.
+
+    Source:
+        Lu et al. 2019, Dying ReLU and Initialization (arXiv 1903.06733), section 1.
     """
 
     unit = "count"
     least = 0
     positional = ("data",)
     card: ClassVar[Card] = Card(
-        summary="Count the activation units that are silent on all of the data.",
+        summary="Count the activation units that are silent on all of the data",
         source="Lu et al. 2019, Dying ReLU and Initialization (arXiv 1903.06733), definition in section 1.",
         example="dead(test)",
         near_miss="dead(test, eps = -1)",

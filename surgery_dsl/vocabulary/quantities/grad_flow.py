@@ -17,16 +17,25 @@ if TYPE_CHECKING:
 class GradFlow(Quantity):
     """The least gradient that any layer receives: min over modules m with parameters of ‖∂L/∂θ_m‖₂.
 
-    θ_m are the floating-point parameters that stand directly in m, L is the mean of :mod:`loss` over the first
-    ``batches`` batches, and gradients are those of eval mode. Zero means that some layer receives nothing: it cannot
-    learn, whatever the optimizer. Frozen parameters are looked at too; a module that the forward never runs counts 0.
+    Arguments:
+        data: A data block with targets.
+        batches: How many batches of it are read, from the first; at least 1.
+
+    Runtime rule:
+        θ_m are the floating-point parameters that stand directly in m, L is the mean of :mod:`loss` over the first
+        ``batches`` batches, and gradients are those of eval mode. Zero means that some layer receives nothing: it
+        cannot learn, whatever the optimizer. Frozen parameters are looked at too; a module that the forward never runs
+        counts 0.
+
+    Source:
+        Glorot and Bengio 2010, section 4.2: back-propagated gradients by layer.
     """
 
     unit = "number"
     least = 0
     positional = ("data",)
     card: ClassVar[Card] = Card(
-        summary="The least norm of the loss gradient over layers.",
+        summary="The least norm of the loss gradient over layers",
         source="Glorot and Bengio 2010, section 4.2 (back-propagated gradients by layer).",
         example="grad_flow(train)",
         near_miss="grad_flow(train, batches = 0)",

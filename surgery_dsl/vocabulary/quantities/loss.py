@@ -15,16 +15,23 @@ if TYPE_CHECKING:
 class Loss(Quantity):
     """Mean loss over all examples: cross-entropy for class labels, squared error for real targets.
 
-    Class labels are targets of an integer dtype: −log softmax(f(x))_y, natural logarithm, classes along dimension 1.
-    Real targets: the mean of (f(x) − y)² over all elements. It is what the network is judged by, whatever a
-    ``recover`` trained it with. Eval mode, in the batches of the data block, summed in float64.
+    Arguments:
+        data: A data block with targets.
+
+    Runtime rule:
+        Class labels are targets of an integer dtype: −log softmax(f(x))_y, natural logarithm, classes along dimension
+        1. Real targets: the mean of (f(x) − y)² over all elements. It is what the network is judged by, whatever a
+        ``recover`` trained it with. Eval mode, in the batches of the data block, summed in float64.
+
+    Source:
+        Goodfellow et al., Deep Learning (2016), sections 5.5 and 6.2.
     """
 
     unit = "number"
     least = 0
     positional = ("data",)
     card: ClassVar[Card] = Card(
-        summary="The mean loss: cross-entropy for labels, squared error for real targets.",
+        summary="The mean loss: cross-entropy for labels, squared error for real targets",
         source="Goodfellow et al., Deep Learning (2016), sections 5.5 and 6.2.",
         example="loss(test)",
         near_miss="loss(no_such_data)",

@@ -17,16 +17,23 @@ if TYPE_CHECKING:
 class Macs(Quantity):
     """Multiply-accumulates of linear layers, convolutions and matrix products in one forward.
 
-    A convolution has N·C_out·H_out·W_out·(C_in/groups)·K_h·K_w, a linear layer rows·in·out; additions of biases,
-    norms and activations are not counted. Free sizes stay free: ``macs <= 0.7 * base.macs`` is proved for every
-    batch. Printed and measured values are for free sizes at their least (one example).
+    Static rule:
+        A convolution has N·C_out·H_out·W_out·(C_in/groups)·K_h·K_w, a linear layer rows·in·out; additions of biases,
+        norms and activations are not counted. Free sizes stay free: ``macs <= 0.7 * base.macs`` is proved for every
+        batch.
+
+    Runtime rule:
+        Counted while one forward runs, free sizes at their least (one example); so are printed values.
+
+    Source:
+        Sze et al. 2017, Efficient Processing of Deep Neural Networks (arXiv 1703.09039), section III.
     """
 
     unit = "count"
     least = 0
     static = True
     card: ClassVar[Card] = Card(
-        summary="Count the multiply-accumulates of one forward.",
+        summary="Count the multiply-accumulates of one forward",
         source="Sze et al. 2017, Efficient Processing of Deep Neural Networks (arXiv 1703.09039), section III.",
         example="macs",
         near_miss="macs(3)",

@@ -16,15 +16,19 @@ if TYPE_CHECKING:
 class Magnitude(Quantity):
     """Relative change of the base's parameters: ‖θ − θ₀‖₂ / ‖θ₀‖₂ over the parameters θ₀ of the base.
 
-    Entries that were removed count as changed to zero. Duplicated entries (widening) are compared with the entry that
-    they were copied from, once: the first copy stands for it. A layer in another form (factored, quantized) is
-    compared by the weight that it stands for. New parameters are left out. Summed in float64.
+    Runtime rule:
+        Entries that were removed count as changed to zero. Duplicated entries (widening) are compared with the entry
+        that they were copied from, once: the first copy stands for it. A layer in another form (factored, quantized)
+        is compared by the weight that it stands for. New parameters are left out. Summed in float64.
+
+    Source:
+        Relative Frobenius distance; removed entries are zeros, as in Han et al. 2015 (arXiv 1506.02626).
     """
 
     unit = "share"
     least = 0
     card: ClassVar[Card] = Card(
-        summary="Relative change of the base's parameters.",
+        summary="Relative change of the base's parameters",
         source="Relative Frobenius distance; removed entries are zeros, as in Han et al. 2015 (arXiv 1506.02626).",
         example="magnitude",
         near_miss="magnitude(3)",

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 class Nonzero(Quantity):
     """Elements of ``params`` that are not zero.
 
-    Before weights are read: at most Σ numel − (zeros that steps have written and training holds); a tensor that no
-    step has written has as many as the lock saw. The upper bound is reached where training leaves no other entry at
-    zero. Without weights in the lock, the base is only known to lie between 0 and Σ numel.
+    Static rule:
+        At most Σ numel − (zeros that steps have written and training holds); a tensor that no step has written has as
+        many as the lock saw. The upper bound is reached where training leaves no other entry at zero. Without weights
+        in the lock, the base is only known to lie between 0 and Σ numel.
+
+    Runtime rule:
+        Counted on the live network.
+
+    Source:
+        The l0 'norm' of the parameters, as in Louizos et al. 2018 (arXiv 1712.01312), section 2.
     """
 
     unit = "count"
@@ -27,7 +34,7 @@ class Nonzero(Quantity):
     static = True
     attained = True
     card: ClassVar[Card] = Card(
-        summary="Count the elements of parameters that are not zero.",
+        summary="Count the elements of parameters that are not zero",
         source="The l0 'norm' of the parameters, as in Louizos et al. 2018 (arXiv 1712.01312), section 2.",
         example="nonzero",
         near_miss="nonzero(3)",

@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 class Params(Quantity):
     """Elements of parameters: Σ numel(θ), tied parameters once.
 
-    Integer-quantized weights count like the weights they replace; their scales, and the statistics of norms, do not.
-    Exact before and after: the polynomial Σ Π (axis sizes) over the interface, an integer on the live network.
+    Static rule:
+        The polynomial Σ Π (axis sizes) over the interface, exact before and after. Integer-quantized weights count
+        like the weights they replace; their scales, and the statistics of norms, do not.
+
+    Runtime rule:
+        An integer, counted on the live network; nothing is read but shapes.
+
+    Source:
+        The usual count; ties and quantized weights as docs/language.md, section 6, says.
     """
 
     unit = "count"
     least = 0
     static = True
     card: ClassVar[Card] = Card(
-        summary="Count the elements of all parameters, tied ones once.",
+        summary="Count the elements of all parameters, tied ones once",
         source="The usual count; ties and quantized weights as docs/language.md, section 6, says.",
         example="params",
         near_miss="params(3)",

@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 class WeightBytes(Quantity):
     """Bytes of parameters and saved buffers: Σ numel · bytes(dtype), tied tensors once.
 
-    The file is larger by its header. Activations, gradients and optimizer state are not in it.
+    Static rule:
+        The file is larger by its header. Activations, gradients and optimizer state are not in it.
+
+    Runtime rule:
+        Counted on the live network; nothing is read but shapes and dtypes.
+
+    Source:
+        Element sizes of the safetensors format.
     """
 
     unit = "bytes"
     least = 0
     static = True
     card: ClassVar[Card] = Card(
-        summary="Count the bytes of parameters and saved buffers.",
+        summary="Count the bytes of parameters and saved buffers",
         source="Element sizes of the safetensors format.",
         example="weight_bytes",
         near_miss="weight_bytes(3)",

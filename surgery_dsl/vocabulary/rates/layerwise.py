@@ -1,7 +1,7 @@
 """``layerwise(1e-3, decay = 0.8)``: the deeper towards the input, the smaller the rate."""
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, final
 
 from pydantic import Field
 
@@ -11,19 +11,24 @@ from surgery_dsl.vocabulary.kinds import Rates
 from surgery_dsl.vocabulary.word import Card
 
 
+@final
 class Layerwise(Rates):
     """Layer l of L, counted in the order of the forward, gets rate · decay^(L − l).
 
-    A layer is a module that holds parameters of its own. Counting goes over all layers of the network, trained or
-    not, so that a layer keeps its rate while others thaw.
+    Arguments:
+        rate: The last layer's rate, above 0.
+        decay: Factor from each layer to the one before it, above 0, at most 1.
 
-    Attributes:
-        rate: The last layer's rate.
-        decay: Factor from each layer to the one before it.
+    Static rule:
+        A layer is a module that holds parameters of its own. Counting goes over all layers of the network, trained or
+        not, so that a layer keeps its rate while others thaw.
+
+    Source:
+        Howard and Ruder 2018, Universal Language Model Fine-tuning, section 3.2 (discriminative fine-tuning).
     """
 
     card: ClassVar[Card] = Card(
-        summary="Smaller learning rates towards the input.",
+        summary="Smaller learning rates towards the input",
         source="Howard and Ruder 2018, Universal Language Model Fine-tuning, section 3.2 (discriminative fine-tuning)",
         example="layerwise(1e-3, decay = 0.8)",
         near_miss="layerwise(1e-3, decay = 1.5)",

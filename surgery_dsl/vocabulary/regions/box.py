@@ -17,11 +17,14 @@ class Box(Region):
         data: A data block.
         eps: Radius, in the units of the input; more than 0.
         samples: How many examples, from the first; at least 1.
+
+    Source:
+        The l-infinity ball of Szegedy et al. 2014, Intriguing properties of neural networks.
     """
 
     positional = ("data",)
     card: ClassVar[Card] = Card(
-        summary="All inputs within a distance of some examples.",
+        summary="All inputs within a distance of some examples",
         source="The l-infinity ball of Szegedy et al. 2014 (arXiv 1312.6199) and its successors.",
         example="box(test, eps = 1/255, samples = 20)",
         near_miss="box(test, eps = 0)",

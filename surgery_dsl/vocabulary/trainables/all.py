@@ -1,19 +1,27 @@
 """``train = all``: every parameter."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.kinds import Trainable
 from surgery_dsl.vocabulary.word import Card
 
 
+@final
 class All(Trainable):
-    """Every floating-point parameter may change; quantized codes cannot be trained."""
+    """Every floating-point parameter may change; quantized codes cannot be trained.
+
+    Static rule:
+        The floating-point parameters, tied ones by their first name.
+
+    Source:
+        docs/language.md, section 5.
+    """
 
     card: ClassVar[Card] = Card(
-        summary="Train every parameter (the default).",
-        source="LANGUAGE, section 5",
+        summary="Train every parameter (the default)",
+        source="docs/language.md, section 5",
         example="all",
         near_miss="all(3)",
         near_miss_code="SD110",

@@ -1,7 +1,7 @@
 """``train = gradual(from = head, every = 1)``: thaw from the top down."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, final
 
 from pydantic import Field
 
@@ -15,19 +15,24 @@ from surgery_dsl.vocabulary.trainables.all import trains
 from surgery_dsl.vocabulary.word import Card, Names
 
 
+@final
 class Gradual(Trainable):
     """Train a step's layers and all after them; every so many epochs, one layer more towards the input.
 
-    In epoch e (from 0) the layers from position i − ⌊e / every⌋ on are trained, where i is the first layer of the
-    step in the order of the forward. A layer is a module that holds parameters of its own.
+    Arguments:
+        from: The ``replace`` or ``identify`` block whose layers are trained from the start.
+        every: After how many epochs the next layer thaws, at least 1.
 
-    Attributes:
-        from_: The ``replace`` or ``identify`` block whose layers are trained from the start.
-        every: After how many epochs the next layer thaws.
+    Static rule:
+        In epoch e (from 0) the layers from position i − ⌊e / every⌋ on are trained, where i is the first layer of the
+        step in the order of the forward. A layer is a module that holds parameters of its own.
+
+    Source:
+        Howard and Ruder 2018, Universal Language Model Fine-tuning, section 3.3 (gradual unfreezing).
     """
 
     card: ClassVar[Card] = Card(
-        summary="Thaw layer by layer, from the last towards the first.",
+        summary="Thaw layer by layer, from the last towards the first",
         source="Howard and Ruder 2018, Universal Language Model Fine-tuning, section 3.3 (gradual unfreezing)",
         example="gradual(from = head, every = 1)",
         near_miss="gradual(from = head, every = 0)",

@@ -1,7 +1,7 @@
 """``train = only(STEP)``: what a step brought in, or the sites that it chose."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, final
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
@@ -13,16 +13,24 @@ from surgery_dsl.vocabulary.trainables.all import trains
 from surgery_dsl.vocabulary.word import Card, Names
 
 
+@final
 class Only(Trainable):
     """The parameters of the modules that a ``replace`` brought in, or of an ``identify``'s sites; nothing else.
 
-    Attributes:
+    Arguments:
         step: Name of the ``replace`` or ``identify`` block.
+
+    Static rule:
+        The floating-point parameters at or below the step's modules, in every epoch; a step that holds none is
+        refused, because everything would be frozen. Everything else stays equal bit for bit.
+
+    Source:
+        docs/language.md, section 5.
     """
 
     card: ClassVar[Card] = Card(
-        summary="Train what one step brought in or chose; freeze the rest bit for bit.",
-        source="LANGUAGE, section 5",
+        summary="Train what one step brought in or chose; freeze the rest bit for bit",
+        source="docs/language.md, section 5",
         example="only(head)",
         near_miss="only(no_such_step)",
         near_miss_code="SD106",

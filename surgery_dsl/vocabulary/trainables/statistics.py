@@ -1,7 +1,7 @@
 """``train = statistics``: recalibrate the running statistics of norms, and nothing else."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, final
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
@@ -11,15 +11,23 @@ from surgery_dsl.vocabulary.kinds import Trainable
 from surgery_dsl.vocabulary.word import Card
 
 
+@final
 class Statistics(Trainable):
     """No parameter changes; running means and variances become averages over the batches of the data.
 
-    After a network was cut, the statistics of its batch norms describe the old activations; averaging them anew
-    repairs much of the damage without any training (Li et al. 2020, EagleEye, section 3.3).
+    Static rule:
+        The network has a norm with running statistics.
+
+    Runtime rule:
+        After a network was cut, the statistics of its batch norms describe the old activations; averaging them anew
+        repairs much of the damage without any training.
+
+    Source:
+        Li et al. 2020, EagleEye: Fast Sub-net Evaluation, section 3.3 (adaptive batch normalization).
     """
 
     card: ClassVar[Card] = Card(
-        summary="Average the running statistics of norms anew; change no parameter.",
+        summary="Average the running statistics of norms anew; change no parameter",
         source="Li et al. 2020, EagleEye: Fast Sub-net Evaluation, section 3.3 (adaptive batch normalization)",
         example="statistics",
         near_miss="statistics(3)",
