@@ -100,7 +100,7 @@ def _excise(state: State, step: Excise) -> State:
 def _replace(state: State, step: Replace) -> State:
     sink = Sink(state.file)
     context = state.static(step.name, sink, step.scope or "", step.tie or "", step.changes)
-    place = _place(state, step, context, sink)
+    place = place_of(state, step, context, sink)
     if place is None or not _stands(step, place, context):
         state.sink.extend(sink.found)
         return _broken(state, step.name)
@@ -115,7 +115,7 @@ def _replace(state: State, step: Replace) -> State:
     return _finish(state, step, effect, draft.finish(), sink, selection, place.sites, "written")
 
 
-def _place(state: State, step: Replace, context: Static, sink: Sink) -> Place | None:
+def place_of(state: State, step: Replace, context: Static, sink: Sink) -> Place | None:
     """Resolve the sites that a step names; ``None`` after reporting, or where an earlier step is broken."""
     sites: list[Site] = []
     selection = ""

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
-from surgery_dsl.language.plan import Arithmetic, Comparison, Control, Expression, Obligation, Quantified
+from surgery_dsl.language.plan import Arithmetic, Comparison, Control, Expression, Obligation, Quantified, Reading
 from surgery_dsl.proof import gates
 from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.run.points import Values, readings_of
@@ -22,7 +22,7 @@ def decide(
         Refused: The network fails while it is measured.
     """
 
-    def read(reading: gates.Reading) -> float:
+    def read(reading: Reading) -> float:
         return values.value(reading.point, reading.word)
 
     verdict, found = gates.decide(obligation, control.name, read, session.file)

@@ -4,10 +4,14 @@ from typing import TYPE_CHECKING, Literal
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Data
 
 if TYPE_CHECKING:
     import torch
+
+
+FLOATS = ("f16", "bf16", "f32", "f64")
 
 
 class Settings(Data):
@@ -52,6 +56,12 @@ class Settings(Data):
         if int(number or 0) >= count:
             raise Refused(_no_device(self.device, f"torch sees {count} CUDA device{'s' * (count != 1)}"))
         return torch.device(self.device)
+
+    def cast(self, inputs: tuple[InputSpec, ...]) -> tuple[InputSpec, ...]:
+        """Return what a plan says of the inputs, floating-point ones in the run's dtype."""
+        if not self.dtype:
+            return inputs
+        return tuple(spec.replaced(dtype=self.dtype) if spec.dtype in FLOATS else spec for spec in inputs)
 
     def torch_dtype(self) -> "torch.dtype | None":
         """Return the dtype, ``None`` where tensors stay as they are."""

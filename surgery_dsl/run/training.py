@@ -228,7 +228,7 @@ def _frozen_digests(run: _Run, live: tuple[str, ...]) -> dict[str, str]:
 def _epochs(run: _Run, stage: int) -> None:
     session, position = run.session, 0
     generator = session.generator(run.step.seed + stage - 1)
-    zeros = [(run.tensors[name], mask) for name, mask in session.zeros.items()]
+    zeros = [(run.tensors[name], mask) for name, mask in session.zeros.items() if name in run.union]
     for epoch in range(run.length.epochs):
         _thaw(run, run.trained[epoch])
         total, seen = 0.0, 0

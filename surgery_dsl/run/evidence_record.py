@@ -1,0 +1,167 @@
+"""What a run found out, gathered as it goes and put into the words of the certificate at its end."""
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from surgery_dsl.certificate.build import CONVENTIONS
+from surgery_dsl.certificate.model import (
+    Claim,
+    Claims,
+    EfficiencyRow,
+    Environment,
+    Input,
+    Parameter,
+    PoolRecord,
+    Predicate,
+    SelectionRecord,
+    StepRecord,
+    Surgery,
+    TrainingRecord,
+)
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.proof.verdict import Verdict
+from surgery_dsl.vocabulary.context import Effect
+from surgery_dsl.vocabulary.selection import Selection
+
+ASSUMED = (
+    ("exactness", "`exact` holds in real arithmetic; floating-point kernels round"),
+    ("data", "measured claims speak of the stated examples and of no others"),
+    ("software", "torch, Python and the user's own code do what their documentation says"),
+)
+
+
+@dataclass
+class RunEvidence:
+    """The record of one run, filled step by step.
+
+    Attributes:
+        verdicts: Every obligation and what became of it: static ones first.
+        selections: Asked against achieved, one for each ``identify`` and stage.
+        steps: What each step did.
+        training: What each run of a ``recover`` did.
+        surgery: The surgery certificate.
+        efficiency: Before, after, saving.
+        timings: Seconds by phase.
+    """
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    selections: list[SelectionRecord] = field(default_factory=list)
+    steps: list[StepRecord] = field(default_factory=list)
+    training: list[TrainingRecord] = field(default_factory=list)
+    surgery: Surgery = field(
+        default_factory=lambda: Surgery(
+            magnitude=None, immediate_loss_change=None, samples_to_recover=0, recovered_loss=None, base_loss=None
+        )
+    )
+    efficiency: tuple[EfficiencyRow, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Add the time of a block to a phase."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[name] = self.timings.get(name, 0.0) + time.perf_counter() - began
+
+    def note_always(self, kind: str, statement: str, method: str, step: str = "", value: str = "") -> None:
+        """Record something that holds without being written, found true while the plan ran; once for each step."""
+        verdict = Verdict(
+            verb="always",
+            text=statement,
+            kind=kind,
+            block=step,
+            status="passed",
+            tier=method,
+            value=value,
+        )
+        if verdict not in self.verdicts:
+            self.verdicts.append(verdict)
+
+    def note_selection(self, selection: Selection, interface: Interface, stage: int) -> None:
+        """Record what an ``identify`` took."""
+        kinds = {site.word for site in selection.sites}
+        of_kind = {operator.path for operator in interface.operators if operator.kind in kinds}
+        count = len(interface.modules) - 1 if "module" in kinds else len(of_kind)
+        pools = tuple(
+            PoolRecord(
+                pool=pool.key,
+                units=pool.size,
+                asked=selection.asked,
+                taken=taken.least,
+                kept=pool.size - taken.least,
+            )
+            for pool, taken in zip(selection.pools, selection.taken, strict=True)
+        )
+        self.selections.append(
+            SelectionRecord(
+                step=selection.step,
+                unit=selection.unit,
+                stage=max(1, stage),
+                sites=len(selection.sites),
+                sites_of_kind=max(count, len(selection.sites)),
+                pools=pools,
+            )
+        )
+
+    def note_step(self, name: str, block: str, stage: int, effect: Effect, seconds: float) -> None:
+        """Record what a step did."""
+        self.steps.append(
+            StepRecord(
+                step=name,
+                block=block,
+                stage=max(1, stage),
+                effect=effect.function,
+                reason=effect.reason,
+                matched=effect.matched,
+                changed=effect.changed,
+                tensors_written=len(effect.writes | effect.creates),
+                seconds=seconds,
+            )
+        )
+
+    def predicate(
+        self, plan: str, parameters: Iterable[Parameter], inputs: Iterable[Input], environment: Environment
+    ) -> Predicate:
+        """Return the certificate's predicate for a run that was accepted."""
+        claims = [(verdict, _claim(verdict)) for verdict in self.verdicts]
+        return Predicate(
+            verdict="accepted",
+            plan=plan,
+            parameters=tuple(parameters),
+            inputs=tuple(inputs),
+            environment=environment,
+            claims=Claims(
+                proved=tuple(claim for verdict, claim in claims if verdict.status == "proved"),
+                measured=tuple(claim for verdict, claim in claims if verdict.status != "proved"),
+                assumed=tuple(
+                    Claim(verb="always", kind=kind, statement=text, status="assumed", method="not checked")
+                    for kind, text in ASSUMED
+                ),
+            ),
+            selections=tuple(self.selections),
+            steps=tuple(self.steps),
+            training=tuple(self.training),
+            surgery=self.surgery,
+            efficiency=self.efficiency,
+            conventions=CONVENTIONS,
+        )
+
+
+def _claim(verdict: Verdict) -> Claim:
+    return Claim(
+        verb=verdict.verb,
+        kind=verdict.kind,
+        statement=verdict.text,
+        step=verdict.block,
+        line=verdict.line,
+        status=verdict.status,
+        method=verdict.tier or "static",
+        value=verdict.value,
+        limit=verdict.limit,
+        margin=verdict.margin,
+        note=verdict.reason,
+    )

@@ -1,0 +1,321 @@
+"""One step of a plan on the live network: predict, change, trace again, compare; then, and only then, go on."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import torch
+
+from surgery_dsl.diagnostics.codes import defects, runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
+from surgery_dsl.interface.canonical import differences
+from surgery_dsl.interface.edits import Resize
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.kernels.differences import bits_equal
+from surgery_dsl.language.plan import Block, Control, Excise, Identify, Recover, Replace
+from surgery_dsl.proof import selections
+from surgery_dsl.proof.sequence import Run
+from surgery_dsl.proof.state import State
+from surgery_dsl.proof.steps import advance, place_of
+from surgery_dsl.run import controls, holds
+from surgery_dsl.run.changes import EditMisfit, carry_out, find_tensor
+from surgery_dsl.run.digests import Mark, digests, marks
+from surgery_dsl.run.evidence_record import RunEvidence
+from surgery_dsl.run.failures import memory_reported
+from surgery_dsl.run.identify import identify
+from surgery_dsl.run.points import Values
+from surgery_dsl.run.session import Session
+from surgery_dsl.run.training import train
+from surgery_dsl.trace.capture import trace
+from surgery_dsl.vocabulary.context import Change, Effect
+from surgery_dsl.vocabulary.selection import Picked
+
+
+class Steps:
+    """Executes the runs of a plan in order on one session. Final.
+
+    Attributes:
+        state: Where the plan stands, with exact sizes.
+        changed: Names of the steps that have changed something.
+    """
+
+    def __init__(self, session: Session, values: Values, state: State, evidence: RunEvidence) -> None:
+        self.session, self.values, self.state, self.evidence = session, values, state, evidence
+        self.changed: set[str] = set()
+
+    def execute(self, run: Run) -> None:
+        """Execute one run.
+
+        Raises:
+            Refused: A gate failed, a step changed nothing, or the network is not what was predicted. The caller's
+                transaction undoes everything.
+        """
+        step = run.step
+        if isinstance(step, Identify):
+            self._identify(step, run.stage)
+        elif isinstance(step, Excise | Replace):
+            self._operate(step, run.stage)
+        elif isinstance(step, Recover):
+            self._recover(step, run.stage)
+        elif isinstance(step, Control):
+            self._control(step)
+        else:
+            raise Refused(
+                Diagnostic(
+                    runs.NOT_RUNNABLE,
+                    f"this release does not execute `{step.block}` blocks",
+                    file=self.session.file,
+                    span=step.span,
+                    help=f"remove `{step.name}` from the plan",
+                )
+            )
+
+    def refuse_idle(self, run: Run) -> None:
+        """Refuse a step that, over all its stages, changed nothing."""
+        step = run.step
+        if isinstance(step, Excise | Replace | Recover) and step.name not in self.changed:
+            raise Refused(
+                Diagnostic(
+                    runs.NOTHING_CHANGED,
+                    f"`{step.name}` changed nothing in the network",
+                    file=self.session.file,
+                    span=step.span,
+                    facts={"changed": 0},
+                    help="remove the step, or let it select something else",
+                )
+            )
+
+    # ---- identify ----------------------------------------------------------------------------------------------
+
+    def _identify(self, step: Identify, stage: int) -> None:
+        session = self.session
+        session.progress(f"identifying {step.name}", 0, 0)
+        with self.evidence.phase("identify"):
+            possible = self._advanced(step).selections[step.name]
+            before = marks(session.model)
+            with memory_reported(f"score `{step.name}`", session.file, step.span), session.deterministic():
+                picked = identify(step, possible, session)
+            self._refuse_undeclared(step, Effect(function="none"), before)
+            self.state = self._advanced(step, picked)
+            session.note_picked(step.name, picked)
+            self._note_state()
+        self.evidence.note_selection(picked.selection, self.state.interface, stage)
+
+    def _moved(self, name: str, step: Block) -> Picked:
+        """Return what an ``identify`` took, under the names that modules and tensors have now."""
+        picked = self.session.picked(name)
+        if picked.indices:
+            picked = replace(picked, selection=picked.selection.replaced(indices=picked.indices))
+        sink = Sink(self.session.file)
+        state = replace(self.state, selections={**self.state.selections, name: picked.selection})
+        now = selections.as_of(state, name, sink, step.span)
+        if now is None:
+            raise Refused(*sink.found)
+        names = {pool.key: pool.tensor for pool in now.pools}
+        masks = {
+            names[pool.key]: picked.masks[pool.tensor]
+            for pool in picked.selection.pools
+            if pool.key in names and pool.tensor in picked.masks
+        }
+        indices = tuple(taken or () for taken in now.indices) if picked.indices else ()
+        return Picked(now, indices, masks)
+
+    # ---- excise, replace -----------------------------------------------------------------------------------------
+
+    def _operate(self, step: Excise | Replace, stage: int) -> None:
+        session, began = self.session, time.perf_counter()
+        session.progress(f"{'excising' if isinstance(step, Excise) else 'replacing'} {step.name}", 0, 0)
+        self.values.keep("before", step.name)
+        predicted = self._advanced(step)
+        effect = predicted.effects[step.name]
+        before = marks(session.model)
+        with self.evidence.phase("change"), memory_reported(f"carry out `{step.name}`", session.file, step.span):
+            changes = self._changes(step)
+            masks = self._carry_out(step, changes)
+            masks = holds.followed(masks, effect, isinstance(step, Replace), session.model)
+            session.set_zeros(holds.added(masks, changes))
+        with self.evidence.phase("trace"):
+            self._compare(step, predicted.interface, any(change.edit for change in changes))
+        self._refuse_undeclared(step, effect, before)
+        self._refuse_lost_zeros(step, predicted)
+        self.state = predicted
+        self._note_state()
+        self.values.moved()
+        self.values.keep("after", step.name)
+        self.evidence.note_step(step.name, step.block, stage, effect, time.perf_counter() - began)
+
+    def _changes(self, step: Excise | Replace) -> Sequence[Change]:
+        session = self.session
+        with torch.no_grad(), session.deterministic():
+            if isinstance(step, Excise):
+                return step.mode.execute(self._moved(step.name, step), session)
+            sink = Sink(session.file)
+            context = self.state.static(step.name, sink, step.scope or "", step.tie or "", step.changes)
+            place = place_of(self.state, step, context, sink)
+            if place is None:
+                raise Refused(*sink.found)
+            if place.selection:
+                session.note_picked(place.selection, self._moved(place.selection, step))
+            return step.transform.execute(place, session)
+
+    def _carry_out(self, step: Block, changes: Sequence[Change]) -> holds.Masks:
+        session = self.session
+        masks = dict(session.zeros)
+        for change in changes:
+            if isinstance(change.edit, Resize):
+                masks = holds.sliced(masks, change.edit, session.model)
+            if change.edit is not None or self._writes_something(change):
+                self.changed.add(step.name)
+            try:
+                carry_out(session.model, change, session.transaction)
+            except EditMisfit as error:
+                raise Refused(
+                    Diagnostic(
+                        defects.EDIT_MISFIT,
+                        f"`{step.name}` asked for a change that does not fit: {error}",
+                        file=session.file,
+                        span=step.span,
+                        help="this is a defect of surgery-dsl, not of your plan; please report it",
+                    )
+                ) from error
+            if change.edit is not None:
+                session.note_edit(change.edit)
+        return masks
+
+    def _writes_something(self, change: Change) -> bool:
+        model = self.session.model
+        if any(not bits_equal(find_tensor(model, name), values) for name, values in change.tensors.items()):
+            return True
+        return any(
+            bool((find_tensor(model, name).detach()[mask.to(find_tensor(model, name).device)] != 0).any())
+            for name, mask in change.zero.items()
+        )
+
+    # ---- recover, control ----------------------------------------------------------------------------------------
+
+    def _recover(self, step: Recover, stage: int) -> None:
+        session, began = self.session, time.perf_counter()
+        self.values.keep("before", step.name)
+        predicted = self._advanced(step)
+        effect = predicted.effects[step.name]
+        before, written = marks(session.model), digests(session.model, effect.writes)
+        with self.evidence.phase("train"):
+            record = train(step, session, max(1, stage))
+        if digests(session.model, effect.writes) != written:
+            self.changed.add(step.name)
+        self._compare(step, predicted.interface, retrace=False)
+        self._refuse_undeclared(step, effect, before)
+        self.state = predicted
+        self._note_state()
+        self.values.moved()
+        self.values.keep("after", step.name)
+        self.evidence.training.append(record)
+        self.evidence.note_step(step.name, step.block, stage, effect, time.perf_counter() - began)
+
+    def _control(self, step: Control) -> None:
+        found: list[Diagnostic] = []
+        with self.evidence.phase("measure"):
+            for obligation in step.obligations:
+                if obligation.verb == "measure":
+                    verdict, findings = controls.decide(step, obligation, self.values, self.session)
+                    self._settle(verdict.block, verdict.text)
+                    self.evidence.verdicts.append(verdict)
+                    found += findings
+        if found:
+            raise Refused(*found)
+
+    def _settle(self, block: str, text: str) -> None:
+        """Take away what ``check`` said of an obligation that is measured now."""
+        self.evidence.verdicts = [
+            verdict
+            for verdict in self.evidence.verdicts
+            if (verdict.verb, verdict.block, verdict.text, verdict.status) != ("measure", block, text, "to measure")
+        ]
+
+    # ---- predictions ---------------------------------------------------------------------------------------------
+
+    def _advanced(self, step: Identify | Excise | Replace | Recover, picked: Picked | None = None) -> State:
+        """Return the predicted state after a step; what ``check`` could not foresee is refused here."""
+        state = replace(self.state, sink=Sink(self.session.file))
+        predicted = advance(state, step, self.session.plan, picked=picked.selection if picked else None)
+        if state.sink.failed or step.name in predicted.broken:
+            raise Refused(*state.sink.found)
+        return predicted
+
+    def _note_state(self) -> None:
+        sites = {
+            name: tuple(dict.fromkeys(site.module for site in chosen.sites))
+            for name, chosen in self.state.selections.items()
+        }
+        self.session.note_state(self.state.interface, self.state.brought, sites)
+
+    def _compare(self, step: Block, predicted: Interface, retrace: bool) -> None:
+        """Refuse a network that is not the predicted one, axis for axis."""
+        session = self.session
+        patient = session.plan.patient
+        if retrace:
+            free = self.session.base_interface.free
+            traced = trace(session.model, session.settings.cast(patient.inputs), patient.outputs or None, free)
+            found = differences(predicted, traced)
+        elif predicted is session.interface:
+            return
+        else:
+            found = differences(predicted, session.interface)
+        if found:
+            raise Refused(
+                Diagnostic(
+                    defects.PREDICTION,
+                    f"after `{step.name}` the network is not what was predicted: {found[0]}",
+                    file=session.file,
+                    span=step.span,
+                    facts={"differences": len(found)},
+                    notes=found[1:6],
+                    help="this is a defect of surgery-dsl, not of your plan; please report it",
+                )
+            )
+        if retrace:
+            self.evidence.note_always(
+                "shapes", "the changed network is the predicted one, axis for axis", "trace", step.name
+            )
+
+    def _refuse_undeclared(self, step: Block, effect: Effect, before: dict[str, Mark]) -> None:
+        """Refuse a step that touched a tensor which its static rule does not name."""
+        after = marks(self.session.model)
+        for name, mark in before.items():
+            if name not in effect.writes and after.get(effect.renamed.get(name, name)) != mark:
+                raise Refused(
+                    Diagnostic(
+                        defects.UNDECLARED_WRITE,
+                        f"`{step.name}` changed `{name}`, which it did not say it would",
+                        file=self.session.file,
+                        span=step.span,
+                        path=name,
+                        help="this is a defect of surgery-dsl, not of your plan; please report it",
+                    )
+                )
+
+    def _refuse_lost_zeros(self, step: Block, predicted: State) -> None:
+        """Refuse a step after which fewer zeros are held than was proved."""
+        for name, (least, _) in predicted.zeros.items():
+            mask = self.session.zeros.get(name)
+            held = int(mask.sum()) if mask is not None else 0
+            if held < least:
+                raise Refused(
+                    Diagnostic(
+                        defects.PREDICTION,
+                        f"after `{step.name}` training holds {held} zeros in `{name}`, {least} were predicted",
+                        file=self.session.file,
+                        span=step.span,
+                        path=name,
+                        facts={"held": held, "predicted": least},
+                        help="this is a defect of surgery-dsl, not of your plan; please report it",
+                    )
+                )
+
+
+def last_runs(sequence: Iterable[Run]) -> dict[int, Run]:
+    """Return, by position, the runs after which their step runs no more."""
+    found: dict[tuple[str, str], tuple[int, Run]] = {}
+    for position, run in enumerate(sequence):
+        found[run.step.block, run.step.name] = (position, run)
+    return dict(found.values())
