@@ -24,3 +24,14 @@ TIED_TENSOR = Code("SD230", "tied-tensor", "a tensor is tied to another, and the
 WIDTH_MISMATCH = Code("SD231", "width-mismatch", "two widths that must be equal differ")
 NOT_A_LIST_ENTRY = Code("SD232", "not-a-list-entry", "only entries of a ModuleList or Sequential can be removed")
 OPEN_STRUCTURE = Code("SD233", "open-structure", "the structure after a step is not known before weights are read")
+
+# What transforms need of the place where they stand.
+FUNCTIONAL_SITE = Code("SD240", "functional-site", "a call in a forward is no module that could be exchanged")
+NEVER_RUNS = Code("SD241", "never-runs", "the forward never runs a module that a step would change")
+NOT_ONE_TENSOR = Code("SD242", "not-one-tensor", "a transform needs a module that makes one tensor of one")
+READ_ELSEWHERE = Code("SD243", "read-elsewhere", "a tensor that a step would replace is read by another module")
+SITE_DOES_NOT_FIT = Code("SD244", "site-does-not-fit", "a transform does not fit what stands at a site")
+RANK_TOO_HIGH = Code("SD245", "rank-too-high", "two factors of this rank hold no fewer weights than the matrix")
+UNITS_ARE_MIXED = Code("SD246", "units-are-mixed", "what reads an axis would notice that units were duplicated")
+NAME_TAKEN = Code("SD247", "name-taken", "a module already has something of the name that a step would give")
+SIZE_IS_FREE = Code("SD248", "size-is-free", "a new layer needs a size that is a number, and this one is free")

@@ -1,0 +1,97 @@
+"""Criteria that score single weights, and sum these scores over channels and modules."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from surgery_dsl.interface.flow import Flow
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.kinds import Criterion
+from surgery_dsl.vocabulary.modes._channels import axis_of
+from surgery_dsl.vocabulary.selection import Pool
+from surgery_dsl.vocabulary.units._axes import carriers_at
+
+if TYPE_CHECKING:
+    import torch
+
+    from surgery_dsl.kernels.thresholds import Scores
+
+    Arguments = Mapping[str, tuple[torch.Tensor, ...]]
+
+
+class Elementwise(Criterion, ABC):
+    """Scores each weight by itself. Abstract.
+
+    A channel's score is the sum over all entries of the site's weight that carry it, over all sites of its pool; a
+    module's is the sum over all its parameters. Sums are taken in float64.
+    """
+
+    units: ClassVar[frozenset[str]] = frozenset({"weights", "channels", "modules"})
+
+    @abstractmethod
+    def arguments(self, tensors: Iterable[str], runtime: Runtime) -> "Arguments":
+        """Return, for each tensor, the tensors of its shape that :meth:`score` takes."""
+
+    @abstractmethod
+    def score(self) -> "Callable[..., torch.Tensor]":
+        """Return the elementwise score of blocks of the arguments."""
+
+    def scores(self, unit: str, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
+        """Return scores by pool key: of the tensor's shape for weights, else ``(pool.size,)`` in float64."""
+        if unit == "weights":
+            streams = self.streams(pools, runtime)
+            return {key: one.score(*(tensor.detach() for tensor in one.tensors)) for key, one in streams.items()}
+        return self._of_channels(pools, runtime) if unit == "channels" else self._of_modules(pools, runtime)
+
+    def streams(self, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, Scores]":
+        """Return what the scores of weights are computed from, block by block, so that they are never stored."""
+        from surgery_dsl.kernels.thresholds import Scores
+
+        arguments = self.arguments([pool.tensor for pool in pools], runtime)
+        return {pool.key: Scores(arguments[pool.tensor], self.score()) for pool in pools}
+
+    def _of_channels(self, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
+        import torch
+
+        from surgery_dsl.kernels.scores import axis_sums
+
+        flow = Flow(runtime.interface)
+        carriers = {
+            pool.key: carriers_at(pool, axis_of(pool, runtime.interface), flow, roles=("weight",)) for pool in pools
+        }
+        names = dict.fromkeys(carrier.tensor for found in carriers.values() for carrier in found)
+        arguments = self.arguments(names, runtime)
+        scores: dict[str, torch.Tensor] = {}
+        for pool in pools:
+            total = torch.zeros(pool.size, dtype=torch.float64)
+            for carrier in carriers[pool.key]:
+                tensors = arguments[carrier.tensor]
+                sums = axis_sums(tensors, self.score(), carrier.dim, sizes=carrier.sizes, position=carrier.position)
+                total += sums.to("cpu")
+            scores[pool.key] = total
+        return scores
+
+    def _of_modules(self, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
+        import torch
+
+        from surgery_dsl.kernels.scores import axis_sums
+
+        below = {path: parameters_below(path, runtime.interface) for pool in pools for path in pool.modules}
+        arguments = self.arguments(dict.fromkeys(name for names in below.values() for name in names), runtime)
+        scores: dict[str, torch.Tensor] = {}
+        for pool in pools:
+            total = torch.zeros(pool.size, dtype=torch.float64)
+            for index, path in enumerate(pool.modules):
+                for name in below[path]:
+                    flat = [tensor.detach().reshape(1, -1) for tensor in arguments[name]]
+                    total[index] += axis_sums(flat, self.score(), 0).to("cpu")[0]
+            scores[pool.key] = total
+        return scores
+
+
+def parameters_below(path: str, interface: Interface) -> tuple[str, ...]:
+    """Return the parameters of a module and of all modules below it; of tied ones, the owner's name, once."""
+    prefix = path + "." if path else ""
+    found = [t for t in interface.tensors if t.role == "parameter" and t.name.startswith(prefix)]
+    return tuple(dict.fromkeys(tensor.tied_to or tensor.name for tensor in found))

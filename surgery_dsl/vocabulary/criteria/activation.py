@@ -1,0 +1,62 @@
+"""How loudly units speak."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, final
+
+from pydantic import Field
+
+from surgery_dsl.interface.flow import Flow
+from surgery_dsl.vocabulary.context import Runtime, Static
+from surgery_dsl.vocabulary.kinds import Criterion
+from surgery_dsl.vocabulary.selection import Pool
+from surgery_dsl.vocabulary.units._watch import activations_of, unwatched
+from surgery_dsl.vocabulary.word import Card, Names
+
+if TYPE_CHECKING:
+    import torch
+
+
+@final
+class Activation(Criterion):
+    """Score channels by the mean absolute value of what they give.
+
+    Arguments:
+        data: A data block.
+        batches: How many of its batches are used, at least 1; all where it is left out.
+
+    Static rule:
+        Fits channels. Each site needs an activation behind it, directly or through norms, or must be a module or a
+        convolution itself.
+
+    Runtime rule:
+        The mean of |h| over examples and positions, where h is the result of the first activation behind the site, or
+        of the site itself where there is none. Scores of all sites that share an axis add up. In eval mode, in
+        float64.
+
+    Source:
+        Molchanov et al., ICLR 2017, section 2.2 (mean activation); Hu et al., "Network trimming", arXiv:1607.03250.
+    """
+
+    units: ClassVar[frozenset[str]] = frozenset({"channels"})
+    positional = ("data", "batches")
+    card: ClassVar[Card] = Card(
+        summary="Score channels by their mean absolute activation",
+        source="Molchanov et al., ICLR 2017, section 2.2",
+        example="activation(train, batches = 2)",
+        near_miss="activation(train, batches = 0)",
+        near_miss_code="SD112",
+        needs=frozenset({"data"}),
+    )
+
+    data: Annotated[str, Names("data")]
+    batches: Annotated[int, Field(ge=1)] | None = None
+
+    def check(self, unit: str, pools: tuple[Pool, ...], context: Static) -> None:
+        """Report sites whose units nothing shows."""
+        flow = Flow(context.interface)
+        for pool in pools:
+            unwatched(pool, flow, self.span, self.name, context, layers=True)
+
+    def scores(self, unit: str, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
+        """Return the scores by pool key, ``(pool.size,)`` in float64."""
+        return activations_of(pools, self.data, self.batches, runtime, "mean", layers=True)

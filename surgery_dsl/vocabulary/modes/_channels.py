@@ -1,0 +1,223 @@
+"""Removing indices of an axis from everything that carries it."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from surgery_dsl.diagnostics.code import Code
+from surgery_dsl.diagnostics.codes import shapes
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface import frozen
+from surgery_dsl.interface.draft import Draft, Run
+from surgery_dsl.interface.edits import IntegerChange, Resize, Slice
+from surgery_dsl.interface.flow import unit_dim
+from surgery_dsl.interface.model import Dim, Extent, Interface, Operator, Setting
+from surgery_dsl.vocabulary.context import Effect, Static
+from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
+
+_LIFTED_BY = {frozen.OUTPUT: "outputs", frozen.INPUT: "inputs"}
+_OVER_CHANNELS = frozenset({"layer_norm", "rms_norm", "group_norm"})
+
+
+def axis_of(pool: Pool, interface: Interface) -> int:
+    """Return the number that a pool's axis has in an interface, which may number axes anew.
+
+    Raises:
+        LookupError: No axis carries the pool's label.
+    """
+    at = pool.axis
+    if at is not None and at < len(interface.axes) and interface.axes[at].label == pool.key:
+        return at
+    for axis in interface.axes:
+        if axis.label == pool.key:
+            return axis.id
+    raise LookupError(f"no axis is called {pool.key}")
+
+
+# ---- static ------------------------------------------------------------------------------------------------------
+
+
+def shrink(selection: Selection, draft: Draft, context: Static, span: Span | None) -> Effect:
+    """Shrink the axes of a selection in a draft, for every outcome; report what may not shrink."""
+    interface = context.interface
+    writes: dict[str, None] = {}
+    changed = 0
+    for pool, taken in zip(selection.pools, selection.taken, strict=True):
+        if taken.most == 0:
+            continue
+        axis = axis_of(pool, interface)
+        size = draft.axes[axis].size
+        if not isinstance(size, int | Extent) or not _may_shrink(
+            pool, axis, size, taken, context, (span, selection.span or span)
+        ):
+            continue
+        draft.resize(axis, _kept(size, taken))
+        writes |= dict.fromkeys(name for name, _ in interface.carriers.get(axis, ()))
+        changed += len(pool.sites)
+    _follow(draft)
+    norms = _norms_over(selection, interface)
+    reason = f"{selection.asked} removed" if selection.asked else "units are removed"
+    if norms:
+        reason += f"; {norms} norm{'' if norms == 1 else 's'} then average over fewer channels"
+    return Effect(
+        function="changing",
+        reason=reason,
+        writes=frozenset(writes),
+        matched=len(selection.sites),
+        changed=changed,
+    )
+
+
+def _kept(size: int | Extent, taken: Extent) -> int | Extent:
+    """Return the sizes that an axis can have after so many indices go."""
+    if isinstance(size, Extent):
+        return Extent(least=max(1, size.least - taken.most), most=size.most - taken.least)
+    if taken.least == taken.most:
+        return size - taken.least
+    return Extent(least=size - taken.most, most=size - taken.least, step=taken.step)
+
+
+def _may_shrink(
+    pool: Pool, axis: int, size: int | Extent, taken: Extent, context: Static, spans: tuple[Span | None, Span | None]
+) -> bool:
+    span, take = spans
+    reason = context.interface.axes[axis].frozen
+    site = pool.sites[0].path if pool.sites else pool.key
+    most = size.most if isinstance(size, Extent) else size
+    if taken.most >= most:
+        text = f"all {most * pool.width} channels of `{site}` could be removed; at least {pool.width} must stay"
+        facts = {"removed": taken.most * pool.width, "channels": most * pool.width}
+        _say(shapes.EMPTIED_SITE, text, site, context, take, facts, "take fewer, or give identify a floor: floor = 1")
+        return False
+    lifted = _LIFTED_BY.get(reason)
+    if not reason or lifted in context.changes:
+        return True
+    facts = {"before": most * pool.width, "after": (most - taken.most) * pool.width}
+    if lifted is None:
+        text = f"`{site}` cannot lose channels: {reason}"
+        _say(shapes.FIXED_AXIS, text, site, context, span, facts, f'add except = ["{site}"] to the selection')
+        return False
+    code = shapes.OUTPUT_CONTRACT if lifted == "outputs" else shapes.INPUT_CONTRACT
+    text = (
+        f"removing channels of `{site}` changes the network's {lifted}: "
+        f"{facts['before']} would become {'at least ' if taken.least < taken.most else ''}{facts['after']}"
+    )
+    fix = f'add except = ["{site}"] to the selection, or write changes = {lifted} in this step'
+    _say(code, text, site, context, span, facts, fix)
+    return False
+
+
+def _say(
+    code: Code, text: str, path: str, context: Static, span: Span | None, facts: Mapping[str, int], fix: str
+) -> None:
+    context.say(Diagnostic(code, text, file=context.file, span=span, path=path, facts=facts, help=fix))
+
+
+def _norms_over(selection: Selection, interface: Interface) -> int:
+    """Count the norms whose mean or variance runs over a shrinking axis."""
+    shrinking = {axis_of(p, interface) for p, taken in zip(selection.pools, selection.taken, strict=True) if taken.most}
+    return sum(
+        not shrinking.isdisjoint(unit_dim(interface, operator))
+        for operator in interface.operators
+        if operator.kind in _OVER_CHANNELS
+    )
+
+
+def _follow(draft: Draft) -> None:
+    """Let the settings that count groups follow their axis, as a traced call would show them."""
+    before = draft.before
+
+    def exact_after(dim: Dim) -> int | None:
+        product = 1
+        for axis in dim:
+            size = draft.axes[axis].size
+            if not isinstance(size, int) or draft.axes[axis].parts:
+                return None
+            product *= size
+        return product
+
+    for run in draft.root.runs():
+        for at, event in enumerate(run.events):
+            if not isinstance(event, Run):
+                changes = _group_settings(event, before, exact_after)
+                if changes:
+                    run.events[at] = event.replaced(settings=event.settings | changes)
+
+
+def _group_settings(
+    operator: Operator, before: Interface, exact_after: Callable[[Dim], int | None]
+) -> dict[str, Setting]:
+    name = "num_groups" if operator.kind == "group_norm" else "groups"
+    count = operator.settings.get(name)
+    if not isinstance(count, int) or count <= 1:
+        return {}
+    dim = unit_dim(before, operator)
+    for end in range(1, len(dim) + 1):
+        if before.exact(dim[:end]) == count:
+            after = exact_after(dim[:end])
+            return {name: after} if after is not None and after != count else {}
+    return {}
+
+
+# ---- runtime -----------------------------------------------------------------------------------------------------
+
+
+def resize(picked: Picked, interface: Interface) -> Resize | None:
+    """Return the edit that removes what was picked; ``None`` where nothing was.
+
+    Every tensor dimension that carries an axis gets the list of entries that stay; dimensions of the same axes share
+    one list. Tied tensors are named once, by their owner.
+    """
+    kept: dict[int, list[int]] = {}
+    for pool, taken in zip(picked.selection.pools, picked.indices, strict=True):
+        if taken:
+            gone = set(taken)
+            kept[axis_of(pool, interface)] = [index for index in range(pool.size) if index not in gone]
+    if not kept:
+        return None
+    names: dict[Dim, str] = {}
+    indices: dict[str, tuple[int, ...]] = {}
+    slices: list[Slice] = []
+    for tensor in interface.tensors:
+        for position, dim in enumerate(tensor.dims):
+            if tensor.tied_to or kept.keys().isdisjoint(interface.leaves(dim)):
+                continue
+            if dim not in names:
+                names[dim] = f"{tensor.name}[{position}]"
+                indices[names[dim]] = tuple(_entries(dim, kept, interface))
+            slices.append(Slice(tensor=tensor.name, dim=position, indices=names[dim]))
+    return Resize(indices=indices, slices=tuple(slices), integers=tuple(_integers(kept, interface)))
+
+
+def _integers(kept: Mapping[int, list[int]], interface: Interface) -> Iterable[IntegerChange]:
+    for module in interface.modules:
+        for attribute, dim in module.integers.items():
+            if not kept.keys().isdisjoint(interface.leaves(dim)):
+                value = len(_entries(dim, kept, interface))
+                yield IntegerChange(module=module.path, attribute=attribute, value=value)
+
+
+def _entries(dim: Dim, kept: Mapping[int, list[int]], interface: Interface) -> list[int]:
+    """Return which entries of a dimension stay: products in row-major order, parts of a sum behind one another."""
+    entries = [0]
+    for axis in dim:
+        parts = interface.axes[axis].parts
+        if axis in kept:
+            own, size = kept[axis], _size((axis,), interface)
+        elif parts:
+            own, offset = [], 0
+            for part in parts:
+                own += [offset + entry for entry in _entries(part, kept, interface)]
+                offset += _size(part, interface)
+            size = offset
+        else:
+            size = _size((axis,), interface)
+            own = list(range(size))
+        entries = [outer * size + entry for outer in entries for entry in own]
+    return entries
+
+
+def _size(dim: Dim, interface: Interface) -> int:
+    size = interface.exact(dim)
+    if size is None:
+        raise ValueError(f"axes {dim} have no exact size")
+    return size

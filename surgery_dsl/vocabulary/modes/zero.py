@@ -1,0 +1,199 @@
+"""Write zeros, and keep the shape."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, final
+
+from surgery_dsl.diagnostics.codes import shapes
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.draft import Draft
+from surgery_dsl.interface.flow import Flow
+from surgery_dsl.interface.model import Extent, Interface
+from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
+from surgery_dsl.vocabulary.kinds import Mode
+from surgery_dsl.vocabulary.modes._channels import axis_of
+from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
+from surgery_dsl.vocabulary.units._axes import Carrier, carriers_at
+from surgery_dsl.vocabulary.units.weights import most_entries
+from surgery_dsl.vocabulary.word import Card
+
+if TYPE_CHECKING:
+    import torch
+
+Zeros = dict[str, tuple[int, int]]
+
+
+@final
+class Zero(Mode):
+    """Write zeros into what is selected, and keep every shape.
+
+    Static rule:
+        Weights: the selected entries. Channels: their rows of the site's own weight, and their entries of its bias; a
+        norm behind the site keeps its scale and shift. Modules: all their parameters. What is written stays zero
+        through every later `recover`. A tensor that is tied to another changes both, so the step must say `tie = keep`.
+        Of weights and channels, at least one must stay. The function changes: units that were dead on data are not
+        proved dead on other inputs.
+
+    Runtime rule:
+        Entries are set to +0.0; no other bit is touched.
+
+    Source:
+        Han et al., NeurIPS 2015, section 3 (weights); Li et al., ICLR 2017 (channels).
+    """
+
+    card: ClassVar[Card] = Card(
+        summary="Write zeros, and keep the shape",
+        source="Han et al., NeurIPS 2015, section 3",
+        example="zero",
+        near_miss="zeros",
+        near_miss_code="SD105",
+        function="changing",
+        interface=frozenset({"values"}),
+    )
+
+    # ---- static --------------------------------------------------------------------------------------------------
+
+    def transfer(self, selection: Selection, draft: Draft, context: Static) -> Effect:
+        """Count the zeros that each tensor gets, at least and at most; the draft stays as it is."""
+        interface = context.interface
+        zeros: Zeros = {}
+        changed = 0
+        for at, (pool, taken) in enumerate(zip(selection.pools, selection.taken, strict=True)):
+            if taken.most == 0:
+                continue
+            if taken.least >= pool.size and not pool.modules:
+                self._emptied(pool, selection, context)
+            changed += len(pool.sites)
+            fixed = selection.indices[at] if selection.indices else None
+            for name, (least, most) in _counts(pool, taken, fixed, interface).items():
+                known = zeros.get(name, (0, 0))
+                zeros[name] = (known[0] + least, known[1] + most)
+        self._check_ties(zeros, context)
+        return Effect(
+            function="changing",
+            reason=f"{selection.asked} set to zero" if selection.asked else "entries are set to zero",
+            writes=frozenset(_with_ties(zeros, interface)),
+            zeros=zeros,
+            zeros_total=_total(selection, zeros),
+            matched=len(selection.sites),
+            changed=changed,
+        )
+
+    def _emptied(self, pool: Pool, selection: Selection, context: Static) -> None:
+        path = pool.tensor or pool.sites[0].path
+        count, noun = pool.size * pool.width, "weights" if pool.tensor else "channels"
+        context.say(
+            Diagnostic(
+                shapes.EMPTIED_SITE,
+                f"all {count} {noun} of `{path}` would become zero; at least {pool.width} must stay",
+                file=context.file,
+                span=selection.span or self.span,
+                path=path,
+                facts={"zeroed": count, noun: count},
+                help=f"take at most {count - pool.width}",
+            )
+        )
+
+    def _check_ties(self, names: Iterable[str], context: Static) -> None:
+        for name in names:
+            tied = sorted(_with_ties([name], context.interface))
+            if len(tied) > 1 and context.tie != "keep":
+                others = ", ".join(f"`{other}`" for other in tied if other != name)
+                context.say(
+                    Diagnostic(
+                        shapes.TIED_TENSOR,
+                        f"`{name}` is the same tensor as {others}, so zeros in it are zeros there too",
+                        file=context.file,
+                        span=self.span,
+                        path=name,
+                        facts={"names": len(tied)},
+                        notes=("excise keeps ties; a replace step can untie",) if context.tie else (),
+                        help="write tie = keep if that is meant, or except the site",
+                    )
+                )
+
+    # ---- runtime -------------------------------------------------------------------------------------------------
+
+    def execute(self, picked: Picked, runtime: Runtime) -> Sequence[Change]:
+        """Return one change with a mask for each tensor."""
+        masks = dict(picked.masks) if picked.selection.unit == "weights" else _masks(picked, runtime)
+        found = {name: mask for name, mask in masks.items() if bool(mask.any())}
+        return [Change(zero=found, hold=True)] if found else []
+
+
+def _masks(picked: Picked, runtime: Runtime) -> "Mapping[str, torch.Tensor]":
+    import torch
+
+    flow = Flow(runtime.interface)
+    masks: dict[str, torch.Tensor] = {}
+
+    def mask(name: str) -> "torch.Tensor":
+        tensor = runtime.tensor(name)
+        return masks.setdefault(name, torch.zeros(tensor.shape, dtype=torch.bool, device=tensor.device))
+
+    for pool, taken in zip(picked.selection.pools, picked.indices, strict=True):
+        for index in taken if pool.modules else ():
+            for name in _parameters(pool.modules[index], runtime.interface):
+                mask(name).fill_(True)
+        if not pool.modules and taken:
+            axis = axis_of(pool, runtime.interface)
+            chosen = torch.tensor(taken, dtype=torch.int64)
+            for carrier in carriers_at(pool, axis, flow):
+                one = mask(carrier.tensor)
+                shape = (*one.shape[: carrier.dim], *carrier.sizes, *one.shape[carrier.dim + 1 :])
+                one.view(shape).index_fill_(carrier.dim + carrier.position, chosen.to(one.device), True)
+    return masks
+
+
+def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, interface: Interface) -> Zeros:
+    """Return how many zeros each tensor gets, at least and at most."""
+    if pool.tensor:
+        return {pool.tensor: (taken.least, taken.most)}
+    if pool.modules:
+        certain = set(range(pool.size) if taken.least == pool.size else fixed or ())
+        possible = certain if fixed is not None else set(range(pool.size))
+        return {
+            name: (size if index in certain else 0, size)
+            for index in sorted(possible)
+            for name in _parameters(pool.modules[index], interface)
+            for size in (most_entries(interface.tensor_by_name[name], interface),)
+        }
+    found: Zeros = {}
+    axis = axis_of(pool, interface)
+    for carrier in carriers_at(pool, axis, Flow(interface)):
+        least, most = _entries_of_one(carrier, axis, interface)
+        found[carrier.tensor] = (taken.least * least, taken.most * most)
+    return found
+
+
+def _entries_of_one(carrier: Carrier, axis: int, interface: Interface) -> tuple[int, int]:
+    """Return how many entries of a tensor one index of an axis has, at least and at most."""
+    dims = list(interface.tensor_by_name[carrier.tensor].dims)
+    own = list(dims[carrier.dim])
+    own.remove(axis)
+    dims[carrier.dim] = tuple(own)
+    least = most = 1
+    for other in (other for dim in dims for other in interface.leaves(dim)):
+        size = interface.axes[other].size
+        if isinstance(size, Extent):
+            least, most = least * size.least, most * size.most
+        elif isinstance(size, int):
+            least, most = least * size, most * size
+    return least, most
+
+
+def _total(selection: Selection, zeros: Zeros) -> tuple[int, int]:
+    if selection.unit == "weights" and selection.total is not None:
+        return selection.total.least, selection.total.most
+    return sum(least for least, _ in zeros.values()), sum(most for _, most in zeros.values())
+
+
+def _parameters(module: str, interface: Interface) -> list[str]:
+    """Return the parameters below a module; of tied ones, the owner's name."""
+    below = module + "."
+    found = [t for t in interface.tensors if t.role == "parameter" and t.name.startswith(below)]
+    return list(dict.fromkeys(tensor.tied_to or tensor.name for tensor in found))
+
+
+def _with_ties(names: Iterable[str], interface: Interface) -> set[str]:
+    owners = {interface.tensor_by_name[name].tied_to or name for name in names}
+    return {tensor.name for tensor in interface.tensors if (tensor.tied_to or tensor.name) in owners}

@@ -1,0 +1,173 @@
+"""Sites that a path pattern finds: matching, exceptions, and what to say where nothing matches."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import ClassVar
+
+from pydantic import ConfigDict, Field
+
+from surgery_dsl.diagnostics.codes import names
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.model import Interface, Operator
+from surgery_dsl.vocabulary.context import Static
+from surgery_dsl.vocabulary.kinds import SiteWord
+from surgery_dsl.vocabulary.patterns import BadPattern, Pattern, segments
+from surgery_dsl.vocabulary.selection import Site
+
+_SUGGESTED = 3
+
+
+class PathSites(SiteWord, ABC):
+    """Sites that are found by path. Abstract.
+
+    Attributes:
+        pattern: The path pattern.
+        except_: Patterns of paths to leave out; written ``except`` in a plan.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+    positional = ("pattern",)
+
+    pattern: str
+    except_: tuple[str, ...] = Field((), alias="except")
+
+    @abstractmethod
+    def candidates(self, interface: Interface) -> Sequence[Site]:
+        """Return every site that the word could match, in module order."""
+
+    def resolve(self, interface: Interface, context: Static) -> tuple[Site, ...]:
+        """Return the sites that the pattern matches and no exception does."""
+        every = self.candidates(interface)
+        paths = [site.path for site in every]
+        wanted = self._pattern(self.pattern, paths, interface, context, "")
+        excepted = [self._pattern(text, paths, interface, context, "except: ") for text in self.except_]
+        if wanted is None or None in excepted:
+            return ()
+        out = [pattern for pattern in excepted if pattern is not None]
+        return tuple(
+            site
+            for site in every
+            if wanted.matches(site.path) and not any(pattern.matches(site.path) for pattern in out)
+        )
+
+    def _pattern(
+        self, text: str, paths: Sequence[str], interface: Interface, context: Static, role: str
+    ) -> Pattern | None:
+        """Read a pattern, each of whose alternatives must match."""
+        try:
+            pattern = Pattern.of(text)
+        except BadPattern as problem:
+            context.say(
+                Diagnostic(
+                    names.MALFORMED_PATTERN,
+                    f"`{text}` is no path pattern: {problem}",
+                    file=context.file,
+                    span=self.span,
+                    help='write a path such as "blocks.*.fc1", where `*` is one segment and `**` any number',
+                )
+            )
+            return None
+        idle = [glob.text for glob in pattern.globs if not any(glob.matches(path) for path in paths)]
+        for glob in idle:
+            context.say(self._unmatched(glob, role, text, paths, interface, context))
+        return None if idle else pattern
+
+    def _unmatched(
+        self, glob: str, role: str, text: str, paths: Sequence[str], interface: Interface, context: Static
+    ) -> Diagnostic:
+        of = f", an alternative of `{text}`," if glob != text else ""
+        others = _of_other_kinds(glob, interface)
+        notes = [f"`{path or '.'}` is there, but is {kind}" for path, kind in others[:_SUGGESTED]]
+        close = closest(glob, paths)
+        if close:
+            shown = ", ".join(f"`{pattern}` ({_sites(count, self.name)})" for pattern, count in close)
+            notes.append(f"closest: {shown}")
+        else:
+            notes.append(f"the network has no {self.name} at all")
+        return Diagnostic(
+            names.SELECTOR_UNMATCHED,
+            f"{role}`{glob}`{of} matches none of {_sites(len(paths), self.name)}",
+            file=context.file,
+            span=self.span,
+            facts={"pattern": glob, "matched": 0, "sites": len(paths)},
+            notes=tuple(notes),
+            help=f'write "{close[0][0]}"' if close else "leave the site out, or name another kind of site",
+        )
+
+
+class OperatorSites(PathSites, ABC):
+    """Sites that are operators of some kinds. Abstract.
+
+    Attributes:
+        kinds: Names of the operators, as the interface has them.
+    """
+
+    kinds: ClassVar[frozenset[str]]
+
+    def candidates(self, interface: Interface) -> Sequence[Site]:
+        """Return one site for each path at which such an operator runs."""
+        operators = interface.operators
+        return sites_of(self.name, (at for at, op in enumerate(operators) if op.kind in self.kinds), interface)
+
+
+def sites_of(word: str, positions: Iterable[int], interface: Interface) -> tuple[Site, ...]:
+    """Return operators as sites, in module order; an operator of a module that stands at several paths is at each."""
+    order = {module.path: at for at, module in enumerate(interface.modules)}
+    aliases: dict[str, list[str]] = {}
+    for module in interface.modules:
+        aliases.setdefault(module.same_as or module.path, []).append(module.path)
+    found: dict[str, tuple[str, list[int]]] = {}
+    for at in positions:
+        for path, home in _places(interface.operators[at], aliases):
+            found.setdefault(path, (home, []))[1].append(at)
+    ranked = sorted(found.items(), key=lambda item: (order[item[1][0]], item[1][1][0]))
+    return tuple(Site(word=word, path=path, module=home, operators=tuple(at)) for path, (home, at) in ranked)
+
+
+def _places(operator: Operator, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    rest = operator.path.removeprefix(operator.module)
+    for home in aliases.get(operator.module, [operator.module]):
+        yield home + rest, home
+
+
+def _sites(count: int, word: str) -> str:
+    return f"{count} {word} {'site' if count == 1 else 'sites'}"
+
+
+def _of_other_kinds(glob: str, interface: Interface) -> list[tuple[str, str]]:
+    """Return modules that a pattern does match, and what they are."""
+    pattern = Pattern.of(glob)
+    found = [(module.path, module.type) for module in interface.modules if pattern.matches(module.path)]
+    leaves = [(path, kind) for path, kind in found if not _has_children(path, interface)]
+    return [(path, f"a {kind.removeprefix('torch.nn.')}") for path, kind in leaves]
+
+
+def _has_children(path: str, interface: Interface) -> bool:
+    return any(module.path.startswith(path + ".") for module in interface.modules) or not path
+
+
+def closest(glob: str, paths: Sequence[str], count: int = _SUGGESTED) -> list[tuple[str, int]]:
+    """Return the patterns nearest to one that matches nothing, each with how many of ``paths`` it matches.
+
+    Proposed are the paths themselves, and the same with numbers or everything below a prefix left open.
+    """
+    proposals: dict[str, None] = {}
+    depth = 0 if "*" not in glob else 1
+    for path in paths:
+        proposals[path or "."] = None
+        parts = segments(path)
+        if depth:
+            open_numbers = ["*" if part.isdigit() else part for part in parts]
+            proposals[".".join(open_numbers).replace("./", "/")] = None
+            for end in range(1, len(parts)):
+                proposals[".".join([*parts[:end], "**"])] = None
+                proposals[".".join([*open_numbers[:end], "**"])] = None
+    matcher = SequenceMatcher(autojunk=False)
+    matcher.set_seq2(glob)
+    scored: list[tuple[float, int, str]] = []
+    for at, proposal in enumerate(proposals):
+        matcher.set_seq1(proposal)
+        scored.append((-matcher.ratio(), at, proposal))
+    best = [proposal for _, _, proposal in sorted(scored)[:count]]
+    return [(text, sum(map(Pattern.of(text).matches, paths))) for text in best]

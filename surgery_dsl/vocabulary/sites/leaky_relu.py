@@ -1,0 +1,34 @@
+"""Leaky ReLU activations."""
+
+from typing import ClassVar, final
+
+from surgery_dsl.vocabulary.sites._paths import OperatorSites
+from surgery_dsl.vocabulary.word import Card
+
+
+@final
+class LeakyRelu(OperatorSites):
+    """Leaky ReLU activations, modules and calls.
+
+    Arguments:
+        pattern: A path pattern: `*` is one segment, `**` any number of them, `{a,b}` alternatives, each of which must
+            match. A call in a forward goes by `module/leaky_relu#0`, counted from 0 within the module.
+        except: Patterns of paths to leave out; each must match something.
+
+    Static rule:
+        Every operator of this kind whose path matches is a site. A pattern that matches nothing is an error that names
+        the closest paths.
+
+    Source:
+        Maas et al., ICML 2013; torch.nn.LeakyReLU
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"leaky_relu"})
+    card: ClassVar[Card] = Card(
+        summary="Match leaky ReLU activations",
+        source="Maas et al., ICML 2013; torch.nn.LeakyReLU",
+        example='leaky_relu("**")',
+        near_miss='leaky_relu("acts.*")',
+        near_miss_code="SD120",
+        fixture="leaky_relu",
+    )

@@ -1,0 +1,34 @@
+"""ReLU activations."""
+
+from typing import ClassVar, final
+
+from surgery_dsl.vocabulary.sites._paths import OperatorSites
+from surgery_dsl.vocabulary.word import Card
+
+
+@final
+class Relu(OperatorSites):
+    """ReLU activations, modules and calls.
+
+    Arguments:
+        pattern: A path pattern: `*` is one segment, `**` any number of them, `{a,b}` alternatives, each of which must
+            match. A call in a forward goes by `module/relu#0`, counted from 0 within the module.
+        except: Patterns of paths to leave out; each must match something.
+
+    Static rule:
+        Every operator of this kind whose path matches is a site. A pattern that matches nothing is an error that names
+        the closest paths.
+
+    Source:
+        Nair and Hinton, ICML 2010; torch.nn.ReLU
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"relu"})
+    card: ClassVar[Card] = Card(
+        summary="Match ReLU activations",
+        source="Nair and Hinton, ICML 2010; torch.nn.ReLU",
+        example='relu("**")',
+        near_miss='relu("acts.*")',
+        near_miss_code="SD120",
+        fixture="mlp",
+    )

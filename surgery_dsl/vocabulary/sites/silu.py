@@ -1,0 +1,34 @@
+"""SiLU activations."""
+
+from typing import ClassVar, final
+
+from surgery_dsl.vocabulary.sites._paths import OperatorSites
+from surgery_dsl.vocabulary.word import Card
+
+
+@final
+class Silu(OperatorSites):
+    """SiLU (swish) activations, modules and calls.
+
+    Arguments:
+        pattern: A path pattern: `*` is one segment, `**` any number of them, `{a,b}` alternatives, each of which must
+            match. A call in a forward goes by `module/silu#0`, counted from 0 within the module.
+        except: Patterns of paths to leave out; each must match something.
+
+    Static rule:
+        Every operator of this kind whose path matches is a site. A pattern that matches nothing is an error that names
+        the closest paths.
+
+    Source:
+        Elfwing et al., Neural Networks 107, 2018; torch.nn.SiLU
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"silu"})
+    card: ClassVar[Card] = Card(
+        summary="Match SiLU activations",
+        source="Elfwing et al., Neural Networks 107, 2018; torch.nn.SiLU",
+        example='silu("**")',
+        near_miss='silu("acts.*")',
+        near_miss_code="SD120",
+        fixture="silu",
+    )
