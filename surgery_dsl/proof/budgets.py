@@ -155,6 +155,16 @@ def _most(domain: Domain) -> int:
     return most - (most - domain.least) % domain.step
 
 
+def worst_corner(slack: Amount, domains: Mapping[str, Domain]) -> dict[str, int]:
+    """Return the corner where a slack is least, free sizes at their least; sums are not looked at."""
+    start = {name: domain.least for name, domain in domains.items() if domain.kind == "free"}
+    sizes = complete(start, domains)
+    rest = slack.put_in(sizes)
+    corner, mixed = _corner(rest, domains)
+    best = _best_corner(rest.put_in(corner), mixed, domains) if mixed else {}
+    return {name: domain.least for name, domain in domains.items()} | sizes | corner | (best or {})
+
+
 # ---- outcomes that exist -----------------------------------------------------------------------------------------
 
 

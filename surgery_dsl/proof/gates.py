@@ -163,7 +163,8 @@ def _value(expression: Expression, read: Callable[[Reading], float]) -> Fraction
         if not math.isfinite(value):
             return value
         exact = Fraction(value)
-        return exact.limit_denominator(10**9) if expression.word.counts_in() == "share" else exact
+        is_share = expression.word.counts_in() == "share" and exact > Fraction(1, 10**6)
+        return exact.limit_denominator(10**9) if is_share else exact
     if isinstance(expression, Arithmetic):
         left, right = _value(expression.left, read), _value(expression.right, read)
         if isinstance(left, float) or isinstance(right, float) or (expression.operator == "/" and right == 0):
@@ -193,9 +194,9 @@ def _zero_bases(expression: Expression, read: Callable[[Reading], float]) -> Ite
         return
     for side, other in ((expression.left, expression.right), (expression.right, expression.left)):
         scales = isinstance(other, Quantified) if expression.operator == "*" else side is expression.right
-        if expression.operator in "*/" and scales and isinstance(side, Reading) and side.point.at != "now":
-            if read(side) == 0:
-                yield side
+        is_base = isinstance(side, Reading) and side.point.at != "now"
+        if expression.operator in "*/" and scales and is_base and isinstance(side, Reading) and read(side) == 0:
+            yield side
     yield from _zero_bases(expression.left, read)
     yield from _zero_bases(expression.right, read)
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from surgery_dsl.diagnostics.diagnostic import Sink
+from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.lock import DataFacts, Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.plan import Identify, Plan
 from surgery_dsl.proof.questions import Sum
 from surgery_dsl.vocabulary.context import Effect, Static
 from surgery_dsl.vocabulary.selection import Selection
@@ -37,6 +38,8 @@ class State:
         versions: How often a choice has changed an axis: equal versions mean the same size.
         sums: Sums that global rankings fix, over variables of :mod:`surgery_dsl.proof.readings`.
         coverage: Share of the parameters that each step's sites hold.
+        choices: Where each ``identify`` says what it takes.
+        places: Where each other step stands.
         broken: Names of steps that could not be followed: what depends on them is not decided.
     """
 
@@ -59,6 +62,8 @@ class State:
     versions: Mapping[int, int] = field(default_factory=dict)
     sums: tuple[Sum, ...] = ()
     coverage: Mapping[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
+    choices: Mapping[str, Span] = field(default_factory=dict, repr=False)
+    places: Mapping[str, Span] = field(default_factory=dict, repr=False)
     broken: frozenset[str] = frozenset()
 
     def static(
@@ -107,4 +112,6 @@ def start(plan: Plan, lock: Lock, sink: Sink) -> State:
         models={model.name: model.interface for model in lock.models if model.name != patient.name},
         data={facts.name: facts for facts in lock.data},
         weights=patient.weights,
+        choices={s.name: s.spans.get("take", s.span) for s in plan.steps if isinstance(s, Identify) and s.span},
+        places={s.name: s.span for s in plan.steps if not isinstance(s, Identify) and s.span},
     )

@@ -4,7 +4,7 @@ A tier is a function from a question to an answer or ``None``. A sharper bound f
 takes its place in :data:`BUDGETS` before the corner of the box.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from surgery_dsl.interface.expression import symbols
@@ -15,8 +15,9 @@ SIZES: tuple[Callable[[SizeQuestion], Answer | None], ...] = (
     normal_forms.sizes,
     intervals.sizes,
     congruences.sizes,
-    solver.sizes,
 )
+"""Tiers for sizes; what they leave open goes to z3, all of it at once."""
+
 BUDGETS: tuple[Callable[[BudgetQuestion], Answer | None], ...] = (
     intervals.budget,
     normal_forms.budget,
@@ -24,21 +25,31 @@ BUDGETS: tuple[Callable[[BudgetQuestion], Answer | None], ...] = (
 )
 
 
+def decide_all_sizes(questions: Sequence[SizeQuestion]) -> list[Answer]:
+    """Decide relations of symbolic sizes; one child process serves all that need the solver."""
+    narrowed = [_narrowed(question) for question in questions]
+    answers = [_first(question) for question in narrowed]
+    open_ = [question for question, answer in zip(narrowed, answers, strict=True) if answer is None]
+    solved = iter(solver.decide(open_) if open_ else ())
+    return [answer if answer is not None else next(solved) for answer in answers]
+
+
 def decide_sizes(question: SizeQuestion) -> Answer:
-    """Decide a relation of symbolic sizes."""
+    """Decide one relation of symbolic sizes."""
+    return decide_all_sizes([question])[0]
+
+
+def _narrowed(question: SizeQuestion) -> SizeQuestion:
+    """Keep the ranges of the free sizes that occur."""
     used = symbols(question.left) | symbols(question.right)
-    narrowed = replace(question, ranges=tuple(r for r in question.ranges if r[0] in used))
-    for tier in SIZES:
-        answer = tier(narrowed)
-        if answer is not None:
-            return answer
-    return Answer("undecided", "none")
+    return replace(question, ranges=tuple(r for r in question.ranges if r[0] in used))
+
+
+def _first(question: SizeQuestion) -> Answer | None:
+    return next((answer for tier in SIZES if (answer := tier(question)) is not None), None)
 
 
 def decide_budget(question: BudgetQuestion) -> Answer:
     """Decide a budget."""
-    for tier in BUDGETS:
-        answer = tier(question)
-        if answer is not None:
-            return answer
-    return Answer("undecided", "none")
+    found = next((answer for tier in BUDGETS if (answer := tier(question)) is not None), None)
+    return found if found is not None else Answer("undecided", "none", reason="no tier decides it")

@@ -165,6 +165,12 @@ class Runtime(ABC):
     def generator(self, seed: int) -> "torch.Generator":
         """Return a CPU generator that depends on ``seed`` and the run's ``--seed`` alone."""
 
+    def outputs(self, model: "torch.nn.Module", inputs: "torch.Tensor") -> "torch.Tensor":
+        """Run a network on a batch and return the output that losses and metrics read (the first of several)."""
+        result = model(inputs)
+        output: torch.Tensor = result[0] if isinstance(result, tuple | list) else result
+        return output
+
     @abstractmethod
     def progress(self, text: str, done: int, total: int) -> None:
         """Tell how far long work has come."""

@@ -20,3 +20,4 @@ MAY_BE_EMPTY = Code("SD311", "may-be-empty", "a step may leave an axis without a
 DATA_SHAPE_MISMATCH = Code("SD312", "data-shape-mismatch", "a data set's examples do not fit the network's input")
 DATA_DTYPE_MISMATCH = Code("SD313", "data-dtype-mismatch", "a data set's dtype does not fit the network's input")
 SCHEDULE_TOO_LONG = Code("SD314", "schedule-too-long", "a schedule needs more steps than the training has")
+TWO_AMOUNTS = Code("SD315", "two-amounts", "take and schedule both say how many units are taken")

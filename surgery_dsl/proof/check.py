@@ -1,0 +1,162 @@
+"""``check``: every step followed, every obligation decided, from a plan and its lock alone."""
+
+from dataclasses import dataclass, field
+
+from surgery_dsl.diagnostics.codes import budgets, names
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
+from surgery_dsl.interface.lock import Lock
+from surgery_dsl.language.plan import Control, Excise, Identify, Plan
+from surgery_dsl.proof import always, obligations
+from surgery_dsl.proof.recovery import data_fits
+from surgery_dsl.proof.sequence import Run, sequence, stage_shares
+from surgery_dsl.proof.state import State, start
+from surgery_dsl.proof.steps import advance
+from surgery_dsl.proof.summaries import Costs, StepSummary, far_from_asked, summary
+from surgery_dsl.proof.verdict import Verdict
+from surgery_dsl.proof.words import data_names
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found.
+
+    Attributes:
+        diagnostics: Findings, errors first, in the order of the file.
+        verdicts: Every obligation, written or not, in the order of the plan.
+        steps: What each run of a step would do.
+        runs: The order of runs.
+        states: The predicted state after each run.
+        start: The state before the first.
+    """
+
+    diagnostics: tuple[Diagnostic, ...]
+    verdicts: tuple[Verdict, ...]
+    steps: tuple[StepSummary, ...]
+    runs: tuple[Run, ...] = field(repr=False)
+    states: tuple[State, ...] = field(repr=False)
+    start: State = field(repr=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether any finding is an error."""
+        return any(found.severity == "error" for found in self.diagnostics)
+
+    @property
+    def end(self) -> State:
+        """The predicted state after the last run."""
+        return self.states[-1] if self.states else self.start
+
+
+def check(plan: Plan, lock: Lock) -> CheckReport:
+    """Prove what can be proved of a plan. Deterministic; reads nothing but its arguments.
+
+    Raises:
+        KeyError: The lock lacks the patient (a stale lock is the caller's to find).
+    """
+    sink = Sink(plan.file)
+    state = begin = start(plan, lock, sink)
+    known: always.Known = {}
+    found = _Found()
+    found.add("", always.of_base(state, plan.patient.span, known))
+    steps: list[StepSummary] = []
+    states: list[State] = []
+    costs = Costs()
+    _schedules(plan, sink)
+    runs = sequence(plan)
+    for run in runs:
+        before, step = state, run.step
+        if isinstance(step, Control):
+            retry = _Retry(lock, step.name)
+            found.verdicts.extend(obligations.control(state, step, plan, retry.state))
+        else:
+            state = advance(state, step, plan)
+        states.append(state)
+        if isinstance(step, Control) or step.name in state.broken:
+            continue
+        steps.append(summary(run, before, state, costs))
+        if isinstance(step, Identify):
+            _identified(step, state, plan)
+        elif step.name in state.effects:
+            claims = always.of_step(before, state, step.name, known)
+            found.add(step.name, [claim.replaced(reason=_stage_text(run, claim.reason)) for claim in claims])
+    return CheckReport(sink.found, tuple(found.verdicts), tuple(steps), runs, tuple(states), begin)
+
+
+class _Found:
+    """Verdicts in the order of the plan; of a step that runs in stages, one each kind: the first that is not proved."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[Verdict] = []
+        self._place: dict[tuple[str, str], int] = {}
+
+    def add(self, step: str, claims: list[Verdict]) -> None:
+        """Add what holds after a run of a step."""
+        for claim in claims:
+            place = self._place.setdefault((step, claim.kind), len(self.verdicts))
+            if place == len(self.verdicts):
+                self.verdicts.append(claim)
+            elif self.verdicts[place].status == "proved":
+                self.verdicts[place] = claim
+
+
+def _stage_text(run: Run, reason: str) -> str:
+    return f"{reason}; at each of {run.stages} stages" if run.stages > 1 else reason
+
+
+def _identified(step: Identify, state: State, plan: Plan) -> None:
+    """Look at what an ``identify`` found: the data that it reads, and how near it comes to what it asks for."""
+    for word in (step.by, step.take):
+        for name in data_names(word) if word is not None else ():
+            data_fits(state, plan, name, state.sink)
+    warning = far_from_asked(step, state.selections[step.name], state.file)
+    if warning is not None:
+        state.sink.say(warning)
+
+
+def _schedules(plan: Plan, sink: Sink) -> None:
+    """Report schedules without stages, and amounts given twice."""
+    identifies = {step.name: step for step in plan.steps if isinstance(step, Identify)}
+    for step in plan.steps:
+        if not isinstance(step, Excise) or step.schedule is None:
+            continue
+        identify = identifies.get(step.name)
+        if identify is not None and identify.take is not None:
+            sink.say(
+                Diagnostic(
+                    budgets.TWO_AMOUNTS,
+                    f"`take` in `identify {step.name}` and `schedule` here both say how much goes",
+                    file=plan.file,
+                    span=step.spans.get("schedule", step.span),
+                    help=f"remove `take` from `identify {step.name}`",
+                )
+            )
+        if not stage_shares(step.schedule):
+            sink.say(
+                Diagnostic(
+                    names.MISSING_ARGUMENT,
+                    f"`{step.schedule.name}` does not say in which stages `{step.name}` goes",
+                    file=plan.file,
+                    span=step.schedule.span or step.spans.get("schedule", step.span),
+                    help="write shares and a number of stages: `cubic(0% -> 80%, steps = 10)`",
+                )
+            )
+
+
+@dataclass(frozen=True)
+class _Retry:
+    """Replays a changed plan up to a control block."""
+
+    lock: Lock
+    block: str
+
+    def state(self, plan: Plan) -> State | None:
+        """Return the state at the block; ``None`` where a step before it does not check."""
+        sink = Sink(plan.file)
+        state = start(plan, self.lock, sink)
+        for run in sequence(plan):
+            if isinstance(run.step, Control):
+                if run.step.name == self.block:
+                    break
+                continue
+            state = advance(state, run.step, plan)
+        return None if sink.failed or state.broken else state

@@ -1,0 +1,136 @@
+"""Edits that make a refuted budget hold; each is offered only after the changed plan was proved."""
+
+from collections.abc import Callable
+from fractions import Fraction
+
+from surgery_dsl.language.plan import Arithmetic, Comparison, Expression, Identify, Plan, Quantified, Reading
+from surgery_dsl.proof.bookkeeping import extremes
+from surgery_dsl.proof.state import State
+from surgery_dsl.vocabulary.kinds import Take
+from surgery_dsl.vocabulary.values import Bytes, Percent, number_text
+
+MOST_SHARE = 95
+"""Greatest percentage that is proposed."""
+
+
+def base_value(state: State, reading: Reading) -> Fraction | None:
+    """Return a static quantity of the base, free sizes at their least; ``None`` where it is not one number."""
+    base = state.at_base()
+    low, high = reading.word.bounds(base.interface, base.static())
+    least, most = extremes(base.interface, low)[0], extremes(base.interface, high)[1]
+    return Fraction(least, reading.word.denominator) if least == most else None
+
+
+def smallest_limit(state: State, statement: Comparison, worst: Fraction) -> str:
+    """Return the tightest right side that holds, in the form the plan has it, to two decimals; empty where none is."""
+    from surgery_dsl.proof.obligations import decide
+
+    upper = statement.relation in ("<=", "<")
+    found = _literal_of(statement.right)
+    if found is None:
+        return ""
+    factor, reading = found
+    if reading is None:
+        limit = Fraction(-(-worst // 1)) if upper else Fraction(worst // 1)
+        value: object = Bytes(value=limit) if isinstance(factor.value, Bytes) else limit
+        changed = factor.replaced(value=value)
+        right: Expression = changed
+    else:
+        base = base_value(state, reading)
+        if not base:
+            return ""
+        hundredths = worst * 100 / base
+        share = Fraction(-(-hundredths // 1) if upper else hundredths // 1, 100)
+        percent = isinstance(factor.value, Percent)
+        changed = factor.replaced(value=Percent(value=share * 100) if percent else share)
+        assert isinstance(statement.right, Arithmetic)
+        side = "left" if statement.right.left is factor else "right"
+        right = statement.right.replaced(**{side: changed})
+    relation = "<=" if upper else ">="
+    if decide(state, statement.replaced(right=right, relation=relation)).answer.status != "proved":
+        return ""
+    return _written(right)
+
+
+def _literal_of(side: Expression) -> tuple[Quantified, Reading | None] | None:
+    """Split ``0.65 * base.params`` or a bare limit."""
+    if isinstance(side, Quantified):
+        return side, None
+    if isinstance(side, Arithmetic) and side.operator == "*":
+        for one, other in ((side.left, side.right), (side.right, side.left)):
+            if isinstance(one, Quantified) and isinstance(other, Reading) and other.point.at == "base":
+                return one, other
+    return None
+
+
+def _written(side: Expression) -> str:
+    if isinstance(side, Quantified):
+        if isinstance(side.value, Percent):
+            return str(side.value)
+        if isinstance(side.value, Bytes):
+            return f"{-(-side.value.value // 1024)}KiB"
+        return number_text(Fraction(side.value))  # type: ignore[arg-type]
+    if isinstance(side, Arithmetic):
+        return f"{_written(side.left)} {side.operator} {_written(side.right)}"
+    if isinstance(side, Reading):
+        return f"{side.point.at}.{side.word.name}" if side.point.at != "now" else str(side.word.name)
+    return "…"
+
+
+def other_amount(plan: Plan, statement: Comparison, retry: Callable[[Plan], State | None]) -> str:
+    """Return the change of one percentage that makes the statement hold, the smallest one; empty where none does."""
+    upper = statement.relation in ("<=", "<")
+    for step in plan.steps:
+        amount = getattr(step.take, "amount", None) if isinstance(step, Identify) else None
+        if not isinstance(step, Identify) or not isinstance(amount, Percent) or step.take is None:
+            continue
+        low, high = int(amount.value) + 1, MOST_SHARE
+        if not upper:
+            low, high = 1, -(-amount.value.numerator // amount.value.denominator) - 1
+        share = _least_share(plan, step, step.take, statement, retry, low, high, upper)
+        if share is not None:
+            return _share_text(plan, step, step.take, amount, share)
+    return ""
+
+
+def _least_share(
+    plan: Plan,
+    step: Identify,
+    take: Take,
+    statement: Comparison,
+    retry: Callable[[Plan], State | None],
+    low: int,
+    high: int,
+    upper: bool,
+) -> int | None:
+    """Search by halves: counts fall as the share grows."""
+    from surgery_dsl.proof.obligations import decide
+
+    def holds(share: int) -> bool:
+        changed = step.replaced(take=take.replaced(amount=Percent(value=Fraction(share))))
+        steps = tuple(changed if other is step else other for other in plan.steps)
+        state = retry(plan.replaced(steps=steps))
+        return state is not None and decide(state, statement).answer.status == "proved"
+
+    best: int | None = None
+    while low <= high:
+        middle = (low + high) // 2
+        if holds(middle):
+            best = middle
+            low, high = (low, middle - 1) if upper else (middle + 1, high)
+        elif upper:
+            low = middle + 1
+        else:
+            high = middle - 1
+    return best
+
+
+def _share_text(plan: Plan, step: Identify, take: Take, amount: Percent, share: int) -> str:
+    new = Percent(value=Fraction(share))
+    for param in plan.params:
+        if isinstance(param.value, Percent) and param.value.value == amount.value:
+            most = param.most.value if isinstance(param.most, Percent) else None
+            inside = most is None or new.value <= most
+            wider = "" if inside else f" (and widen its range, which ends at {param.most})"
+            return f"set `{param.name}` to {new}{wider}: then it is proved"
+    return f"write `take = {take.name}({new})` in `{step.name}`: then it is proved"

@@ -1,0 +1,40 @@
+"""What the arguments of words name: data sets and regions."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from surgery_dsl.vocabulary.kinds import NameOr, Region
+from surgery_dsl.vocabulary.word import Names, Word
+
+
+def inner_words(word: Word) -> Iterator[Word]:
+    """Yield a word and every word among its arguments."""
+    yield word
+    for name in type(word).model_fields:
+        for item in _items(getattr(word, name)):
+            yield from inner_words(item)
+
+
+def _items(value: Any) -> Iterator[Word]:
+    if isinstance(value, Word):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _items(item)
+
+
+def data_names(word: Word) -> tuple[str, ...]:
+    """Return the data blocks that a word and its arguments name."""
+    found = []
+    for one in inner_words(word):
+        for name, field in type(one).model_fields.items():
+            marks = [mark for mark in field.metadata if isinstance(mark, Names | NameOr) and "data" in mark.blocks]
+            value = getattr(one, name)
+            if marks and isinstance(value, str):
+                found.append(value)
+    return tuple(dict.fromkeys(found))
+
+
+def regions(word: Word) -> tuple[Region, ...]:
+    """Return the regions among a word's arguments."""
+    return tuple(one for one in inner_words(word) if isinstance(one, Region))
