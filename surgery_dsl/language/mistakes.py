@@ -63,7 +63,17 @@ class Situation:
 
 def describe(situation: Situation) -> Diagnostic:
     """Say what is wrong, by the first of the frequent slips that fits."""
-    for slip in (_start, _missing_equals, _number, _missing_value, _second_operator, _comma, _neighbours, _equals):
+    for slip in (
+        _start,
+        _missing_equals,
+        _number,
+        _missing_value,
+        _second_operator,
+        _comma,
+        _neighbours,
+        _brace,
+        _equals,
+    ):
         found = slip(situation)
         if found is not None:
             return found
@@ -176,6 +186,10 @@ def _number(situation: Situation) -> Diagnostic | None:
 
 def _missing_value(situation: Situation) -> Diagnostic | None:
     before, token = situation.before, situation.token
+    if before is not None and before.kind == "DOT":
+        return situation.say(
+            codes.MISSING_VALUE, "a name is missing after `.`", "write `owner.part`", span=after(before)
+        )
     if before is None or not situation.accepts("STRING"):
         return None
     if token.kind not in STOPS | {"RPAR", "RSQB", "COMMA", "EQUAL", "COMPARE", "ARROW", "DOTS", "MULTIPLY", "ADD"}:
@@ -250,6 +264,12 @@ def _neighbours(situation: Situation) -> Diagnostic | None:
         f"unexpected {shown(token)} after {shown(before)}",
         "put an operator or a line end between them, or quotes around text",
     )
+
+
+def _brace(situation: Situation) -> Diagnostic | None:
+    if situation.token.kind != "LBRACE":
+        return None
+    return situation.say(codes.UNEXPECTED_TEXT, "a value has no braces", "write a list `[…]` or a call `name(…)`")
 
 
 def _equals(situation: Situation) -> Diagnostic | None:

@@ -22,6 +22,7 @@ from surgery_dsl.language.tree import TreeBuilder
 
 _CLOSERS = frozenset({"RPAR", "RSQB"})
 _OPENERS = frozenset({"LPAR", "LSQB"})
+_STATEMENTS = frozenset({"attribute", "obligation"})
 _Place = tuple[int, int, int, int]
 
 
@@ -110,7 +111,7 @@ class Parser:
         if kind in _OPENERS:
             self.brackets.append(token)
             if len(self.brackets) > limits.NESTING:
-                recovery.too_deep(token)
+                recovery.too_deep(token, f"brackets are nested more than {limits.NESTING} deep")
         elif kind in _CLOSERS:
             self.brackets.pop()
         elif kind == "LBRACE":
@@ -139,7 +140,7 @@ class Parser:
         else:
             span = Span(first[0], first[1], last[2], last[3])
             value = self.builder.make(rule.name, _flat(children, rule.kept), span)
-            height += 1
+            height = 0 if rule.name in _STATEMENTS else height + 1
             if rule.name == "body":
                 value = self._with_broken(value)
             elif rule.name == "block":
@@ -149,8 +150,8 @@ class Parser:
         self.values.append(value)
         self.places.append((first[0], first[1], last[2], last[3]))
         self.heights.append(height)
-        if height > limits.NODES and rule.making == "node":
-            recovery.too_deep(token)
+        if height > limits.NODES:
+            recovery.too_deep(token, f"a value is built of more than {limits.NODES} parts within parts")
 
     def _with_broken(self, body: tree.Body) -> tree.Body:
         if not self.broken:
@@ -208,18 +209,19 @@ class Parser:
         before = self.tokens[index - 1] if index else self.tokens[index]
         self.tokens.insert(index, Token(kind, text, before.line, before.end, before.end, False))
 
-    def report(self, diagnostic: Diagnostic) -> None:
-        """Keep a finding, unless the characters of its line, or the line before, already gave the same."""
+    def report(self, diagnostic: Diagnostic, once: bool = False) -> None:
+        """Keep a finding, unless the characters of its line gave one already.
+
+        ``once`` drops it where the line before gave the very same.
+        """
         line = diagnostic.span.line if diagnostic.span else 0
         if line in self.reported_lines:
             return
         last = self.diagnostics[-1] if self.diagnostics else None
         same = last is not None and (last.code, last.message) == (diagnostic.code, diagnostic.message)
-        if same and last is not None and last.span is not None and line == self.repeated + 1:
-            self.repeated = line
-            return
+        if not (once and same and line == self.repeated + 1):
+            self.diagnostics.append(diagnostic)
         self.repeated = line
-        self.diagnostics.append(diagnostic)
 
     def count(self) -> None:
         """Count a mistake, told or not, and stop after many: then the text is hardly a plan."""

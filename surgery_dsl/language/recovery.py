@@ -6,7 +6,6 @@ from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import syntax as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.language import limits
 from surgery_dsl.language.mistakes import (
     ENDS_OPERAND,
     STARTS_OPERAND,
@@ -50,14 +49,10 @@ class Recovery:
         else:
             self._inside(token)
 
-    def too_deep(self, token: Token) -> None:
+    def too_deep(self, token: Token, message: str) -> None:
         """Give a statement up whose value is nested too deeply."""
-        self._say(
-            codes.TOO_DEEP,
-            f"values are nested more than {limits.NESTING} deep",
-            token.span,
-            "name parts of the value, or write it flatter",
-        )
+        self.parser.count()
+        self._say(codes.TOO_DEEP, message, token.span, "write the value flatter, or as several statements")
         self._go_on(self.parser.index)
 
     # ---- brackets ------------------------------------------------------------------------------------------------
@@ -235,6 +230,11 @@ class Recovery:
         kind = statement[0].text if statement else "KIND"
         name = statement[1].text if len(statement) > 1 else "NAME"
         opens = parser.tokens[brace].kind == "LBRACE"
+        if len(statement) == 1 and token.kind in _VERB_KINDS and opens:
+            message = f"`{token.text}` is a verb and cannot name a block"
+            self._say(codes.MISSING_NAME, message, token.span, f"give it another name: `{kind} NAME {{`")
+            parser.tokens[parser.index] = token._replace(kind="NAME")
+            return
         self._say(
             codes.UNEXPECTED_TEXT,
             f"unexpected {shown(token)}" + (f" after `{kind} {name}`" if len(statement) > 1 else ""),
@@ -269,7 +269,7 @@ class Recovery:
             )
             parser.insert(parser.index, "_NL", "\n")
         else:
-            parser.report(describe(self._situation(token)))
+            parser.report(describe(self._situation(token)), once=parser.index == parser.statement)
             self._go_on(parser.index)
 
     def _starts_statement(self, index: int) -> bool:
@@ -285,7 +285,7 @@ class Recovery:
             return False
         second = tokens[index + 1]
         third = tokens[min(index + 2, len(tokens) - 1)]
-        if second.kind == "NAME":
+        if second.kind == "NAME" or second.kind in _VERB_KINDS:
             return third.kind == "LBRACE" or (tokens[index].text in BLOCK_KINDS and third.kind in STOPS)
         return second.kind == "LBRACE"
 
@@ -353,10 +353,12 @@ class Recovery:
         tokens, margin = parser.tokens, self._margin()
         place = (tokens[index].line, tokens[index].column)
         depth = sum((bracket.line, bracket.column) < place for bracket in parser.brackets)
+        braces = 0
         while True:
             kind = tokens[index].kind
-            if kind in (END, "RBRACE"):
+            if kind == END or (kind == "RBRACE" and not braces):
                 return index
+            braces = 0 if kind == "_NL" else braces + (kind == "LBRACE") - (kind == "RBRACE")
             depth += (kind in _CLOSER) - (kind in ("RPAR", "RSQB"))
             if kind == "_NL":
                 following = tokens[index + 1]

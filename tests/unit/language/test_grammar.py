@@ -56,12 +56,37 @@ def test_plans_read_as_lark_reads_them(path: Path) -> None:
     assert our_shape(ours) == lark_shape(reader().parse(text))
 
 
-WORDS = ["a", "net", "in", "true", "3", "1e-4", "40%", '"s"', "+", "-", "*", "/", "..", "->", ".", ",", "(", ")", "[", "]"]
+WORDS = [
+    "a",
+    "net",
+    "in",
+    "true",
+    "3",
+    "1e-4",
+    "40%",
+    '"s"',
+    "+",
+    "-",
+    "*",
+    "/",
+    "..",
+    "->",
+    ".",
+    ",",
+    "(",
+    ")",
+    "[",
+    "]",
+]
 STATEMENT = st.lists(st.sampled_from([*WORDS, *WORDS, "=", "<=", "prove", "{", "}", "\n"]), max_size=14)
 
 
 @settings(max_examples=1500, deadline=None)
-@given(head=st.sampled_from(["a = ", "prove ", "measure a.b(", "a = f([", ""]), words=STATEMENT, tail=st.sampled_from(["", ")", "])"]))
+@given(
+    head=st.sampled_from(["a = ", "prove ", "measure a.b(", "a = f([", ""]),
+    words=STATEMENT,
+    tail=st.sampled_from(["", ")", "])"]),
+)
 def test_a_text_is_accepted_exactly_where_lark_accepts_it(head: str, words: list[str], tail: str) -> None:
     text = "surg 1\ncontrol c {\n" + head + " ".join(words) + tail + "\n}\n"
     try:
