@@ -26,7 +26,7 @@ def is_final(word: type[Word]) -> bool:
 def docstring_gaps(word: type[Word]) -> list[str]:
     """Say what the docstring of a word leaves out: summary, an argument, a rule that it has, or where it is from."""
     text = inspect.cleandoc(word.__dict__.get("__doc__") or "")
-    sections = {name: body for name, body in re.findall(r"^([A-Z][a-z ]+):\n((?:(?:    .*)?\n?)+)", text, re.M)}
+    sections: dict[str, str] = dict(re.findall(r"^([A-Z][a-z ]+):\n((?:(?:    .*)?\n?)+)", text, re.M))
     gaps = [] if text.splitlines()[:1] and text.splitlines()[0].strip() else ["no summary"]
     described = re.findall(r"^    (\w+):", sections.get("Arguments", ""), re.M)
     arguments = list(fields(word))

@@ -14,6 +14,7 @@ from surgery_dsl.language.read import read_plan
 from surgery_dsl.run.grants import Grants
 from surgery_dsl.run.lock import make_lock
 from tests.conformance import networks
+from tests.conformance.words import Entry
 
 GRANTS = Grants(patterns=("*",))
 FILE = "plan.surg"
@@ -25,6 +26,7 @@ class Workbench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._locks: dict[str, Lock] = {}
+        self._accepted: dict[Entry, list[Path]] = {}
         shutil.copy(networks.__file__, folder / "networks.py")
         for name in networks.INPUTS:
             save_model(getattr(networks, name)(), str(folder / f"{name}.safetensors"))
@@ -37,6 +39,24 @@ class Workbench:
     def read(self, text: str) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
         """Lower a plan that stands in this folder."""
         return read_plan(text, str(self.folder / FILE))
+
+    def accepted(self, entry: Entry) -> list[Path]:
+        """Return the templates in which ``check`` has nothing against the example."""
+        if entry not in self._accepted:
+            self._accepted[entry] = [path for path in entry.templates() if not self.errors(entry.example(path))]
+        return self._accepted[entry]
+
+    def template(self, entry: Entry) -> Path:
+        """Return where the example stands; where it stands nowhere, the plainest template, whose findings tell why."""
+        return next(iter(self.accepted(entry)), entry.templates()[0])
+
+    def example(self, entry: Entry) -> str:
+        """Return the plan with a word's example."""
+        return entry.example(self.template(entry))
+
+    def errors(self, text: str) -> list[Diagnostic]:
+        """Return what refuses a plan before it runs."""
+        return [found for found in self.findings(text) if found.severity == "error"]
 
     def lock(self, plan: Plan) -> Lock:
         """Return the lock of a plan; plans with the same models and data share it."""
