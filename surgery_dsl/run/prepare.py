@@ -3,7 +3,7 @@
 torch is imported only where a lock must be made.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.staleness import compare, lock_path, read_lock
 from surgery_dsl.language.file import read_text
-from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.lower import value_text
+from surgery_dsl.language.plan import Param, Plan
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import CheckReport
 from surgery_dsl.proof.check import check as prove
+from surgery_dsl.proof.param_ranges import Covered, covers
 
 Progress = Callable[[str], None]
 
@@ -36,6 +38,7 @@ class Checked:
         report: What was proved, ``None`` where it did not come to that.
         diagnostics: All findings.
         lock_made: Whether the lock was made by this call.
+        ranges: For each param with a range, whether the proof covers all of it.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class Checked:
     report: CheckReport | None
     diagnostics: tuple[Diagnostic, ...]
     lock_made: bool = False
+    ranges: tuple[tuple[Param, Covered], ...] = ()
 
 
 def check(
@@ -89,7 +93,19 @@ def check(
         )
     report = prove(lowered, lock)
     everything = (*diagnostics, *stale.found, *report.diagnostics)
-    return Checked(path, text, lowered, lock, report, everything, made)
+    ranges = () if report.failed else tuple(_ranges(lowered, lock, text, sets or {}))
+    return Checked(path, text, lowered, lock, report, everything, made, ranges)
+
+
+def _ranges(plan: Plan, lock: Lock, text: str, sets: Mapping[str, str]) -> Iterator[tuple[Param, Covered]]:
+    """Prove the plan at both ends of each param's range, and say whether that covers what lies between."""
+    for param in plan.params:
+        if param.least is None or param.most is None:
+            continue
+        low, _ = read_plan(text, plan.file, {**sets, param.name: value_text(param.least)})
+        high, _ = read_plan(text, plan.file, {**sets, param.name: value_text(param.most)})
+        if low is not None and high is not None:
+            yield param, covers(low, high, lock)
 
 
 def _lock(plan: Plan, path: Path, allow_code: Iterable[str], make: bool, progress: Progress) -> tuple[Lock, bool]:

@@ -1,0 +1,91 @@
+"""What ``check`` found, as text and as JSON."""
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from surgery_dsl.language.lower import value_text
+from surgery_dsl.proof.summaries import StepSummary
+from surgery_dsl.proof.verdict import Verdict, rounded_text
+
+if TYPE_CHECKING:
+    from surgery_dsl.run.prepare import Checked
+
+
+def proof_text(checked: "Checked") -> str:
+    """Return steps, obligations and one summary line."""
+    report = checked.report
+    assert report is not None
+    lines = [f"{checked.path}"]
+    lines += [line for step in report.steps for line in _step(step)]
+    written = [verdict for verdict in report.verdicts if verdict.verb != "always"]
+    always = [verdict for verdict in report.verdicts if verdict.verb == "always"]
+    lines.append("")
+    lines += [_verdict(verdict) for verdict in written]
+    lines += [_verdict(verdict) for verdict in always if not verdict.holds]
+    held = sum(verdict.holds for verdict in always)
+    lines.append(
+        f"  {'proved' if held == len(always) else 'held':10} {held} obligations that hold without being written"
+    )
+    for param, covered in checked.ranges:
+        least, most = (value_text(end) for end in (param.least, param.most) if end is not None)
+        claim = f"all of {least}..{most}" if covered.covers else f"{value_text(param.value)} alone"
+        lines.append(f"  param {param.name} = {value_text(param.value)}: the proof covers {claim}; {covered.reason}")
+    lines += ["", _summary(checked)]
+    return "\n".join(lines)
+
+
+def _step(step: StepSummary) -> list[str]:
+    if step.stages and step.stage not in (1, step.stages):
+        return ["    ..."] if step.stage == 2 and step.block == "excise" else []
+    name = f"{step.block} {step.step}" + (f" (stage {step.stage} of {step.stages})" if step.stages else "")
+    params, macs = step.params, step.macs
+    changed = "" if params[0] == params[1] else f"; params {params[0]} -> {params[1]}"
+    changed += "" if macs[0] == macs[1] else f"; macs {macs[0]} -> {macs[1]}"
+    sites = f": {step.matched} site{'s' * (step.matched != 1)}" if step.matched else ""
+    lines = [f"  {name}{sites}{changed}"]
+    for pool in step.pools:
+        where = ", ".join(pool.paths) or pool.key
+        lines.append(f"    {where}: {pool.units} units, asked {pool.asked}, takes {pool.taken}, keeps {pool.kept}")
+    return lines
+
+
+def _verdict(verdict: Verdict) -> str:
+    line = f"  {verdict.status:10} {verdict.verb} {verdict.text}"
+    if verdict.value and verdict.limit:
+        numbers = f"{_number(verdict.value)} against {_number(verdict.limit)}"
+        line += f"   [{numbers}{f', margin {_number(verdict.margin)}' if verdict.margin else ''}; {verdict.tier}]"
+    elif verdict.status in ("proved", "refuted", "undecided"):
+        line += f"   [{verdict.tier}]"
+    if not verdict.holds and verdict.reason:
+        line += f"\n             {verdict.reason}"
+    return line
+
+
+def _number(text: str) -> str:
+    try:
+        return rounded_text(Fraction(text))
+    except ValueError:
+        return text
+
+
+def _summary(checked: "Checked") -> str:
+    assert checked.report is not None
+    counts: dict[str, int] = {}
+    for verdict in checked.report.verdicts:
+        counts[verdict.status] = counts.get(verdict.status, 0) + 1
+    return f"{checked.path}: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def proof_json(checked: "Checked") -> dict[str, Any]:
+    """Return the same as data."""
+    report = checked.report
+    return {
+        "file": str(checked.path),
+        "lock_made": checked.lock_made,
+        "verdicts": [] if report is None else [verdict.model_dump(mode="json") for verdict in report.verdicts],
+        "steps": [] if report is None else [step.model_dump(mode="json") for step in report.steps],
+        "params": [
+            {"name": param.name, "value": value_text(param.value), "covered": covered.covers, "reason": covered.reason}
+            for param, covered in checked.ranges
+        ],
+    }
