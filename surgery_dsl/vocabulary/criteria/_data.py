@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from surgery_dsl.diagnostics.codes import runs
-from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
@@ -76,7 +77,7 @@ class OverData(Elementwise, ABC):
         *,
         singly: bool = False,
     ) -> "Mapping[str, torch.Tensor]":
-        """Return each tensor's mean gradient, or mean score of batch gradients; ``singly`` makes batches of one example.
+        """Return each tensor's mean gradient, or mean score of batch gradients; ``singly`` makes batches of one.
 
         In eval mode, so that norms use their statistics and nothing is dropped.
         """
@@ -90,7 +91,11 @@ class OverData(Elementwise, ABC):
         each = size or loaded.facts.batch
         total = -(-loaded.facts.count // each) if limit is None else min(limit, -(-loaded.facts.count // each))
         named = {name: runtime.tensor(name) for name in tensors}
-        return accumulated(runtime.model, named, _told(batches, self.data, total, runtime), score)
+        found = accumulated(runtime.model, named, _told(batches, self.data, total, runtime), score)
+        for name, gradient in found.items():
+            if not bool(gradient.isfinite().all()):
+                raise Refused(not_finite(f"the gradient of `{name}` on `{self.data}`", name, self.span, runtime))
+        return found
 
 
 def _told(
@@ -99,6 +104,18 @@ def _told(
     for done, batch in enumerate(batches):
         runtime.progress(f"gradients on {data}", done, total)
         yield batch
+
+
+def not_finite(what: str, path: str, span: Span | None, runtime: Runtime) -> Diagnostic:
+    """Say that scores cannot be told because the network's numbers are not finite."""
+    return Diagnostic(
+        runs.OUTPUTS_NOT_FINITE,
+        f"{what} is NaN or infinite, so units cannot be ranked by it",
+        file=runtime.file,
+        span=span,
+        path=path,
+        help="look for the layer whose numbers overflow, or run with --dtype f32",
+    )
 
 
 def first_output(interface: Interface) -> tuple[int | None, ...]:

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
+from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.flow import Flow
 from surgery_dsl.vocabulary.context import Runtime, Static
+from surgery_dsl.vocabulary.criteria._data import not_finite
 from surgery_dsl.vocabulary.kinds import Criterion
 from surgery_dsl.vocabulary.selection import Pool
 from surgery_dsl.vocabulary.units._watch import activations_of, unwatched
@@ -59,4 +61,8 @@ class Activation(Criterion):
 
     def scores(self, unit: str, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
         """Return the scores by pool key, ``(pool.size,)`` in float64."""
-        return activations_of(pools, self.data, self.batches, runtime, "mean", layers=True)
+        scores = activations_of(pools, self.data, self.batches, runtime, "mean", layers=True)
+        for key, score in scores.items():
+            if not bool(score.isfinite().all()):
+                raise Refused(not_finite(f"the activation of `{key}` on `{self.data}`", key, self.span, runtime))
+        return scores

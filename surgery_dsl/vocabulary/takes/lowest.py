@@ -24,7 +24,8 @@ class Lowest(Ranked):
 
     Runtime rule:
         Each pool loses its lowest scores. With `per = global` one ranking spans all pools, and what a pool cannot
-        give, the others do. Ties go to the earlier pool, then to the lower index. Exact: no score is rounded.
+        give, the others do. Ties go to the earlier pool, then to the lower index. Exact: no score is rounded. What
+        earlier steps hold at zero goes first, so that a share counts all zeros.
 
     Source:
         Selection by rank; streamed by radix (Knuth, The Art of Computer Programming, volume 3, section 5.2.5).
