@@ -40,7 +40,8 @@ def convert(value: tree.Value, expected: Expectation, scope: Scope, what: str) -
 
 def _wrong(value: tree.Value, expected: Expectation, scope: Scope, what: str) -> None:
     message = f"`{what}` takes {expected.says()}, not {describe(value)}"
-    scope.say(codes.WRONG_VALUE, message, value.span, label=f"expected {expected.says()}")
+    says = expected.says()
+    scope.say(codes.WRONG_VALUE, message, value.span, label=f"expected {says}", help_text=f"write {says}")
 
 
 def _choose(value: tree.Value, scope: Scope) -> tree.Value:
