@@ -18,6 +18,7 @@ from surgery_dsl.run import weights
 from surgery_dsl.run.environment import tool_version
 from surgery_dsl.run.grants import Grants
 from surgery_dsl.run.load import Sources
+from surgery_dsl.run.settings import Settings
 from surgery_dsl.trace.capture import trace
 
 
@@ -29,16 +30,16 @@ def make_lock(plan: Plan, folder: Path, grants: Grants, allow_pickle: bool = Fal
     Raises:
         Refused: Code is not granted or failed, a network cannot be traced, weights or data are bad.
     """
-    return lock_of(Sources(plan, folder, grants, allow_pickle))
+    return lock_of(Sources(plan, folder, grants, allow_pickle), Settings())
 
 
-def lock_of(sources: Sources) -> Lock:
-    """Make the lock from sources that a run goes on to use."""
+def lock_of(sources: Sources, settings: Settings) -> Lock:
+    """Make the lock from sources that a run goes on to use, in the dtype of its settings."""
     plan = sources.plan
     return Lock(
         tool=f"surgery-dsl {tool_version()}",
         torch=torch.__version__,
-        models=tuple(_model(sources, block) for block in plan.models),
+        models=tuple(_model(sources, block, settings) for block in plan.models),
         data=tuple(sources.data(block.name).facts for block in plan.data),
     )
 
@@ -63,8 +64,8 @@ def structure_digest(interface: Interface) -> str:
     return hashlib.sha256(canonical(interface).model_dump_json().encode()).hexdigest()
 
 
-def _model(sources: Sources, block: Model) -> ModelLock:
-    interface = trace_block(sources, block)
+def _model(sources: Sources, block: Model, settings: Settings) -> ModelLock:
+    interface = trace_block(sources, block, settings)
     paths = block.load.sources(sources.folder)
     digests = tuple(SourceDigest(path=_relative(path, sources.folder), sha256=digest_of(path)) for path in paths)
     return ModelLock(
@@ -77,17 +78,18 @@ def _model(sources: Sources, block: Model) -> ModelLock:
     )
 
 
-def trace_block(sources: Sources, block: Model) -> Interface:
+def trace_block(sources: Sources, block: Model, settings: Settings) -> Interface:
     """Trace a model of the plan on fake tensors; on real ones where its forward looks at values."""
+    inputs, dtype = settings.cast(block.inputs), settings.torch_dtype()
     free = tuple({size.name: size for spec in block.inputs for size in spec.free}.values())
     try:
-        skeleton = sources.skeleton(block)
+        skeleton = sources.skeleton(block).to(dtype)
         try:
-            return trace(skeleton, block.inputs, block.outputs or None, free)
+            return trace(skeleton, inputs, block.outputs or None, free)
         except Refused as refused:
             if any(found.code is not shapes.VALUES_NEEDED for found in refused.diagnostics):
                 raise
-            return trace(sources.skeleton(block, "cpu"), block.inputs, block.outputs or None, free)
+            return trace(sources.skeleton(block, "cpu").to(dtype), inputs, block.outputs or None, free)
     except Refused as refused:
         span = block.spans.get("input", block.span)
         raise Refused(*(placed(found, sources.plan.file, span) for found in refused.diagnostics)) from None

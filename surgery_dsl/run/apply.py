@@ -1,0 +1,141 @@
+"""``apply``: a plan on a trained network, all of it or nothing. Importing this loads no torch."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from surgery_dsl.diagnostics.code import Severity
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.language.plan import Control, Plan
+from surgery_dsl.run.outcome import Outcome
+from surgery_dsl.run.output_place import in_the_way
+from surgery_dsl.run.prepare import Checked, check
+from surgery_dsl.run.settings import Settings
+
+Progress = Callable[[str, int, int], None]
+
+
+def silent(_text: str, _done: int, _total: int) -> None:
+    """Tell nobody."""
+
+
+def apply(
+    plan: Path | str,
+    output: Path | str | None = None,
+    *,
+    sets: Mapping[str, str] | None = None,
+    allow_code: Iterable[str] = (),
+    device: str = "auto",
+    dtype: Literal["f16", "bf16", "f32", "f64"] | None = None,
+    seed: int = 0,
+    dry_run: bool = False,
+    force: bool = False,
+    strict: bool = False,
+    allow_pickle: bool = False,
+    progress: Progress = silent,
+) -> Outcome:
+    """Execute a plan: prove, load, operate, train, measure, write, and reload in a clean process.
+
+    Args:
+        plan: Path of the ``.surg`` file.
+        output: Directory to write. ``None`` executes everything and writes nothing.
+        sets: Values of params by name, as written after ``--set``.
+        allow_code: Globs of user code that may run.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        dtype: What floating-point tensors are turned into before the first step; ``None`` leaves them.
+        seed: Mixed into every seed of the plan.
+        dry_run: Stop after the proof.
+        force: Replace an earlier result at ``output``.
+        strict: Let warnings refuse the plan.
+        allow_pickle: Read weights that are a pickle.
+        progress: Hears a few words, how much is done, and of how much (0 where that is not known).
+
+    Returns:
+        What came of it. Findings of the plan, its files and the run are in it as diagnostics; then nothing was written.
+
+    Raises:
+        KeyboardInterrupt: As it comes; nothing is left behind.
+    """
+    settings = Settings(
+        device=device,
+        dtype=dtype or "",
+        seed=seed,
+        sets=dict(sets or {}),
+        allow_code=tuple(allow_code),
+        allow_pickle=allow_pickle,
+        force=force,
+        strict=strict,
+    )
+    place = None if output is None or dry_run else Path(output)
+    checked = check(
+        plan, sets=settings.sets, allow_code=settings.allow_code, progress=lambda text: progress(text, 0, 0)
+    )
+    verdicts = checked.report.verdicts if checked.report is not None else ()
+    found = list(checked.diagnostics)
+    if checked.plan is None or checked.lock is None:
+        return Outcome(checked, verdicts, tuple(found))
+    found += _beforehand(checked.plan, checked.path, place, settings, dry_run)
+    if _refused(found, settings) and not _only_weights_are_new(checked, found):
+        return Outcome(checked, verdicts, tuple(found))
+    if dry_run:
+        return Outcome(checked, verdicts, tuple(found))
+    return _execute(checked, place, settings, progress, found)
+
+
+def _execute(
+    checked: Checked, place: Path | None, settings: Settings, progress: Progress, found: list[Diagnostic]
+) -> Outcome:
+    from surgery_dsl.run.reload import Reloader
+
+    with Reloader() as reloader:  # it imports torch in its process while this one does
+        progress("loading torch", 0, 0)
+        from surgery_dsl.run.execute import execute
+
+        return execute(checked, place, settings, progress, reloader)
+
+
+def _refused(found: Iterable[Diagnostic], settings: Settings) -> bool:
+    bad = {Severity.ERROR, Severity.WARNING} if settings.strict else {Severity.ERROR}
+    return any(diagnostic.severity in bad for diagnostic in found)
+
+
+def _only_weights_are_new(checked: Checked, found: list[Diagnostic]) -> bool:
+    """Whether what stands against a plan may vanish once its new weights are read: facts of them were unknown."""
+    if checked.plan is None or checked.lock is None or checked.report is None:
+        return False
+    named = {model.name for model in checked.plan.models if model.weights}
+    unknown = any(model.weights is None and model.name in named for model in checked.lock.models)
+    errors = [diagnostic for diagnostic in found if diagnostic.severity is Severity.ERROR]
+    return unknown and all(diagnostic in checked.report.diagnostics for diagnostic in errors)
+
+
+def _beforehand(plan: Plan, path: Path, place: Path | None, settings: Settings, dry_run: bool) -> list[Diagnostic]:
+    """Return what can be said against a run before anything is loaded."""
+    found: list[Diagnostic] = []
+    if place is not None:
+        inputs = [path, *(path.parent / model.weights for model in plan.models if model.weights)]
+        taken = in_the_way(place, settings.force, inputs)
+        if taken is not None:
+            found.append(taken)
+    if not dry_run:
+        found += _uncertified(plan)
+    return found
+
+
+def _uncertified(plan: Plan) -> list[Diagnostic]:
+    """A ``certify`` line needs bound propagation; to pass over it would be a claim that nobody checked."""
+    return [
+        Diagnostic(
+            runs.NOT_CERTIFIED,
+            f"`{obligation.text}` cannot be decided: this release has no bound propagation",
+            file=plan.file,
+            span=obligation.span,
+            notes=("to pass over the line would certify what nobody checked",),
+            help="measure it on data instead (`measure change(…)`), or take the line out",
+        )
+        for step in plan.steps
+        if isinstance(step, Control)
+        for obligation in step.obligations
+        if obligation.verb == "certify"
+    ]

@@ -1,0 +1,266 @@
+"""The run itself: load, step, control, write, reload; a transaction around all of it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from surgery_dsl.certificate.build import certify
+from surgery_dsl.certificate.build import write as write_certificate
+from surgery_dsl.certificate.model import Digest, Input, Parameter, Predicate
+from surgery_dsl.diagnostics.code import Severity
+from surgery_dsl.diagnostics.codes import defects, runs, trust
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
+from surgery_dsl.interface.canonical import differences
+from surgery_dsl.interface.lock import Lock
+from surgery_dsl.interface.staleness import digest_of
+from surgery_dsl.language.lower import value_text
+from surgery_dsl.language.plan import Excise, Plan, Recover, Replace
+from surgery_dsl.proof.check import check as prove
+from surgery_dsl.proof.sequence import sequence
+from surgery_dsl.proof.state import start
+from surgery_dsl.run import grants, write
+from surgery_dsl.run.apply import Progress
+from surgery_dsl.run.environment import environment
+from surgery_dsl.run.evidence_record import RunEvidence
+from surgery_dsl.run.failures import memory_reported
+from surgery_dsl.run.figures import Figures
+from surgery_dsl.run.load import Sources
+from surgery_dsl.run.lock import lock_of, trace_block, write_lock
+from surgery_dsl.run.outcome import Outcome
+from surgery_dsl.run.points import Values
+from surgery_dsl.run.prepare import Checked
+from surgery_dsl.run.probe import probe_inputs
+from surgery_dsl.run.record import WEIGHTS
+from surgery_dsl.run.reload import Job, Probe, Reloader
+from surgery_dsl.run.report import report
+from surgery_dsl.run.results import record_of, source_files
+from surgery_dsl.run.session import Session
+from surgery_dsl.run.settings import Settings
+from surgery_dsl.run.steps import Steps, last_runs
+
+PLAN, LOCK, REPORT = "plan.surg", "plan.surg.lock", "report.md"
+
+
+def execute(
+    checked: Checked, place: Path | None, settings: Settings, progress: Progress, reloader: Reloader
+) -> Outcome:
+    """Execute a plan that was checked, and write its result to ``place`` where there is one."""
+    evidence = RunEvidence()
+    found = tuple(d for d in checked.diagnostics if d.severity is not Severity.ERROR)
+    try:
+        run = _Execution(checked, settings, progress, evidence)
+        found = run.found
+        predicate = run.go(place, reloader)
+    except Refused as refused:
+        return Outcome(
+            checked, tuple(evidence.verdicts), (*found, *refused.diagnostics), timings=dict(evidence.timings)
+        )
+    return Outcome(
+        replace(checked, lock=run.lock),
+        tuple(evidence.verdicts),
+        found,
+        predicate,
+        place,
+        dict(evidence.timings),
+    )
+
+
+class _Execution:
+    """One execution of one plan."""
+
+    def __init__(self, checked: Checked, settings: Settings, progress: Progress, evidence: RunEvidence) -> None:
+        assert checked.plan is not None
+        assert checked.lock is not None
+        self.plan: Plan = checked.plan
+        self.checked, self.settings, self.progress, self.evidence = checked, settings, progress, evidence
+        with evidence.phase("load"):
+            allowed = grants.collect(settings.allow_code)
+            self.sources = Sources(self.plan, checked.path.parent, allowed, settings.allow_pickle, settings.seed)
+            self.lock, self.found = self._proved(checked.lock)
+            progress("loading the network", 0, 0)
+            with memory_reported("load the network", self.plan.file, self.plan.patient.span):
+                self.session = Session(self.sources, self.lock, settings, progress, needs_base=_changes(self.plan))
+            self._refuse_drift()
+
+    def go(self, place: Path | None, reloader: Reloader) -> Predicate:
+        """Run every step, then write; whatever fails, the network is as it was, and nothing is written."""
+        session, evidence = self.session, self.evidence
+        with session.transaction:
+            runs_in_order = sequence(self.plan)
+            values = Values(session)
+            with evidence.phase("measure"):
+                values.keep("base")
+                figures = Figures(session, values)
+            steps = Steps(session, values, start(self.plan, self.lock, Sink(self.plan.file)), evidence)
+            ends = last_runs(runs_in_order)
+            for position, run in enumerate(runs_in_order):
+                if isinstance(run.step, Recover):
+                    with evidence.phase("measure"):
+                        figures.before_recovery()
+                steps.execute(run)
+                if position in ends:
+                    steps.refuse_idle(run)
+            with evidence.phase("measure"):
+                self._refuse_infinite()
+                evidence.surgery = figures.surgery(sum(record.samples for record in evidence.training))
+                evidence.efficiency = figures.efficiency()
+            predicate = self._predicate() if place is None else self._write(place, reloader)
+            session.transaction.commit()
+        return predicate
+
+    # ---- before the first step -----------------------------------------------------------------------------------
+
+    def _proved(self, lock: Lock) -> tuple[Lock, tuple[Diagnostic, ...]]:
+        """Return the lock of the network that will run, and what stands against the plan with it.
+
+        A lock is for the dtype that factories build, and may know nothing of new weights; then it is made anew here,
+        and the plan proved again.
+        """
+        assert self.checked.report is not None
+        report = self.checked.report
+        earlier = tuple(d for d in self.checked.diagnostics if d not in report.diagnostics)
+        named = {model.name for model in self.plan.models if model.weights}
+        if self.settings.dtype or any(model.weights is None and model.name in named for model in lock.models):
+            lock = lock_of(self.sources, self.settings)
+            report = prove(self.plan, lock)
+        found = (*earlier, *report.diagnostics)
+        bad = {Severity.ERROR, Severity.WARNING} if self.settings.strict else {Severity.ERROR}
+        if any(d.severity in bad for d in found):
+            raise Refused(*found)
+        self.evidence.verdicts.extend(report.verdicts)
+        return lock, found
+
+    def _refuse_drift(self) -> None:
+        """Refuse data, or a network, that is not the one which the proof was about."""
+        for facts in self.lock.data:
+            seen = self.sources.data(facts.name).facts
+            if seen.digest != facts.digest:
+                block = next(block for block in self.plan.data if block.name == facts.name)
+                raise Refused(
+                    Diagnostic(
+                        trust.DATA_DIFFERS,
+                        f"`{facts.name}` is not the data set that the lock saw",
+                        file=self.plan.file,
+                        span=block.spans.get("load", block.span),
+                        facts={"locked": facts.digest[:12], "found": seen.digest[:12], "count": seen.count},
+                        help=f"look at the change, then run `surgery-dsl lock {self.plan.file}`",
+                    )
+                )
+        block = self.plan.patient
+        with self.evidence.phase("trace"):
+            apart = differences(self.session.base_interface, trace_block(self.sources, block, self.settings))
+        if apart:
+            raise Refused(
+                Diagnostic(
+                    trust.STALE_LOCK,
+                    f"the network is not the one that the lock describes: {apart[0]}",
+                    file=self.plan.file,
+                    span=block.spans.get("load", block.span),
+                    facts={"differences": len(apart)},
+                    notes=apart[1:4],
+                    help=f"look at the change, then run `surgery-dsl lock {self.plan.file}`",
+                )
+            )
+
+    # ---- after the last step -------------------------------------------------------------------------------------
+
+    def _refuse_infinite(self) -> None:
+        inputs = probe_inputs(self.session)
+        for output in self.session.every_output(inputs):
+            if output.is_floating_point() and not bool(torch.isfinite(output).all()):
+                raise Refused(
+                    Diagnostic(
+                        runs.OUTPUTS_NOT_FINITE,
+                        f"the outputs hold NaN or infinity in {int((~torch.isfinite(output)).sum())} of "
+                        f"{output.numel()} places",
+                        file=self.plan.file,
+                        span=self.plan.patient.span,
+                        help="change less, or lower the learning rate of the last `recover`",
+                    )
+                )
+        self.evidence.note_always("finite", "outputs are finite", "one batch of inputs")
+
+    def _predicate(self) -> Predicate:
+        settings, session = self.settings, self.session
+        dtype = settings.dtype or session.interface.values[session.interface.inputs[0].value].dtype
+        parameters = (
+            Parameter(name=param.name, value=value_text(param.value), default=value_text(param.default))
+            for param in self.plan.params
+        )
+        return self.evidence.predicate(
+            Path(self.plan.file).name,
+            parameters,
+            self._inputs(),
+            environment(session.device, dtype, settings.seed, deterministic=True),
+        )
+
+    def _inputs(self) -> list[Input]:
+        def entry(name: str, role: str, digest: str) -> Input:
+            return Input(name=name, role=role, digest=Digest(sha256=digest))  # type: ignore[arg-type]
+
+        found = [entry(Path(self.plan.file).name, "plan", self.plan.digest)]
+        for model in self.plan.models:
+            locked = self.lock.model(model.name)
+            if locked.weights is not None:
+                found.append(entry(Path(model.weights).name, "weights", locked.weights.digest))
+            found += [entry(Path(source.path).name, "source", source.sha256) for source in locked.sources]
+        return found + [entry(facts.name, "data", facts.digest) for facts in self.lock.data]
+
+    def _write(self, place: Path, reloader: Reloader) -> Predicate:
+        session = self.session
+        with write.staged(place, self.settings.force, self.plan.file) as folder:
+            self.progress("writing", 0, 0)
+            with self.evidence.phase("write"):
+                write.write_weights(session.model, folder / WEIGHTS)
+                digests = write.copy_sources(source_files(self.sources), folder)
+                write.write_record(record_of(session, self.sources, digests, digest_of(folder / WEIGHTS)), folder)
+                (folder / PLAN).write_text(self.checked.text, encoding="utf-8", newline="")
+                write_lock(self.lock, folder / LOCK)
+            self._reload(folder, reloader)
+            with self.evidence.phase("write"):
+                predicate = self._predicate()
+                (folder / REPORT).write_text(report(predicate, self.evidence.timings), encoding="utf-8")
+                write_certificate(folder, certify(folder, predicate))
+        return predicate
+
+    def _reload(self, folder: Path, reloader: Reloader) -> None:
+        """Refuse a result that does not come back, in a clean process, with the very same outputs."""
+        session = self.session
+        self.progress("reloading in a clean process", 0, 0)
+        inputs = probe_inputs(session)
+        with self.evidence.phase("reload"), Probe(inputs, session.every_output(inputs)) as probe:
+            answer = reloader.ask(
+                Job(
+                    result=str(folder.resolve()),
+                    probe=str(probe.path),
+                    inputs=tuple(inputs),
+                    keyword_inputs=self.plan.patient.keyword_inputs,
+                    allow_code=self.sources.grants.patterns,
+                    folder=str(Path.cwd()),
+                    device=str(session.device),
+                    threads=torch.get_num_threads(),
+                    deterministic=True,
+                )
+            )
+        if not answer.same_bits:
+            what = answer.error or f"outputs differ by up to {answer.difference:.3g}"
+            raise Refused(
+                Diagnostic(
+                    defects.RELOAD_DIFFERS,
+                    f"the written result does not come back as it was: {what}",
+                    file=self.plan.file,
+                    facts={"difference": answer.difference},
+                    help="this is a defect of surgery-dsl, unless the network's forward is random; please report it",
+                )
+            )
+        self.evidence.note_always(
+            "reload",
+            "the written result reloads in a clean process to the same outputs",
+            f"{answer.outputs} outputs compared",
+            value=f"largest difference {answer.difference:g}",
+        )
+
+
+def _changes(plan: Plan) -> bool:
+    return any(isinstance(step, Excise | Replace | Recover) for step in plan.steps)

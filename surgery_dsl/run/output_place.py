@@ -1,0 +1,51 @@
+"""Whether a result may be written at a place. No torch: it is asked before anything else is done."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+
+OURS = ("surgery.json", "model.safetensors", "plan.surg")
+"""Files that tell a result of ``apply`` from any other directory."""
+
+
+def in_the_way(output: Path, force: bool, inputs: Iterable[Path] = ()) -> Diagnostic | None:
+    """Return why nothing may be written at ``output``; ``None`` where it may.
+
+    ``force`` replaces an earlier result and nothing else: never a directory of other files, and never one that holds
+    an input of the run.
+    """
+    for path in inputs:
+        if path.resolve().is_relative_to(output.resolve()):
+            return Diagnostic(
+                runs.OUTPUT_IN_THE_WAY,
+                f"`{output}` holds `{path.name}`, which the plan reads",
+                help="write the result to a directory of its own",
+            )
+    if not output.exists() and not output.is_symlink():
+        return None
+    if not output.is_dir() or output.is_symlink():
+        return Diagnostic(
+            runs.OUTPUT_EXISTS, f"`{output}` exists and is no directory", help="choose another place with `-o`"
+        )
+    names = sorted(path.name for path in output.iterdir())
+    if not names:
+        return None
+    if not force:
+        return Diagnostic(
+            runs.OUTPUT_EXISTS,
+            f"`{output}` exists and is not empty",
+            facts={"entries": len(names)},
+            notes=(f"it holds {', '.join(f'`{name}`' for name in names[:5])}{' …' if len(names) > 5 else ''}",),
+            help="choose another place with `-o`, or pass `--force` to replace an earlier result",
+        )
+    missing = [name for name in OURS if name not in names]
+    if missing:
+        return Diagnostic(
+            runs.OUTPUT_IN_THE_WAY,
+            f"`{output}` is not a result of `apply` (it has no `{missing[0]}`), so `--force` does not replace it",
+            facts={"entries": len(names)},
+            help="empty the directory yourself, or choose another place with `-o`",
+        )
+    return None

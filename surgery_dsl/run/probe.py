@@ -1,0 +1,39 @@
+"""A batch of inputs to try a network on: examples of the plan's data where they fit, else numbers of our own."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.run.session import Session
+from surgery_dsl.trace.dtypes import BY_NAME
+
+EXAMPLES = 16
+
+
+def probe_inputs(session: Session) -> Mapping[str, Tensor]:
+    """Return named inputs on the run's device, always the same for one plan."""
+    specs = session.settings.cast(session.plan.patient.inputs)
+    if len(specs) == 1:
+        for block in session.plan.data:
+            data = session.data(block.name)
+            if _fits(data.inputs, specs[0]):
+                return {specs[0].name: data.moved(data.inputs[:EXAMPLES])}
+    generator = torch.Generator().manual_seed(0)
+    sizes = {free.name: min(max(free.least, 3), free.most or 3) for free in session.base_interface.free}
+    return {spec.name: _drawn(spec, sizes, generator).to(session.device) for spec in specs}
+
+
+def _fits(inputs: Tensor, spec: InputSpec) -> bool:
+    if inputs.dim() != len(spec.dims) or inputs.is_floating_point() != BY_NAME[spec.dtype].is_floating_point:
+        return False
+    return all(isinstance(dim, str) or dim == size for dim, size in zip(spec.dims, inputs.shape, strict=True))
+
+
+def _drawn(spec: InputSpec, sizes: Mapping[str, int], generator: torch.Generator) -> Tensor:
+    shape = [dim if isinstance(dim, int) else sizes.get(dim, 3) for dim in spec.dims]
+    dtype = BY_NAME[spec.dtype]
+    if dtype.is_floating_point:
+        return torch.randn(shape, generator=generator).to(dtype)
+    return torch.randint(0, spec.below or 2, shape, generator=generator).to(dtype)

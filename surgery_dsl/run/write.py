@@ -1,0 +1,125 @@
+"""Writing a result: into a temporary directory beside the place, then one rename; or nothing at all."""
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.lock import SourceDigest
+from surgery_dsl.interface.staleness import digest_of
+from surgery_dsl.run.digests import named_tensors
+from surgery_dsl.run.output_place import in_the_way
+from surgery_dsl.run.record import RECORD, Record
+
+
+def ties_of(model: nn.Module) -> dict[str, str]:
+    """Return, for each name that shares a tensor with an earlier one, that first name."""
+    owners: dict[int, str] = {}
+    ties: dict[str, str] = {}
+    for name, tensor in named_tensors(model):
+        owner = owners.setdefault(id(tensor), name)
+        if owner != name:
+            ties[name] = owner
+    return ties
+
+
+def write_weights(model: nn.Module, path: Path) -> None:
+    """Write every parameter and buffer, tied ones once, those included that a state dict leaves out."""
+    from safetensors.torch import save_file
+
+    ties = ties_of(model)
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in named_tensors(model):
+        if name not in ties:
+            value = tensor.detach().cpu()
+            # The format wants memory of its own for each tensor; most have it already.
+            whole = value.is_contiguous() and value.untyped_storage().nbytes() == value.nbytes
+            tensors[name] = value if whole else value.contiguous().clone()
+    save_file(tensors, path, metadata={"format": "pt", **ties})
+
+
+def write_record(record: Record, folder: Path) -> None:
+    """Write ``surgery.json``."""
+    text = record.model_dump_json(exclude_defaults=True, indent=1)
+    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def copy_sources(pairs: list[tuple[Path, str]], folder: Path) -> tuple[SourceDigest, ...]:
+    """Copy the files that build the architecture into the result, so that it loads wherever it is moved."""
+    found = []
+    for path, name in pairs:
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        found.append(SourceDigest(path=name, sha256=digest_of(target)))
+    return tuple(found)
+
+
+@contextmanager
+def staged(output: Path, force: bool, file: str) -> Iterator[Path]:
+    """Yield a temporary directory; on leaving without an exception it becomes ``output``.
+
+    An earlier result in the way is set aside first and deleted last, so that a failure leaves it as it was.
+
+    Raises:
+        Refused: The place is taken, or the disk is full or read-only.
+    """
+    found = in_the_way(output, force)
+    if found is not None:
+        raise Refused(found)
+    temporary: Path | None = None
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        _become(temporary, output)
+    except OSError as error:
+        raise Refused(_not_written(output, error, file)) from error
+    finally:
+        if temporary is not None and temporary.exists():
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _become(temporary: Path, output: Path) -> None:
+    """Rename the temporary directory to its place."""
+    aside: Path | None = None
+    if output.exists():
+        if any(output.iterdir()):
+            aside = Path(tempfile.mkdtemp(prefix=f".{output.name}.old.", dir=output.parent)) / output.name
+            output.rename(aside)
+        else:
+            output.rmdir()
+    try:
+        temporary.rename(output)
+    except BaseException:
+        if aside is not None:
+            aside.rename(output)
+            aside.parent.rmdir()
+        raise
+    if aside is not None:
+        shutil.rmtree(aside.parent, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _not_written(output: Path, error: OSError, file: str) -> Diagnostic:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return Diagnostic(
+        runs.NOT_WRITTEN,
+        f"`{output}` could not be written: {'the disk is full' if full else error.strerror or error}",
+        file=file,
+        notes=("nothing of it was left behind",),
+        help="make room, or choose another place with `-o`" if full else "choose another place with `-o`",
+    )
