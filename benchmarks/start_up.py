@@ -60,6 +60,7 @@ def cost(command: list[str], where: Path) -> tuple[float, float]:
 
 def main() -> None:
     """Measure and print a table."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
     tool = [sys.executable, "-m", "surgery_dsl"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

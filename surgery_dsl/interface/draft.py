@@ -194,6 +194,11 @@ class Draft:
         """Let whoever reads ``gone``, which nothing writes any more, read ``value``."""
         self._same[gone] = value
 
+    @property
+    def stand_ins(self) -> Mapping[int, int]:
+        """Values that nothing writes any more, and what is read in their place."""
+        return self._same
+
     def _take_over(self, run: Run, result: int, outer: int) -> None:
         """Let ``run`` write ``outer`` where it wrote ``result``."""
         self.values[outer] = self.values[result]
@@ -282,7 +287,7 @@ def _walk(run: Run, parents: "tuple[Run, ...]" = ()) -> "Iterator[tuple[Operator
 
 def _flatten(draft: Draft) -> Interface:
     operators: list[Operator] = []
-    calls: list[Call] = []
+    calls: list[Call | None] = []
 
     def same(value: int) -> int:
         while value in draft._same:
@@ -294,14 +299,20 @@ def _flatten(draft: Draft) -> Interface:
 
     def visit(run: Run, parent: int) -> None:
         index, first = len(calls), len(operators)
-        call = Call(module=run.module, parent=parent, first=first, last=first, inputs=(), outputs=())
-        calls.append(call)
+        calls.append(None)
         for event in run.events:
             if isinstance(event, Run):
                 visit(event, index)
             else:
                 operators.append(event.replaced(inputs=many(event.inputs)) if draft._same else event)
-        calls[index] = call.replaced(last=len(operators), inputs=many(run.inputs), outputs=many(run.outputs))
+        calls[index] = Call.model_construct(
+            module=run.module,
+            parent=parent,
+            first=first,
+            last=len(operators),
+            inputs=many(run.inputs),
+            outputs=many(run.outputs),
+        )
 
     visit(draft.root, -1)
     outputs = tuple(Port(name=port.name, value=same(port.value)) for port in draft.outputs)

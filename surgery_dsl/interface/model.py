@@ -7,9 +7,9 @@ each a product of axes, lie one behind the other (a concatenation).
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from surgery_dsl.interface.expression import Expression, from_json
 from surgery_dsl.interface.polynomial import Polynomial
@@ -22,8 +22,15 @@ class Data(BaseModel):
 
     def replaced(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; nothing is validated and nothing cached is carried over."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return cast(Self, type(self).model_construct(**fields | changes))
+        state = self.__dict__
+        fields = {name: state[name] for name in type(self).__pydantic_fields__}
+        fields.update(changes)
+        copy = type(self).__new__(type(self))
+        object.__setattr__(copy, "__dict__", fields)
+        object.__setattr__(copy, "__pydantic_fields_set__", set(fields))
+        object.__setattr__(copy, "__pydantic_extra__", None)
+        object.__setattr__(copy, "__pydantic_private__", None)
+        return copy
 
 
 class Extent(Data):
@@ -94,7 +101,7 @@ class Module(Data):
 
     path: str
     type: str
-    integers: dict[str, Dim] = {}
+    integers: dict[str, Dim] = Field(default_factory=dict)
     same_as: str = ""
     inserted: Literal["", "after", "before", "around"] = ""
 
@@ -127,8 +134,8 @@ class Operator(Data):
     module: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    tensors: dict[str, str] = {}
-    settings: dict[str, Setting] = {}
+    tensors: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, Setting] = Field(default_factory=dict)
     macs: tuple[Dim, ...] = ()
     source: str = ""
 
