@@ -2,27 +2,24 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from surgery_dsl.kernels.scores import accumulate_, accumulator
 
 
-def loss_of(outputs: Any, targets: Tensor) -> Tensor:
+def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
     """Return the mean loss of a batch: cross-entropy where targets are integers, else the mean squared error.
 
     Args:
-        outputs: What the model returned: a tensor, or a tuple or mapping whose first entry is meant.
+        outputs: The network's output, logits or numbers.
         targets: Class numbers ``(N, …)`` for logits ``(N, C, …)``, or numbers of the outputs' shape.
 
     Raises:
         ValueError: The shapes do not fit.
     """
-    while not isinstance(outputs, Tensor):
-        outputs = next(iter(outputs.values() if isinstance(outputs, Mapping) else outputs))
     if targets.dtype.is_floating_point:
         if targets.shape != outputs.shape:
             raise ValueError(f"targets have the shape {tuple(targets.shape)}, outputs {tuple(outputs.shape)}")
@@ -31,7 +28,7 @@ def loss_of(outputs: Any, targets: Tensor) -> Tensor:
 
 
 def accumulated(
-    model: nn.Module,
+    forward: Callable[[Tensor], Tensor],
     tensors: Mapping[str, Tensor],
     batches: Iterable[tuple[Tensor, Tensor]],
     score: Callable[[Tensor], Tensor] | None = None,
@@ -39,8 +36,8 @@ def accumulated(
     """Return the mean over examples of the loss's gradient, or of a score of each batch's gradient.
 
     Args:
-        model: The model, in the mode that is wanted; its parameters' ``grad`` is not touched.
-        tensors: Parameters by name; whether they require gradients is put back afterwards.
+        forward: From inputs to the output, through the tensors; the model's mode is the caller's.
+        tensors: Parameters by name; their ``grad`` is not touched, and whether they require gradients is put back.
         batches: Pairs of inputs and targets. Each batch's mean loss counts as often as it has examples.
         score: Elementwise function of a batch's gradient, applied before the mean; with batches of one example and the
             square it gives the diagonal of the empirical Fisher information. ``None`` keeps the gradient itself.
@@ -54,7 +51,7 @@ def accumulated(
     count = 0
     with _requiring(tensors.values()), torch.enable_grad():
         for inputs, targets in batches:
-            loss = loss_of(model(inputs), targets)
+            loss = loss_of(forward(inputs), targets)
             found = torch.autograd.grad(loss, list(tensors.values()), allow_unused=True)
             count += len(inputs)
             for total, gradient in zip(totals.values(), found, strict=True):

@@ -18,7 +18,13 @@ Note = Callable[[str, Tensor], None]
 """Is given the path of an operator and what it wrote; may not keep the tensor, which later calls may overwrite."""
 
 
-def watch(model: nn.Module, paths: Iterable[str], batches: Iterable[tuple[Tensor, Tensor]], note: Note) -> None:
+def watch(
+    model: nn.Module,
+    paths: Iterable[str],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    note: Note,
+    forward: Callable[[Tensor], object] | None = None,
+) -> None:
     """Run batches through a model, without gradients, and show what operators write.
 
     Args:
@@ -26,6 +32,7 @@ def watch(model: nn.Module, paths: Iterable[str], batches: Iterable[tuple[Tensor
         paths: Operators: modules whose forward is one operator, or calls (``blocks.0/relu#0``).
         batches: Pairs of inputs and targets, on the model's device.
         note: Called with each watched result, once for every run of its module.
+        forward: How inputs go through the model; by default as its only argument.
 
     Raises:
         LookupError: A path names no module, or an operator that never ran.
@@ -46,7 +53,7 @@ def watch(model: nn.Module, paths: Iterable[str], batches: Iterable[tuple[Tensor
         if calls:
             stack.enter_context(_Calls(model, calls, show).watching())
         for inputs, _ in batches:
-            model(inputs)
+            (forward or model)(inputs)
             ran = True
     missing = [path for path in wanted if path not in seen]
     if ran and missing:

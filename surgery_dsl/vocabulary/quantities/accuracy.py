@@ -56,4 +56,4 @@ class Accuracy(Quantity):
         """Return the share over the data set; raise ``Refused`` where the targets are no class labels."""
         from surgery_dsl.evidence import metrics
 
-        return metrics.accuracy(model, runtime.data(self.data))
+        return metrics.accuracy(model, runtime.data(self.data).batches(), runtime.outputs, self.data)

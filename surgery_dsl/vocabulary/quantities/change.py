@@ -60,4 +60,5 @@ class Change(Quantity):
         if not isinstance(self.data, str):
             raise LookupError("a change over a region is bounded, not measured")
         base, _ = runtime.point(Point(at="base"))
-        return metrics.change(base, model, runtime.data(self.data), self.norm)
+        batches = runtime.data(self.data).batches()
+        return metrics.change(base, model, batches, self.norm, runtime.outputs, self.data)

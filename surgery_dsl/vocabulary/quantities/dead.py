@@ -49,4 +49,4 @@ class Dead(Quantity):
         """Return the number of silent units."""
         from surgery_dsl.evidence import activity
 
-        return float(activity.dead_units(model, interface, runtime.data(self.data), self.eps))
+        return float(activity.dead_units(model, interface, runtime.data(self.data).batches(), self.eps))

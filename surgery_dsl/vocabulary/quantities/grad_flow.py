@@ -48,6 +48,6 @@ class GradFlow(Quantity):
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the least norm; ``.grad`` and ``requires_grad`` of the parameters are left as they were."""
-        from surgery_dsl.evidence import gradients
+        from surgery_dsl.evidence import flow
 
-        return gradients.least_flow(model, runtime.data(self.data), self.batches)
+        return flow.least_flow(model, runtime.data(self.data).batches(self.batches))

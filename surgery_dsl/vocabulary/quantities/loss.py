@@ -45,4 +45,4 @@ class Loss(Quantity):
         """Return the mean over the data set."""
         from surgery_dsl.evidence import metrics
 
-        return metrics.loss(model, runtime.data(self.data))
+        return metrics.loss(model, runtime.data(self.data).batches(), runtime.outputs, self.data)

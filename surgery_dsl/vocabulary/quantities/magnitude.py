@@ -39,5 +39,5 @@ class Magnitude(Quantity):
         """Return the share; 0 where nothing changed, infinite where the base is all zeros and something did."""
         from surgery_dsl.evidence import distance
 
-        base, base_interface = runtime.point(Point(at="base"))
-        return distance.magnitude(base, base_interface, model, interface, runtime.edits)
+        base, _ = runtime.point(Point(at="base"))
+        return distance.magnitude(base, model, runtime.edits)
