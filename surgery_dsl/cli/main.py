@@ -52,7 +52,7 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    gc.set_threshold(50_000, 20, 100)  # imports alone would otherwise set off a dozen collections
+    gc.disable()  # imports alone would set off a dozen collections; commands that run long turn it on again
     try:
         code = group.main(standalone_mode=False)
     except click.exceptions.Abort:

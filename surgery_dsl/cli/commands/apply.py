@@ -1,5 +1,6 @@
 """``surgery-dsl apply PLAN -o OUT``."""
 
+import gc
 from pathlib import Path
 
 import click
@@ -42,6 +43,7 @@ def command(
     """Execute a plan: prove, operate, train, measure, write; or change nothing at all."""
     if output is None and not dry_run:
         raise click.UsageError("apply needs -o OUT (or --dry-run)")
+    gc.enable()
     from surgery_dsl.cli.apply_text import outcome_json, outcome_text
     from surgery_dsl.cli.output import emit, exit_code_of, finish
     from surgery_dsl.cli.progress import Progress
