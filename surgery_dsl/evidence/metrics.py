@@ -131,7 +131,7 @@ def _classes(outputs: Tensor, targets: Tensor, data: str) -> None:
         raise Refused(Diagnostic(runs.LABELS_DO_NOT_FIT, message, facts=facts, help="name data with these classes"))
 
 
-def _misfit(outputs: Tensor, targets: Tensor, data: LoadedData, why: str) -> Diagnostic:
+def _misfit(outputs: Tensor, targets: Tensor, data: str, why: str) -> Diagnostic:
     shapes = {"outputs": str(list(outputs.shape)), "targets": str(list(targets.shape))}
     return Diagnostic(
         runs.TARGETS_DO_NOT_FIT,
