@@ -65,6 +65,10 @@ def recouple(draft: Draft, axes: Iterable[int]) -> None:
                     groups.join(
                         [(axis, ("tensor", tensor.name, position)), (axis, ("tensor", tensor.tied_to, position))]
                     )
+    for gone, value in draft.stand_ins.items():
+        for position, dim in enumerate(draft.values[value].dims):
+            for axis in dim:
+                groups.join((axis, ("value", either, position)) for either in (gone, value))
     for operator in draft.operators():
         for link in operator_links(operator, draft):
             for axis in {axis for slot in link for axis in slots.get(slot, ())} & wanted:

@@ -1,0 +1,153 @@
+"""What the words for activations share: the sites they fit, how far two functions differ, the exchange itself."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import JsonValue
+
+from surgery_dsl.diagnostics.codes import shapes
+from surgery_dsl.interface.draft import Draft
+from surgery_dsl.interface.edits import ModuleSpec, SetModule
+from surgery_dsl.interface.flow import ACTIVATIONS
+from surgery_dsl.interface.fragment import Built, pointwise
+from surgery_dsl.interface.model import Operator, Setting
+from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
+from surgery_dsl.vocabulary.kinds import Transform
+from surgery_dsl.vocabulary.transforms._places import Scene, Target
+from surgery_dsl.vocabulary.transforms._surgery import only_operator, replace_at, runs_of
+from surgery_dsl.vocabulary.word import FunctionEffect
+
+Function = tuple[str, tuple[tuple[str, Setting], ...]]
+"""Kind and settings of a pointwise operator."""
+
+# The greatest distance from ReLU over all real x, rounded up: of x·Φ(x), of its tanh form, and of x·σ(x). Where the
+# derivative of the difference vanishes: |x| = 0.7518, 0.7523 and 1.2785.
+_FROM_RELU: dict[Function, float] = {
+    ("relu", ()): 0.0,
+    ("gelu", (("approximate", "none"),)): 0.16998,
+    ("gelu", (("approximate", "tanh"),)): 0.17005,
+    ("silu", ()): 0.27847,
+}
+
+
+class Activation(Transform, ABC):
+    """An activation in the place of another. Abstract.
+
+    Attributes:
+        torch_class: Name of torch's class.
+        operator_kind: Kind of the operator that it runs.
+    """
+
+    torch_class: ClassVar[str]
+    operator_kind: ClassVar[str]
+
+    @abstractmethod
+    def settings(self) -> dict[str, Setting]:
+        """Return the settings of the operator as the tracer records them."""
+
+    def arguments(self) -> dict[str, JsonValue]:
+        """Return the keyword arguments of torch's class."""
+        return {name: value for name, value in self.settings().items() if not isinstance(value, tuple)}
+
+    def transfer(self, place: Place, draft: Draft, context: Static) -> Effect:
+        """Exchange the operator of each site."""
+        scene = Scene.of_static(place, context, self.span)
+        targets = scene.targets()
+        if targets is None:
+            return Effect(function="changing", matched=len(place.sites))
+        runs = runs_of(draft, targets)
+        olds = [only_operator(draft, own[0]) for own in runs]
+        fitting = [self._fits(scene, target, old) for target, old in zip(targets, olds, strict=True)]
+        if not all(fitting):
+            return Effect(function="changing", matched=len(place.sites))
+        mine = (self.operator_kind, tuple(sorted(self.settings().items())))
+        writes: set[str] = set()
+        brings: list[str] = []
+        gaps: list[tuple[FunctionEffect, str]] = []
+        changed = 0
+        for target, own, old in zip(targets, runs, olds, strict=True):
+            theirs = function_of(old) if old is not None else mine
+            if theirs == mine:
+                continue
+            changed += len(target.sites)
+            brings += target.paths
+            writes.update(name for path in target.paths for name in _own_tensors(draft, path))
+            gaps.append(gap(theirs, mine))
+            replace_at(draft, target, own, self._body)
+        function, reason = _weakest(gaps) if gaps else ("none", f"every site already is {self.name}")
+        return Effect(
+            function=function,
+            reason=reason,
+            writes=frozenset(writes),
+            brings=tuple(brings),
+            matched=len(place.sites),
+            changed=changed,
+        )
+
+    def execute(self, place: Place, runtime: Runtime) -> Sequence[Change]:
+        """Put a new module of torch's class at each site that is not one already."""
+        draft = Draft(runtime.interface)
+        targets = Scene.of_runtime(place, runtime, self.span).targets() or ()
+        mine = (self.operator_kind, tuple(sorted(self.settings().items())))
+        spec = ModuleSpec(type=f"torch.nn.{self.torch_class}", arguments=self.arguments())
+        changes = []
+        for target, own in zip(targets, runs_of(draft, targets), strict=True):
+            old = only_operator(draft, own[0])
+            if old is not None and function_of(old) != mine:
+                changes.append(Change(edit=SetModule(paths=target.paths, spec=spec)))
+        return changes
+
+    def _body(self, draft: Draft, path: str, value: int) -> Built:
+        return pointwise(draft, path, f"torch.nn.{self.torch_class}", self.operator_kind, self.settings(), value)
+
+    def _fits(self, scene: Scene, target: Target, old: Operator | None) -> bool:
+        if old is not None and old.kind in ACTIVATIONS:
+            return scene.may_go(target)
+        kind = scene.interface.module_by_path[target.path].type.removeprefix("torch.nn.")
+        scene.say(
+            shapes.SITE_DOES_NOT_FIT,
+            f"`{target.path}` is a {kind}, and {self.name} takes the place of an activation",
+            path=target.path,
+            help='name activations, such as relu("**")',
+        )
+        return False
+
+
+def function_of(operator: Operator) -> Function:
+    """Return what an activation computes."""
+    return operator.kind, tuple(sorted(operator.settings.items()))
+
+
+def gap(old: Function, new: Function) -> tuple[FunctionEffect, str]:
+    """Say how far two pointwise functions differ, over all real numbers."""
+    if old == new:
+        return "exact", "both are the same function"
+    one, two = _FROM_RELU.get(old), _FROM_RELU.get(new)
+    if one is not None and two is not None:
+        return "bounded", f"{new[0]} for {old[0]}: each value moves by at most {one + two:.4f}"
+    slopes = _slope(old), _slope(new)
+    if slopes[0] is not None and slopes[1] is not None:
+        if slopes[0] == slopes[1]:
+            return "exact", "both are the same function"
+        change = abs(slopes[0] - slopes[1])
+        return "bounded", f"{new[0]} for {old[0]}: a value x below zero moves by {change:.6g}·|x|, others stay"
+    return "changing", f"{new[0]} for {old[0]}"
+
+
+def _slope(function: Function) -> float | None:
+    """Return the slope on the negative side of a function that keeps positive values."""
+    kind, settings = function
+    if kind == "relu":
+        return 0.0
+    value = dict(settings).get("negative_slope")
+    return float(value) if kind == "leaky_relu" and isinstance(value, int | float) else None
+
+
+def _weakest(gaps: Sequence[tuple[FunctionEffect, str]]) -> tuple[FunctionEffect, str]:
+    order: tuple[FunctionEffect, ...] = ("exact", "bounded", "changing")
+    return max(gaps, key=lambda entry: order.index(entry[0]))
+
+
+def _own_tensors(draft: Draft, path: str) -> list[str]:
+    return [name for name in draft.tensors if name.rpartition(".")[0] == path]

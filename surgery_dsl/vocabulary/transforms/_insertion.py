@@ -1,0 +1,76 @@
+"""What the words that insert children share."""
+
+from collections.abc import Sequence
+
+from surgery_dsl.diagnostics.codes import shapes
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.coupling import merge
+from surgery_dsl.interface.draft import Draft
+from surgery_dsl.vocabulary.context import Effect, Place, Runtime
+from surgery_dsl.vocabulary.transforms._places import Scene, Target
+from surgery_dsl.vocabulary.transforms._surgery import runs_of
+from surgery_dsl.vocabulary.transforms._values import is_real, name_is_free, size_text, works_on_channels
+
+
+def checked_hosts(scene: Scene, draft: Draft) -> tuple[Target, ...] | None:
+    """Return the hosts, each with a free name and real numbers flowing; ``None`` after reporting."""
+    targets = scene.targets()
+    if targets is None:
+        return None
+    fits = True
+    for target, runs in zip(targets, runs_of(draft, targets), strict=True):
+        fits = name_is_free(scene, draft, target) and fits
+        for run in runs:
+            value = run.inputs[0] if scene.place.where == "before" else run.outputs[0]
+            fits = is_real(scene, draft, target, value) and fits
+    return targets if fits else None
+
+
+def keep_step(scene: Scene, draft: Draft, target: Target, values: Sequence[int]) -> bool:
+    """Join the features of every run of a shared module, which one set of weights will read; report other widths."""
+    first, *others = values
+    at = 1 if works_on_channels(draft, first) else -1
+    for other in others:
+        one, two = draft.values[first].dims[at], draft.values[other].dims[at]
+        if one != two and not merge(draft, [one], [two]):
+            scene.say(
+                shapes.WIDTH_MISMATCH,
+                f"`{target.path}` runs on {size_text(draft, one)} and on {size_text(draft, two)} features, which one "
+                "layer cannot read",
+                path=target.path,
+                facts={"first": size_text(draft, one), "other": size_text(draft, two)},
+                help="name sites that are not shared",
+            )
+            return False
+    return True
+
+
+def host_has_no(place: Place, runtime: Runtime, target: Target) -> None:
+    """Refuse a host that has an attribute of the step's name, which only the live module shows.
+
+    Raises:
+        Refused: With SD247.
+    """
+    host = runtime.model.get_submodule(target.path)
+    if hasattr(host, place.name) or "forward" in vars(host):
+        what = f"an attribute `{place.name}`" if hasattr(host, place.name) else "a forward of its own instance"
+        raise Refused(
+            Diagnostic(
+                shapes.NAME_TAKEN,
+                f"`{target.path or 'the network'}` already has {what}",
+                file=runtime.file,
+                span=place.span,
+                path=target.path,
+                help="give the step another name" if hasattr(host, place.name) else "name another host",
+            )
+        )
+
+
+def created(draft: Draft) -> frozenset[str]:
+    """Return the names of the tensors that a draft has and the interface before it had not."""
+    return frozenset(draft.tensors.keys() - draft.before.tensor_by_name.keys())
+
+
+def refused(place: Place) -> Effect:
+    """Return what stands for the effect of a step that was refused."""
+    return Effect(function="changing", matched=len(place.sites))

@@ -1,0 +1,187 @@
+"""Rewriting a draft where modules are replaced or inserted."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
+
+from surgery_dsl.interface.draft import Draft, Run
+from surgery_dsl.interface.fragment import Built
+from surgery_dsl.interface.model import Operator
+from surgery_dsl.vocabulary.context import Place
+from surgery_dsl.vocabulary.transforms._places import Target
+
+Events = list[Operator | Run]
+
+Body = Callable[[Draft, str, int], Built]
+"""Builds a module at a path from the value that flows in."""
+
+Inserted = Literal["", "after", "before", "around"]
+
+ChildBody = Callable[[Draft, str, Run, int], Built]
+"""Builds a child at a path from its host's run and the value that flows in: the host's result, or what it takes."""
+
+
+def split_events(draft: Draft, run: Run) -> tuple[Events, Events, Events]:
+    """Return the events of a run: of children inserted before, of the module's own forward, of children after."""
+    pre, own, post = Events(), Events(), Events()
+    for event in run.events:
+        child = draft.modules.get(event.module) if isinstance(event, Run) else None
+        where = child.inserted if child is not None and child.path.rpartition(".")[0] == run.module else ""
+        (pre if where == "before" else post if where else own).append(event)
+    return pre, own, post
+
+
+def own_events(draft: Draft, run: Run) -> Events:
+    """Return the events of a module's own forward, without those of children that surgeries inserted."""
+    return split_events(draft, run)[1]
+
+
+def ends(draft: Draft, run: Run) -> tuple[int, int]:
+    """Return the value that a module's own forward takes first, and the one that it gives."""
+    pre, _, post = split_events(draft, run)
+    return pre[-1].outputs[0] if pre else run.inputs[0], post[0].inputs[0] if post else run.outputs[0]
+
+
+def runs_of(draft: Draft, targets: Iterable[Target]) -> tuple[tuple[Run, ...], ...]:
+    """Return the runs of each target; to be asked before the draft changes."""
+    every = list(draft.root.runs())
+    return tuple(tuple(every[position] for position in target.calls) for target in targets)
+
+
+def replace_at(draft: Draft, target: Target, runs: Sequence[Run], body: Body) -> frozenset[int]:
+    """Let what ``body`` builds stand at all paths of a target; children that were inserted there stay.
+
+    Returns the axes that what is gone may have held together.
+    """
+    axes = _axes_of(draft, target, runs)
+    kept = {path for path in draft.modules if _is_kept(draft, path, target.path)}
+    inserted: dict[str, Inserted] = {path: draft.modules[path].inserted for path in target.paths}
+    _clear(draft, target, kept)
+    for run in runs:
+        pre, _, post = split_events(draft, run)
+        own_in, own_out = ends(draft, run)
+        run.module = target.path
+        built, result = body(draft, target.path, own_in)
+        run.events = [*pre, *built.events, *post]
+        if result == own_in:
+            draft.stand_for(own_out, own_in)
+            continue
+        draft.values[own_out] = draft.values[result]
+        run.rename(result, own_out)
+        run.outputs = tuple(own_out if value == result else value for value in run.outputs)
+    _mirror(draft, target, inserted)
+    return axes
+
+
+def _axes_of(draft: Draft, target: Target, runs: Iterable[Run]) -> frozenset[int]:
+    heads = tuple(path + "." for path in target.paths)
+    dims = [dim for name, tensor in draft.tensors.items() if name.startswith(heads) for dim in tensor.dims]
+    for run in runs:
+        dims += [dim for value in ends(draft, run) for dim in draft.values[value].dims]
+    return frozenset(axis for dim in dims for axis in dim)
+
+
+def _is_kept(draft: Draft, path: str, host: str) -> bool:
+    """Whether a module below ``host`` is, or stands below, a child that was inserted into it."""
+    if not path.startswith(host + "."):
+        return False
+    child = path.removeprefix(host + ".").partition(".")[0]
+    return bool(draft.modules[f"{host}.{child}"].inserted)
+
+
+def _clear(draft: Draft, target: Target, kept: Iterable[str]) -> None:
+    """Remove a module's tensors and children at all its paths; pass on what it owned to those that stay."""
+    kept_heads = tuple(path + "." for path in kept)
+    heirs: dict[str, str] = {}
+    for path in target.paths:
+        gone = [n for n in draft.tensors if n.startswith(path + ".") and not n.startswith(kept_heads)]
+        for name in gone:
+            rest = [t.name for t in draft.tensors.values() if t.tied_to == name]
+            draft.drop_tensor(name)
+            outside = [n for n in rest if not n.startswith(tuple(p + "." for p in target.paths))]
+            if outside:
+                heirs[name] = outside[0]
+        for name in [p for p in draft.modules if p.startswith(path + ".") and p not in kept]:
+            del draft.modules[name]
+    if target.stays:
+        _pass_on(draft, target)
+    if heirs:
+        _rename_tensors(draft, heirs)
+
+
+def _pass_on(draft: Draft, target: Target) -> None:
+    """Give a shared module that stays elsewhere its first path there, where the target was its first."""
+    heir = target.stays[0]
+    if not draft.modules[heir].same_as:
+        return
+    for path, module in list(draft.modules.items()):
+        if module.same_as == target.path or module.same_as.startswith(target.path + "."):
+            new = heir + module.same_as.removeprefix(target.path)
+            draft.modules[path] = module.replaced(
+                same_as="" if new == path else new,
+                integers=draft.before.module_by_path[module.same_as].integers if new == path else {},
+            )
+    for run in draft.root.runs():
+        if run.module == target.path or run.module.startswith(target.path + "."):
+            run.module = heir + run.module.removeprefix(target.path)
+            for index, event in enumerate(run.events):
+                if isinstance(event, Operator):
+                    home = heir + event.module.removeprefix(target.path)
+                    path = home + event.path.removeprefix(event.module)
+                    run.events[index] = event.replaced(module=home, path=path)
+
+
+def _rename_tensors(draft: Draft, names: dict[str, str]) -> None:
+    for run in draft.root.runs():
+        for index, event in enumerate(run.events):
+            if isinstance(event, Operator) and not names.keys().isdisjoint(event.tensors.values()):
+                tensors = {role: names.get(name, name) for role, name in event.tensors.items()}
+                run.events[index] = event.replaced(tensors=tensors)
+
+
+def _mirror(draft: Draft, target: Target, inserted: Mapping[str, Inserted]) -> None:
+    """Let the new module stand at the other paths too, as the same object."""
+    for path in target.paths:
+        if path != target.path:
+            draft.modules[path] = draft.modules[target.path].replaced(path=path, same_as=target.path, integers={})
+            mirror_below(draft, target.path, path)
+        draft.modules[path] = draft.modules[path].replaced(inserted=inserted[path])
+
+
+def mirror_below(draft: Draft, first: str, alias: str) -> None:
+    """Let everything below a shared module stand below its other path too."""
+    for path, module in list(draft.modules.items()):
+        if path.startswith(first + "."):
+            other = alias + path.removeprefix(first)
+            draft.modules[other] = module.replaced(path=other, same_as=module.same_as or path, integers={})
+    for name, tensor in list(draft.tensors.items()):
+        if name.startswith(first + "."):
+            other = alias + name.removeprefix(first)
+            draft.tensors[other] = tensor.replaced(name=other, tied_to=tensor.tied_to or name)
+
+
+def insert_child(draft: Draft, target: Target, runs: Iterable[Run], place: Place, body: ChildBody) -> tuple[str, ...]:
+    """Let what ``body`` builds run in a host as its child, and return the child's paths."""
+    paths = tuple(f"{path}.{place.name}" if path else place.name for path in target.paths)
+    path = f"{target.path}.{place.name}" if target.path else place.name
+    for run in runs:
+
+        def build(draft: Draft, value: int, run: Run = run) -> tuple[list[Operator | Run], int]:
+            built, result = body(draft, path, run, value)
+            return [built], result
+
+        if place.where == "before":
+            draft.insert_before(run, build)
+        else:
+            draft.insert_after(run, build)
+    draft.modules[path] = draft.modules[path].replaced(inserted=place.where)
+    for other in paths:
+        if other != path:
+            draft.modules[other] = draft.modules[path].replaced(path=other, same_as=path, integers={})
+            mirror_below(draft, path, other)
+    return paths
+
+
+def only_operator(draft: Draft, run: Run) -> Operator | None:
+    """Return the operator of a module whose own forward is that one operator, else ``None``."""
+    own = own_events(draft, run)
+    return own[0] if len(own) == 1 and isinstance(own[0], Operator) else None
