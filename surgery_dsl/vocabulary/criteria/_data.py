@@ -91,7 +91,8 @@ class OverData(Elementwise, ABC):
         each = size or loaded.facts.batch
         total = -(-loaded.facts.count // each) if limit is None else min(limit, -(-loaded.facts.count // each))
         named = {name: runtime.tensor(name) for name in tensors}
-        found = accumulated(runtime.model, named, _told(batches, self.data, total, runtime), score)
+        told = _told(batches, self.data, total, runtime)
+        found = accumulated(lambda inputs: runtime.outputs(runtime.model, inputs), named, told, score)
         for name, gradient in found.items():
             if not bool(gradient.isfinite().all()):
                 raise Refused(not_finite(f"the gradient of `{name}` on `{self.data}`", name, self.span, runtime))

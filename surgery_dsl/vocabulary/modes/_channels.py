@@ -84,9 +84,9 @@ def _may_shrink(
     site = pool.sites[0].path if pool.sites else pool.key
     most = size.most if isinstance(size, Extent) else size
     if taken.most >= most:
-        text = f"all {most * pool.width} channels of `{site}` could be removed; at least {pool.width} must stay"
+        text = f"all {most * pool.width} channels of `{site}` would be removed; at least {pool.width} must stay"
         facts = {"removed": taken.most * pool.width, "channels": most * pool.width}
-        _say(shapes.EMPTIED_SITE, text, site, context, take, facts, "take fewer, or give identify a floor: floor = 1")
+        _say(shapes.EMPTIED_SITE, text, site, context, take, facts, f"take at most {(most - 1) * pool.width}")
         return False
     lifted = _LIFTED_BY.get(reason)
     if not reason or lifted in context.changes:

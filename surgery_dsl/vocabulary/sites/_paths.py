@@ -92,7 +92,9 @@ class PathSites(SiteWord, ABC):
             span=self.span,
             facts={"pattern": glob, "matched": 0, "sites": len(paths)},
             notes=tuple(notes),
-            help=f'write "{close[0][0]}"' if close else "leave the site out, or name another kind of site",
+            help=f'{"leave it out, or " if role else ""}write "{close[0][0]}"'
+            if close
+            else "name another kind of site",
         )
 
 

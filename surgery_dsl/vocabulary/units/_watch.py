@@ -100,7 +100,8 @@ def activations_of(
                 seen[key, path] = (before + total, count + output.numel() / len(total))
 
     loaded = runtime.data(data)
-    watch(runtime.model, tuple(places), loaded.batches(batches), note)
+    model = runtime.model
+    watch(model, tuple(places), loaded.batches(batches), note, lambda inputs: runtime.outputs(model, inputs))
     for (key, _), (total, count) in seen.items():
         found[key] = found.get(key, torch.zeros_like(total)) + total / max(count, 1.0)
     return found
