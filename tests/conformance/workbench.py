@@ -26,6 +26,7 @@ class Workbench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._locks: dict[str, Lock] = {}
+        self._folders = 0
         self._accepted: dict[Entry, list[Path]] = {}
         shutil.copy(networks.__file__, folder / "networks.py")
         for name in networks.INPUTS:
@@ -35,6 +36,13 @@ class Workbench:
         import numpy as np
 
         np.savez(folder / "examples.npz", x=inputs.numpy(), y=labels.numpy())
+
+    def new_folder(self) -> Path:
+        """Make an empty folder."""
+        self._folders += 1
+        made = self.folder / f"result{self._folders}"
+        made.mkdir()
+        return made
 
     def read(self, text: str) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
         """Lower a plan that stands in this folder."""
