@@ -47,7 +47,7 @@ def write_weights(model: nn.Module, path: Path) -> None:
 
 def write_record(record: Record, folder: Path) -> None:
     """Write ``surgery.json``."""
-    text = record.model_dump_json(exclude_defaults=True, indent=1)
+    text = record.model_dump_json(indent=1)  # defaults too: they tell the kinds of edits apart
     (folder / RECORD).write_text(text + "\n", encoding="utf-8")
 
 
