@@ -1,0 +1,92 @@
+"""What ``apply`` did, as text and as JSON."""
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from surgery_dsl.certificate.model import Predicate
+from surgery_dsl.cli.proof_text import proof_json, proof_text
+from surgery_dsl.proof.verdict import Verdict, rounded_text
+
+if TYPE_CHECKING:
+    from surgery_dsl.run.outcome import Outcome
+
+
+def outcome_text(outcome: "Outcome") -> str:
+    """Return the outcome for people: what changed, asked against achieved, every gate, one last line."""
+    if outcome.predicate is None:
+        head = proof_text(outcome.checked) + "\n" if outcome.checked.report is not None else ""
+        return head + ("fine, and nothing was written" if outcome.accepted else "refused: nothing was written")
+    lines = [*_selections(outcome.predicate), *_training(outcome.predicate), *_efficiency(outcome.predicate), ""]
+    lines += [_verdict(verdict) for verdict in outcome.verdicts if verdict.verb != "always" or not verdict.holds]
+    held = sum(verdict.verb == "always" and verdict.holds for verdict in outcome.verdicts)
+    lines.append(f"  {'held':10} {held} obligations that hold without being written")
+    lines.append("")
+    if outcome.accepted:
+        lines.append(f"accepted: wrote {outcome.output}" if outcome.output else "accepted: nothing was to be written")
+    else:
+        lines.append("refused: the network is as it was, and nothing was written")
+    return "\n".join(lines)
+
+
+def _selections(predicate: Predicate) -> list[str]:
+    lines = []
+    last = {selection.step: selection.stage for selection in predicate.selections}
+    for selection in predicate.selections:
+        if selection.stage not in (1, last[selection.step]):
+            continue
+        stage = f" (stage {selection.stage} of {last[selection.step]})" if last[selection.step] > 1 else ""
+        lines.append(f"  {selection.step}{stage}: {selection.unit} of {selection.sites} sites")
+        for pool in selection.pools:
+            lines.append(f"    {pool.pool}: asked {pool.asked}, took {pool.taken} of {pool.units}, kept {pool.kept}")
+    return lines
+
+
+def _training(predicate: Predicate) -> list[str]:
+    return [
+        f"  {record.step}: {record.epochs} epochs, {record.samples:,} examples, "
+        f"loss {record.first_loss:.4f} -> {record.last_loss:.4f}"
+        for record in predicate.training[-1:]
+    ]
+
+
+def _efficiency(predicate: Predicate) -> list[str]:
+    if not predicate.efficiency:
+        return []
+    lines = ["", f"  {'':10} {'before':>12} {'after':>12} {'saved':>9}"]
+    for row in predicate.efficiency:
+        if row.quantity == "accuracy":
+            after, saved = f"{100 * row.after:.2f} %", f"{100 * row.saving:.2f} pp"
+            lines.append(f"  {row.quantity:10} {100 * row.before:>10.2f} % {after:>12} {saved:>9}")
+        else:
+            lines.append(f"  {row.quantity:10} {row.before:>12,.0f} {row.after:>12,.0f} {100 * row.saving:>7.1f} %")
+    return lines
+
+
+def _verdict(verdict: Verdict) -> str:
+    line = f"  {verdict.status:10} {verdict.verb} {verdict.text}"
+    if verdict.value and verdict.limit:
+        line += f"   [{_short(verdict.value)} against {_short(verdict.limit)}]"
+    if not verdict.holds and verdict.reason:
+        line += f"\n             {verdict.reason}"
+    return line
+
+
+def _short(text: str) -> str:
+    try:
+        return rounded_text(Fraction(text), 5)
+    except ValueError:
+        return text
+
+
+def outcome_json(outcome: "Outcome") -> dict[str, Any]:
+    """Return the same as data; the certificate holds the rest."""
+    return {
+        "accepted": outcome.accepted,
+        "output": str(outcome.output) if outcome.output else None,
+        "plan": proof_json(outcome.checked),
+        "verdicts": [verdict.model_dump(mode="json") for verdict in outcome.verdicts],
+        "efficiency": [
+            row.model_dump(mode="json") for row in (outcome.predicate.efficiency if outcome.predicate else ())
+        ],
+        "timings": dict(outcome.timings),
+    }
