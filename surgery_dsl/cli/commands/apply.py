@@ -2,6 +2,7 @@
 
 import gc
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -29,7 +30,7 @@ def command(
     output: Path | None,
     sets: tuple[str, ...],
     device: str,
-    dtype: str | None,
+    dtype: Literal["f16", "bf16", "f32", "f64"] | None,
     seed: int,
     dry_run: bool,
     force: bool,

@@ -3,10 +3,14 @@
 import difflib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from surgery_dsl.cli.options import output_format, plan_argument
+
+if TYPE_CHECKING:
+    from surgery_dsl.diagnostics.diagnostic import Diagnostic
 
 
 @click.command()
@@ -22,7 +26,9 @@ def command(plans: tuple[str, ...], check: bool, diff: bool, output_format: str,
     from surgery_dsl.language.format import format_source
     from surgery_dsl.language.source import decode
 
-    found, sources, changed = [], {}, []
+    found: list[Diagnostic] = []
+    sources: dict[str, str] = {}
+    changed: list[str] = []
     for plan in plans:
         text, mistakes = decode(sys.stdin.buffer.read(), "-") if plan == "-" else read_text(Path(plan))
         sources[plan] = text
