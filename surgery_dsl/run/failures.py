@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
@@ -40,15 +41,25 @@ def memory_reported(phase: str, file: str, span: Span | None = None, fix: str = 
         ) from None
 
 
+def _inside_a_module(error: BaseException) -> bool:
+    """Whether an error passed through the call of a module."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == nn.modules.module.__file__:
+            return True
+        trace = trace.tb_next
+    return False
+
+
 @contextmanager
 def network_reported(what: str, file: str, span: Span | None = None) -> Iterator[None]:
-    """Turn an error of the network's own forward into a diagnostic; refusals and lack of memory pass."""
+    """Turn an error of a network's forward into a diagnostic; refusals, lack of memory and our own errors pass."""
     try:
         yield
     except Refused:
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or not _inside_a_module(error):
             raise
         text = " ".join(str(error).split())[:300]
         raise Refused(

@@ -50,7 +50,7 @@ class Npz(DataLoader):
 
         path = folder / self.file
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 missing = [name for name in ("x", "y") if name not in archive.files]
                 if missing:
                     raise Refused(self._malformed(f"it holds {archive.files}, not `{missing[0]}`"))
