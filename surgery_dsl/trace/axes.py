@@ -1,8 +1,7 @@
-"""The algebra of axes: atoms in a union-find, products by views, sums by concatenation.
+"""The algebra of axes: products by views, sums by concatenation.
 
-A dimension is a list of :class:`Atom`, outermost first. An atom is a leaf, a product (``factors``: a view took it
-apart) or a sum (``parts``: the parts lie one behind the other). Two dimensions are joined only where an operator
-makes them meet; the coarser side is then refined. Equal sizes alone never join anything.
+Two dimensions are joined only where an operator makes them meet; the coarser side is then refined. Equal sizes alone
+never join anything.
 
 Every size is known twice: as an :data:`~surgery_dsl.interface.expression.Expression` in the free sizes, and as
 numbers, one for each sample of the free sizes at which the forward ran. A step of the algebra is taken only where
@@ -16,80 +15,7 @@ from typing import Literal
 
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.expression import Expression, add, evaluate, floor_divide, multiply
-
-Sizes = tuple[int, ...]
-"""One number for each sample."""
-
-
-class Atom:
-    """A node of the union-find.
-
-    Attributes:
-        sizes: Its size at each sample.
-        expression: Its size in the free sizes; ``None`` where that is not known (yet).
-        soft: Whether the number comes from a tensor that the forward made, and gives way to a better one.
-        parent: The atom that stands for this one, if another does.
-        factors: For a product, its factors.
-        parts: For a sum, its parts, each a product.
-        frozen: Reasons why no index may be removed, in the order found.
-    """
-
-    __slots__ = ("expression", "factors", "frozen", "parent", "parts", "sizes", "soft")
-
-    def __init__(self, sizes: Sizes, expression: Expression | None, reasons: Iterable[str] = ()) -> None:
-        self.sizes = sizes
-        self.expression = expression
-        self.soft = False
-        self.parent: Atom | None = None
-        self.factors: list[Atom] | None = None
-        self.parts: list[list[Atom]] | None = None
-        self.frozen: dict[str, None] = dict.fromkeys(reasons)
-
-
-Product = list[Atom]
-"""One dimension."""
-
-
-def find(atom: Atom) -> Atom:
-    """Return the atom that stands for this one."""
-    while atom.parent is not None:
-        if atom.parent.parent is not None:
-            atom.parent = atom.parent.parent
-        atom = atom.parent
-    return atom
-
-
-def flat(dim: Iterable[Atom]) -> Product:
-    """Return the leaves and sums of a product; exact ones vanish."""
-    out: Product = []
-    for atom in dim:
-        root = find(atom)
-        if root.factors is not None:
-            out += flat(root.factors)
-        elif root.expression != 1:
-            out.append(root)
-    return out
-
-
-def leaves(dim: Iterable[Atom]) -> Iterable[Atom]:
-    """Yield the leaves of a product, going into sums."""
-    for atom in flat(dim):
-        if atom.parts is None:
-            yield atom
-        else:
-            for part in atom.parts:
-                yield from leaves(part)
-
-
-def segments(atom: Atom) -> list[Product]:
-    """Return the parts of a sum, nested sums opened; a leaf is its own only part."""
-    if atom.parts is None:
-        return [[atom]]
-    out: list[Product] = []
-    for part in atom.parts:
-        inner = flat(part)
-        out += segments(inner[0]) if len(inner) == 1 and inner[0].parts is not None else [inner]
-    return out
+from surgery_dsl.trace.atoms import Atom, Product, Sizes, find, flat, leaves, segments
 
 
 def _divides(small: Sizes, large: Sizes) -> bool:

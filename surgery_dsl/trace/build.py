@@ -23,7 +23,7 @@ from surgery_dsl.interface.model import (
     Value,
 )
 from surgery_dsl.modules.insertion import inserted, own_class
-from surgery_dsl.trace.axes import Atom, Product, flat, leaves
+from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.fold import fold
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from surgery_dsl.trace.axes import flat
+from surgery_dsl.trace.atoms import flat
 from surgery_dsl.trace.propagate import Flow, OperatorDraft
 
 

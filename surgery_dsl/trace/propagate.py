@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.expression import Expression
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.axes import Axes, Product, Sizes
+from surgery_dsl.trace.atoms import Product, Sizes
+from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.recorder import Record, Recording, Ref
 from surgery_dsl.trace.registry import Outcome, rules

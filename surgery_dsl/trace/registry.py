@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.axes import Product
+from surgery_dsl.trace.atoms import Product
 
 if TYPE_CHECKING:
     from surgery_dsl.trace.step import Step

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.axes import Axes, Product, Sizes
+from surgery_dsl.trace.atoms import Product, Sizes
+from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.recorder import Operation, Record, Ref
 
 

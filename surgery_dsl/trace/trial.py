@@ -16,7 +16,7 @@ from torch import nn
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.trace.axes import Product, flat, leaves
+from surgery_dsl.trace.atoms import Product, flat, leaves
 from surgery_dsl.trace.forward import ForwardFailed, Resized, ValuesNeeded, record
 from surgery_dsl.trace.graph import Traced
 from surgery_dsl.trace.recorder import Record, Recording, Ref

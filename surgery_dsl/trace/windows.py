@@ -1,7 +1,7 @@
 """Sizes of what a sliding window makes."""
 
 from surgery_dsl.interface.expression import Expression, add, floor_divide, multiply
-from surgery_dsl.trace.axes import Product, Sizes
+from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.step import Step
 
 

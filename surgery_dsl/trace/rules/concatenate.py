@@ -1,7 +1,7 @@
 """Concatenation and stacking."""
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.trace.axes import Product
+from surgery_dsl.trace.atoms import Product
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 

@@ -1,7 +1,7 @@
 """Convolutions in one to three dimensions: strided, dilated, grouped, depthwise, transposed."""
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.trace.axes import Product
+from surgery_dsl.trace.atoms import Product
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 from surgery_dsl.trace.windows import per_dimension, slide, unslide

@@ -1,7 +1,7 @@
 """Matrix products."""
 
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.axes import Product
+from surgery_dsl.trace.atoms import Product
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import State, Step
 

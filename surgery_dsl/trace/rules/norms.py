@@ -1,6 +1,6 @@
 """Normalisation."""
 
-from surgery_dsl.trace.axes import Product
+from surgery_dsl.trace.atoms import Product
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 

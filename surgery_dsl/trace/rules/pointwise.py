@@ -1,7 +1,7 @@
 """Operators that act entry by entry, with broadcasting."""
 
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.axes import Product, flat
+from surgery_dsl.trace.atoms import Product, flat
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import State, Step
 

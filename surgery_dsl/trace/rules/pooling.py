@@ -2,7 +2,7 @@
 
 from surgery_dsl.interface.expression import Expression, add, multiply
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.axes import Product, leaves
+from surgery_dsl.trace.atoms import Product, leaves
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 from surgery_dsl.trace.windows import per_dimension, slide

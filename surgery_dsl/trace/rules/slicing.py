@@ -3,7 +3,7 @@
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.expression import add, multiply
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.axes import Product, Sizes
+from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 
