@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-NETWORK = '''
+NETWORK = """
 import torch
 from torch import nn
 
@@ -48,7 +48,7 @@ def broken():
 
 def helper():
     raise ValueError("the user's own mistake")
-'''
+"""
 
 PLAN = """\
 surg 1

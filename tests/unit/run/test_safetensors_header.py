@@ -64,7 +64,9 @@ def test_reads_what_the_library_wrote(tmp_path: Path) -> None:
         (b"\xff\xfe", b"", "not JSON"),
     ],
 )
-def test_damaged_files_are_refused_with_a_reason(tmp_path: Path, header: dict | bytes, buffer: bytes, says: str) -> None:
+def test_damaged_files_are_refused_with_a_reason(
+    tmp_path: Path, header: dict | bytes, buffer: bytes, says: str
+) -> None:
     with pytest.raises(Refused) as caught:
         read_header(write(tmp_path / "x.safetensors", header, buffer))
     (found,) = caught.value.diagnostics

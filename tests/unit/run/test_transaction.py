@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from surgery_dsl.interface.edits import DropModules, InsertModule, IntegerChange, ModuleSpec, Resize, SetModule, Slice, Untie
+from surgery_dsl.interface.edits import (
+    DropModules,
+    InsertModule,
+    IntegerChange,
+    ModuleSpec,
+    Resize,
+    SetModule,
+    Slice,
+    Untie,
+)
 from surgery_dsl.run.changes import carry_out, find_tensor
 from surgery_dsl.run.transaction import Transaction
 from surgery_dsl.vocabulary.context import Change
@@ -49,7 +58,12 @@ def state(model: nn.Module) -> dict[str, object]:
         found[f"plain {path}"] = repr(sorted(plain.items()))
     for kind in ("named_parameters", "named_buffers"):
         for name, tensor in getattr(model, kind)(remove_duplicate=False):
-            found[f"tensor {name}"] = (id(tensor), tensor.requires_grad, tensor.detach().numpy().tobytes(), tensor.shape)
+            found[f"tensor {name}"] = (
+                id(tensor),
+                tensor.requires_grad,
+                tensor.detach().numpy().tobytes(),
+                tensor.shape,
+            )
             found[f"grad {name}"] = None if tensor.grad is None else tensor.grad.numpy().tobytes()
     found["config"] = (id(model.config), repr(sorted(vars(model.config).items())))
     return found
@@ -68,14 +82,10 @@ def rows(indices: tuple[int, ...]) -> Change:
 CHANGES: dict[str, Callable[[nn.Module], Change]] = {
     "resize": lambda _: rows((0, 2, 5)),
     "tied resize": lambda _: Change(
-        edit=Resize(
-            indices={"i": (1, 2)}, slices=(Slice(tensor="tied.weight", dim=1, indices="i"),), integers=()
-        )
+        edit=Resize(indices={"i": (1, 2)}, slices=(Slice(tensor="tied.weight", dim=1, indices="i"),), integers=())
     ),
     "config": lambda _: Change(
-        edit=Resize(
-            indices={}, slices=(), integers=(IntegerChange(module="", attribute="config.width", value=3),)
-        )
+        edit=Resize(indices={}, slices=(), integers=(IntegerChange(module="", attribute="config.width", value=3),))
     ),
     "set": lambda _: Change(edit=SetModule(paths=("norm",), spec=ModuleSpec(type="torch.nn.Identity"))),
     "insert": lambda _: Change(

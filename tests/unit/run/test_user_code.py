@@ -47,7 +47,9 @@ def test_packages_import_their_own(folder: Path) -> None:
     (folder / "zoo" / "__init__.py").write_text("")
     (package / "__init__.py").write_text("from ..base import ONE\n")
     (folder / "zoo" / "base.py").write_text("ONE = 1\n")
-    (package / "nets.py").write_text("from ..base import ONE\nfrom . import ONE as AGAIN\ndef f():\n    return ONE + AGAIN\n")
+    (package / "nets.py").write_text(
+        "from ..base import ONE\nfrom . import ONE as AGAIN\ndef f():\n    return ONE + AGAIN\n"
+    )
     assert user_code.call("zoo.inner.nets:f", folder, {}) == 2
     names = {path.relative_to(folder).as_posix() for path in user_code.sources("zoo.inner.nets:f", folder)}
     assert names == {"zoo/inner/nets.py", "zoo/base.py", "zoo/inner/__init__.py", "zoo/__init__.py"}
