@@ -127,9 +127,9 @@ def _form(path: str, interface: Interface) -> tuple[object, ...]:
         if t.name.startswith(below)
     ]
     operators = [
-        (op.kind, op.path.removeprefix(path), tuple(sorted(op.settings.items())))
-        for op in interface.operators
-        if (op.module + ".").startswith(below)
+        (op.kind, tuple(sorted(op.settings.items())))
+        for call in interface.calls_of(path)
+        for op in interface.operators[call.first : call.last]
     ]
     return (*modules, *tensors, *operators)
 

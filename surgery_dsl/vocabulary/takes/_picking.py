@@ -77,9 +77,7 @@ def listed(selection: Selection, indices: Sequence[Sequence[int]], runtime: Runt
             mask[torch.as_tensor(taken, dtype=torch.int64, device=tensor.device)] = True
             masks[pool.tensor] = mask.view(tensor.shape)
     exact = _exact(selection, [len(taken) for taken in indices])
-    if masks:
-        return Picked(exact, masks=masks)
-    return Picked(exact, indices=tuple(tuple(sorted(taken)) for taken in indices))
+    return Picked(exact, masks=masks) if masks else _with_indices(exact, [sorted(taken) for taken in indices])
 
 
 def _streams(selection: Selection, scores: "Scored") -> "list[Scores]":
@@ -102,7 +100,12 @@ def _chosen(selection: Selection, choices: "Iterator[tuple[list[Scores], Choice]
     pools = selection.pools
     if pools and pools[0].tensor:
         return Picked(exact, masks={pool.tensor: mask for pool, mask in zip(pools, masks, strict=True)})
-    return Picked(exact, indices=tuple(tuple(mask.nonzero().view(-1).tolist()) for mask in masks))
+    return _with_indices(exact, [mask.nonzero().view(-1).tolist() for mask in masks])
+
+
+def _with_indices(selection: Selection, indices: Sequence[Sequence[int]]) -> Picked:
+    found = tuple(map(tuple, indices))
+    return Picked(selection.replaced(indices=found), indices=found)
 
 
 def _exact(selection: Selection, counts: Sequence[int]) -> Selection:
