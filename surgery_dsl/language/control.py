@@ -90,7 +90,7 @@ def _relative(statement: tree.Obligation, scope: Scope) -> bool:
     if statement.right is None:
         return False
     for side, other in ((statement.left, statement.right), (statement.right, statement.left)):
-        limit, reading = fold(side), ungroup(other)
+        limit, reading = fold(side, scope.params), ungroup(other)
         if not isinstance(limit, Percent) or not isinstance(reading, tree.Reference | tree.Call):
             continue
         function = reading.function if isinstance(reading, tree.Call) else reading
@@ -108,7 +108,7 @@ def _relative(statement: tree.Obligation, scope: Scope) -> bool:
 def expression(value: tree.Value, scope: Scope) -> Any:
     """Return a typed arithmetic expression over quantities."""
     value = ungroup(value)
-    constant = fold(value)
+    constant = fold(value, scope.params)
     if constant is not None:
         number = constant.value if constant.unit == "" else constant
         return plan.Quantified.model_construct(node="literal", value=number, span=value.span)

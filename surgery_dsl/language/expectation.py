@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from surgery_dsl.language.titles import either, title
 from surgery_dsl.vocabulary.word import Names, Slot
 
 
@@ -32,13 +33,26 @@ class Expectation:
 
     def says(self) -> str:
         """Describe in words what is taken."""
-        parts = [f"a word of {kind}" for kind in self.kinds]
-        parts += [f"the name of a `{block}` block" for block in self.blocks]
-        parts += [f'"{literal}"' for literal in self.literals]
+        parts = [title(kind) for kind in self.kinds]
+        parts += [f"`{literal}`" for literal in self.literals]
         parts += [text for cls, text in _TYPE_TEXT.items() if cls in {t.__name__ for t in self.types}]
+        if self.blocks:
+            parts.append(block_kinds(self.blocks))
         if self.item is not None:
-            parts.append(f"a list of {self.item.says()}")
-        return " or ".join(dict.fromkeys(parts)) or "another value"
+            parts.append(f"a list of these: {self.item.says()}")
+        return either(list(dict.fromkeys(parts))) or "another value"
+
+
+STEPS = frozenset({"identify", "excise", "replace", "recover", "observe", "control", "search"})
+"""Kinds of blocks that run, in the order of the plan."""
+
+
+def block_kinds(blocks: tuple[str, ...]) -> str:
+    """Say what block a name must be of: ``the name of a `data` block``."""
+    if len(blocks) > 2 and set(blocks) <= STEPS:
+        return "the name of an earlier step"
+    articles = [f"{'an' if block[:1] in 'aeiou' else 'a'} `{block}`" for block in blocks]
+    return f"the name of {either(articles)} block"
 
 
 _TYPE_TEXT = {

@@ -1,5 +1,6 @@
 """Numbers as values: units multiplied out, constant arithmetic folded, always exact."""
 
+from collections.abc import Mapping
 from fractions import Fraction
 
 from surgery_dsl.language import syntax as tree
@@ -36,21 +37,24 @@ def amount(number: tree.Number) -> Amount:
     return Seconds.model_construct(value=value * _SECONDS[number.unit])
 
 
-def fold(value: tree.Value) -> Amount | None:
+def fold(value: tree.Value, params: Mapping[str, Amount | str] | None = None) -> Amount | None:
     """Return the value of constant arithmetic (``1/255``, ``-2``, ``2 * 40%``), ``None`` for anything else.
 
     A product or quotient of a unit and a bare number keeps the unit; sums need equal units. Division by zero gives
-    ``None``.
+    ``None``. Names of ``params`` stand for their values.
     """
     value = ungroup(value)
     if isinstance(value, tree.Number):
         return amount(value)
+    if isinstance(value, tree.Reference):
+        found = (params or {}).get(value.name)
+        return None if isinstance(found, str) else found
     if isinstance(value, tree.Negative):
-        inner = fold(value.operand)
+        inner = fold(value.operand, params)
         return None if inner is None else inner.replaced(value=-inner.value)
     if not isinstance(value, tree.Binary):
         return None
-    left, right = fold(value.left), fold(value.right)
+    left, right = fold(value.left, params), fold(value.right, params)
     if left is None or right is None:
         return None
     if value.operator in "+-":

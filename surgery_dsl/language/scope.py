@@ -13,6 +13,8 @@ from surgery_dsl.vocabulary.values import Percent, Plain
 RESERVED = frozenset({"base", "now", "all", "true", "false"})
 """Names that mean something of their own where a block could be named."""
 
+_SHOWN = 20
+
 
 @dataclass
 class Scope:
@@ -24,6 +26,8 @@ class Scope:
         blocks: Kind of every block that the plan has, by name, with its header.
         passed: Names of the blocks that stand above the one at hand.
         params: Value in force of each param.
+        choices: The strings that each param of strings may be.
+        unknown: Words that were reported as unknown: the same name is told once for each slot.
     """
 
     file: str
@@ -31,6 +35,8 @@ class Scope:
     blocks: dict[str, tuple[str, Span]] = field(default_factory=dict)
     passed: set[str] = field(default_factory=set)
     params: dict[str, Percent | Plain | str] = field(default_factory=dict)
+    choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: set[tuple[str, ...]] = field(default_factory=set)
 
     def say(
         self,
@@ -64,7 +70,9 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return f"did you mean `{close[0]}`?"
     if not known:
         return ""
-    return f"there {'is' if len(known) == 1 else 'are'} {', '.join(f'`{item}`' for item in known)}"
+    shown = [f"`{item}`" for item in known[:_SHOWN]]
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"there {'is' if len(known) == 1 else 'are'} {', '.join(shown)}{more}"
 
 
 def ungroup(value: tree.Value) -> tree.Value:
@@ -86,6 +94,8 @@ def describe(value: tree.Value) -> str:
             return f"the number `{digits}{unit}`"
         case tree.Call(function=tree.Reference(name=name)):
             return f"`{name}(…)`"
+        case tree.Call(function=tree.Member(name=name)) | tree.Member(name=name):
+            return f"the member `….{name.text}`"
         case tree.ListValue():
             return "a list"
         case tree.Range():
