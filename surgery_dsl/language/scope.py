@@ -65,7 +65,7 @@ class Scope:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a help text that names the closest known name, or all of them where there are few."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"
     if not known:

@@ -8,7 +8,7 @@ the runtime rule, so that checking a plan never does.
 
 from abc import ABC
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import (
     ConfigDict,
@@ -109,8 +109,13 @@ class Slot:
         object.__setattr__(self, "kinds", kinds)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        optional = type(None) in get_args(source)
+
+        def read(value: Any) -> Any:
+            return None if value is None and optional else self._read(value)
+
         return core_schema.no_info_plain_validator_function(
-            self._read,
+            read,
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda value: value.model_dump() if isinstance(value, Word) else value
             ),
