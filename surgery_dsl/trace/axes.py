@@ -109,6 +109,11 @@ class Axes:
                 self.require("at_least", expression, 1, f"the result of {self.operator} must not be empty")
         return self._derived[key][1]
 
+    def divided(self, source: Product, divisor: int, sizes: Sizes) -> Product:
+        """Return the spatial axis that is ``source`` divided."""
+        size = self.expression(source)
+        return self.derived(source, None if size is None else floor_divide(size, divisor), sizes)
+
     def require(
         self, relation: Literal["equal", "at_least", "divides"], left: Expression, right: Expression, reason: str
     ) -> None:

@@ -32,6 +32,14 @@ from surgery_dsl.trace.recorder import ModuleRun, Recording, Ref
 # Modules whose whole forward is one operator, so that the module's path names the call.
 _ONE_OPERATOR = ("torch.nn.modules.", "surgery_dsl.modules.", "transformers.pytorch_utils")
 
+# Integer attributes that torch checks, of modules whose forward hands them to no operator.
+_FROM_TENSORS: dict[str, dict[str, tuple[str, int]]] = {
+    "torch.nn.InstanceNorm1d": {"num_features": ("weight", 0)},
+    "torch.nn.InstanceNorm2d": {"num_features": ("weight", 0)},
+    "torch.nn.InstanceNorm3d": {"num_features": ("weight", 0)},
+    "torch.nn.RMSNorm": {f"normalized_shape.{i}": ("weight", i) for i in range(4)},
+}
+
 # Integer attributes that go by other names than torch's.
 _OTHER_NAMES = {"nf": "out_features", "nx": "in_features"}
 
@@ -348,13 +356,14 @@ class _Builder:
         self, path: str, module: nn.Module, sizes: dict[str, Product], tensors: Sequence[Tensor]
     ) -> dict[str, Dim]:
         found: dict[str, Dim] = {}
-        declared = getattr(type(module), "axis_integers", None)
+        declared = getattr(type(module), "axis_integers", None) or _FROM_TENSORS.get(type_name(module))
         if declared is not None:
             prefix = path + "." if path else ""
             by_name = {tensor.name: tensor for tensor in tensors if tensor.name.startswith(prefix)}
             for attribute, (name, position) in declared.items():
-                if prefix + name in by_name:
-                    found[attribute] = by_name[prefix + name].dims[position]
+                tensor = by_name.get(prefix + name)
+                if tensor is not None and position < len(tensor.dims):
+                    found[attribute] = tensor.dims[position]
         elif own_class(module).forward.__module__.startswith(_ONE_OPERATOR):
             sizes = sizes | {short: sizes[long] for short, long in _OTHER_NAMES.items() if long in sizes}
             for attribute, product in sizes.items():

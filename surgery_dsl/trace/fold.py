@@ -19,6 +19,8 @@ def fold(flow: Flow, kept: set[int]) -> None:
             folder.views(position)
         if operator.kind == "linear" and "bias" not in operator.tensors:
             folder.bias(position)
+        if operator.kind == "batch_norm":
+            folder.instances(position)
     flow.operators = [operator for i, operator in enumerate(flow.operators) if i not in folder.gone]
     read = {value for operator in flow.operators for value in operator.inputs} | kept
     for operator in flow.operators:
@@ -77,6 +79,20 @@ class _Folder:
         operator.outputs = [after.outputs[0]]
         self.writer[after.outputs[0]] = position
         self.reader |= dict.fromkeys(found, position)
+
+    def instances(self, position: int) -> None:
+        """Recognise an instance norm: torch views the batch as channels, norms them, and views them back."""
+        operator = self.flow.operators[position]
+        out = operator.outputs[0]
+        after, source = self._only_reader(out, operator.run), self._unmerged(operator.inputs[0], operator.run)
+        if after is None or after.kind != "view" or source is None:
+            return
+        if self._dims(source) != self._dims(after.outputs[0]):
+            return
+        self.gone |= {self.writer[operator.inputs[0]], self.reader[out]}
+        operator.kind, operator.inputs, operator.outputs = "instance_norm", [source], [after.outputs[0]]
+        self.writer[after.outputs[0]] = position
+        self.reader[source] = position
 
     def bias(self, position: int) -> None:
         """Take the addition of a bias vector that belongs to the same module into a linear layer."""

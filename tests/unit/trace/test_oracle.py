@@ -244,6 +244,55 @@ class Prelu(nn.Module):
         return self.b(self.act(self.a(x)))
 
 
+class Shuffles(nn.Module):
+    """Gates, channels to space and back, channel shuffle, instance norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(2, 24, 1), nn.Conv2d(3, 5, 3, padding=1)
+        self.norm, self.c = nn.InstanceNorm2d(5, affine=True), nn.Conv2d(20, 12, 3, padding=1, groups=4)
+        self.d = nn.Conv2d(12, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pixel_shuffle(F.glu(self.a(x), dim=1), 2)
+        x = F.pixel_unshuffle(F.relu(self.norm(self.b(x))), 2)
+        return self.d(torch.tanh(F.channel_shuffle(self.c(x), 3)))
+
+
+class Gated(nn.Module):
+    """Squeeze and excitation: a channel is scaled by a number that is computed from all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.down, self.up = nn.Conv2d(2, 8, 3), nn.Linear(8, 4), nn.Linear(4, 8)
+        self.b = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        gate = torch.sigmoid(self.up(F.relu(self.down(x.mean((2, 3))))))
+        return self.b(x * gate[:, :, None, None])
+
+
+class Padded(nn.Module):
+    """A shortcut that pads missing channels with zeros: they are a part of a sum that nothing may cut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(2, 5, 1), nn.Conv2d(2, 8, 1), nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c(torch.tanh(self.b(x) + F.pad(self.a(x), (0, 0, 0, 0, 1, 2))))
+
+
+class Outer(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 6), nn.Linear(4, 5), nn.Linear(30, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c((self.a(x)[:, :, None] * torch.tanh(self.b(x))[:, None]).flatten(1))
+
+
 IMAGE = spec("N", 2, 9, 13)
 CASES: list[tuple[Callable[[], nn.Module], tuple[InputSpec, ...], bool, int]] = [
     (Mlp, spec("N", 5), True, 2),
@@ -265,6 +314,10 @@ CASES: list[tuple[Callable[[], nn.Module], tuple[InputSpec, ...], bool, int]] = 
     (Parameters, spec("N", 5, 4), True, 1),
     (Embedded, spec("N", "T", name="tokens", dtype="i64", below=11), True, 1),
     (Prelu, IMAGE, True, 1),
+    (Shuffles, spec("N", 2, 6, 4), True, 2),
+    (Gated, IMAGE, True, 2),
+    (Padded, IMAGE, True, 1),
+    (Outer, spec("N", 4), True, 2),
 ]
 
 
