@@ -249,14 +249,14 @@ class Shuffles(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b = nn.Conv2d(2, 24, 1), nn.Conv2d(3, 5, 3, padding=1)
-        self.norm, self.c = nn.InstanceNorm2d(5, affine=True), nn.Conv2d(20, 12, 3, padding=1, groups=4)
+        self.a, self.b = nn.Conv2d(2, 24, 1), nn.Conv2d(3, 8, 3, padding=1)
+        self.norm, self.c = nn.InstanceNorm2d(8, affine=True), nn.Conv2d(32, 12, 3, padding=1, groups=4)
         self.d = nn.Conv2d(12, 3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.pixel_shuffle(F.glu(self.a(x), dim=1), 2)
         x = F.pixel_unshuffle(F.relu(self.norm(self.b(x))), 2)
-        return self.d(torch.tanh(F.channel_shuffle(self.c(x), 3)))
+        return self.d(torch.tanh(F.channel_shuffle(self.c(x), 4)))
 
 
 class Gated(nn.Module):
@@ -314,7 +314,7 @@ CASES: list[tuple[Callable[[], nn.Module], tuple[InputSpec, ...], bool, int]] = 
     (Parameters, spec("N", 5, 4), True, 1),
     (Embedded, spec("N", "T", name="tokens", dtype="i64", below=11), True, 1),
     (Prelu, IMAGE, True, 1),
-    (Shuffles, spec("N", 2, 6, 4), True, 2),
+    (Shuffles, spec("N", 2, 6, 4), True, 3),
     (Gated, IMAGE, True, 2),
     (Padded, IMAGE, True, 1),
     (Outer, spec("N", 4), True, 2),
