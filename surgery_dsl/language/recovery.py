@@ -92,9 +92,7 @@ class Recovery:
                 parser.insert(parser.index, right, _SIGN[right])
             else:
                 parser.tokens[parser.index] = token._replace(kind=right)
-        elif (
-            before.kind in ENDS_OPERAND and token.kind in STARTS_OPERAND - {"LPAR", "LSQB"} and parser.accepts("COMMA")
-        ):
+        elif _side_by_side(before, token) and parser.accepts("COMMA"):
             self._say_comma(before, token)
         elif token.kind == "COMMA" and before.kind in ("COMMA", "LPAR", "LSQB"):
             parser.report(describe(self._situation(token)))
@@ -386,6 +384,12 @@ class Recovery:
 
     def _say(self, code: Code, message: str, span: Span, help_: str, *labels: Label) -> None:
         self.parser.report(Diagnostic(code, message, self.parser.file, span, labels=labels, help=help_))
+
+
+def _side_by_side(before: Token, token: Token) -> bool:
+    """Return whether two values stand side by side; ``a[0]`` is an attempt to index, ``a [0]`` is two values."""
+    apart = token.line > before.line or token.column > before.end
+    return before.kind in ENDS_OPERAND and token.kind in STARTS_OPERAND and (apart or token.kind not in _CLOSER)
 
 
 def _previous(tokens: list[Token], index: int) -> Token:
