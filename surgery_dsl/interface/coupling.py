@@ -221,23 +221,27 @@ def slots_of(draft: Draft) -> Iterator[tuple[Slot, Dim]]:
 # ---- tidying -----------------------------------------------------------------------------------------------------
 
 
+_APART = frozenset({"cat", "slice", "split", "select", "stack", "view", "group_norm"})
+
+
 def collapse(draft: Draft, dim: Dim) -> None:
-    """Make one leaf of a product or sum that nothing takes apart: what a new layer writes has no factors of its own."""
+    """Make one leaf of a product or sum that nothing takes apart any more, as the tracer would see it."""
     total = exact_size(draft, dim)
     if (len(dim) < 2 and not any(draft.axes[axis].parts for axis in dim)) or total is None:
         return
     inside = frozenset((*dim, *leaves(draft, dim)))
-    apart = {"cat", "slice", "split", "select", "stack", "view"}
-    for slot, found in slots_of(draft):
-        if not inside.isdisjoint(found) and slot[0] != "sum" and found != dim:
-            return
+    shown = [found for slot, found in slots_of(draft) if slot[0] != "sum"]
+    shown += [found for module in draft.modules.values() for found in module.integers.values()]
+    if any(found != dim and not inside.isdisjoint(found) for found in shown):
+        return
     for operator in draft.operators():
-        if operator.kind in apart and any(
-            found == dim for value in (*operator.inputs, *operator.outputs) for found in draft.values[value].dims
-        ):
+        values = (draft.values[value] for value in (*operator.inputs, *operator.outputs))
+        if operator.kind in _APART and any(found == dim for value in values for found in value.dims):
             return
-    reason = next((draft.axes[axis].frozen for axis in inside if draft.axes[axis].frozen == frozen.OUTPUT), "")
-    leaf = draft.new_axis(total, draft.axes[dim[0]].label, reason)
+    reasons = {draft.axes[axis].frozen for axis in inside if not draft.axes[axis].parts} - {""}
+    if reasons - {frozen.OUTPUT, frozen.INPUT, frozen.UNCARRIED, frozen.BUFFER}:
+        return
+    leaf = draft.new_axis(total, draft.axes[dim[0]].label, min(reasons, key=frozen.rank, default=""))
     _replace_whole(draft, dim, leaf)
 
 

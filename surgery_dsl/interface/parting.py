@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.interface.coupling import leaves, shows, slots_of
+from surgery_dsl.interface.coupling import collapse, leaves, shows, slots_of
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.links import Slot, macs_of, operator_links, sides
 from surgery_dsl.interface.model import Dim, Operator
@@ -73,7 +73,9 @@ def recouple(draft: Draft, axes: Iterable[int]) -> None:
         for link in operator_links(operator, draft):
             for axis in {axis for slot in link for axis in slots.get(slot, ())} & wanted:
                 groups.join((axis, slot) for slot in link)
-    _Parting(draft, groups, slots, wanted).carry_out()
+    parted = _Parting(draft, groups, slots, wanted).carry_out()
+    for dim in dict.fromkeys(dim for _, dim in slots_of(draft) if not parted.isdisjoint(leaves(draft, dim))):
+        collapse(draft, dim)
 
 
 @dataclass
@@ -84,8 +86,8 @@ class _Parting:
     wanted: frozenset[int]
     renamed: dict[Node, int] = field(default_factory=dict)
 
-    def carry_out(self) -> None:
-        """Number the groups, and write the numbers into everything that has dimensions."""
+    def carry_out(self) -> frozenset[int]:
+        """Number the groups, write the numbers into everything that has dimensions, and return those that parted."""
         members: dict[int, dict[Node, list[Slot]]] = {}
         for axis, slot in self.groups.parent:
             members.setdefault(axis, {}).setdefault(self.groups.find((axis, slot)), []).append(slot)
@@ -102,12 +104,13 @@ class _Parting:
                 self.renamed[root] = new
                 parted.setdefault(axis, []).append((new, slots))
         if not parted:
-            return
+            return frozenset()
         reasons = {axis: self.draft.axes[axis].frozen for axis in parted}
         self._operators(frozenset(parted))
         self._write()
         for axis, groups in parted.items():
             self._freeze(reasons[axis], groups)
+        return frozenset(axis for groups in parted.values() for axis, _ in groups)
 
     def _new(self, axis: int, slot: Slot) -> int:
         node = (axis, slot)

@@ -89,53 +89,47 @@ def _is_kept(draft: Draft, path: str, host: str) -> bool:
 
 
 def _clear(draft: Draft, target: Target, kept: Iterable[str]) -> None:
-    """Remove a module's tensors and children at all its paths; pass on what it owned to those that stay."""
+    """Remove a module's tensors and children at all its paths; pass on what others share."""
     kept_heads = tuple(path + "." for path in kept)
-    heirs: dict[str, str] = {}
-    for path in target.paths:
-        gone = [n for n in draft.tensors if n.startswith(path + ".") and not n.startswith(kept_heads)]
-        for name in gone:
-            rest = [t.name for t in draft.tensors.values() if t.tied_to == name]
-            draft.drop_tensor(name)
-            outside = [n for n in rest if not n.startswith(tuple(p + "." for p in target.paths))]
-            if outside:
-                heirs[name] = outside[0]
-        for name in [p for p in draft.modules if p.startswith(path + ".") and p not in kept]:
-            del draft.modules[name]
-    if target.stays:
-        _pass_on(draft, target)
-    if heirs:
-        _rename_tensors(draft, heirs)
-
-
-def _pass_on(draft: Draft, target: Target) -> None:
-    """Give a shared module that stays elsewhere its first path there, where the target was its first."""
-    heir = target.stays[0]
-    if not draft.modules[heir].same_as:
-        return
+    heads = tuple(path + "." for path in target.paths)
+    tensors = [n for n in draft.tensors if n.startswith(heads) and not n.startswith(kept_heads)]
+    modules = {p for p in draft.modules if p.startswith(heads) and p not in kept}
+    tensor_heirs = _heirs({t.name: t.tied_to for t in draft.tensors.values()}, set(tensors))
+    module_heirs = _heirs(
+        {m.path: m.same_as for m in draft.modules.values()}, modules | set(target.paths if target.stays else ())
+    )
+    for name in tensors:
+        draft.drop_tensor(name)
+    for path in modules:
+        del draft.modules[path]
     for path, module in list(draft.modules.items()):
-        if module.same_as == target.path or module.same_as.startswith(target.path + "."):
-            new = heir + module.same_as.removeprefix(target.path)
-            draft.modules[path] = module.replaced(
-                same_as="" if new == path else new,
-                integers=draft.before.module_by_path[module.same_as].integers if new == path else {},
-            )
-    for run in draft.root.runs():
-        if run.module == target.path or run.module.startswith(target.path + "."):
-            run.module = heir + run.module.removeprefix(target.path)
-            for index, event in enumerate(run.events):
-                if isinstance(event, Operator):
-                    home = heir + event.module.removeprefix(target.path)
-                    path = home + event.path.removeprefix(event.module)
-                    run.events[index] = event.replaced(module=home, path=path)
+        heir = module_heirs.get(module.same_as)
+        if heir is not None and path not in target.paths:
+            integers = draft.before.module_by_path[module.same_as].integers if heir == path else {}
+            draft.modules[path] = module.replaced(same_as="" if heir == path else heir, integers=integers)
+    if tensor_heirs or module_heirs:
+        _rename(draft, module_heirs, tensor_heirs)
 
 
-def _rename_tensors(draft: Draft, names: dict[str, str]) -> None:
+def _heirs(owners: Mapping[str, str], gone: set[str]) -> dict[str, str]:
+    """Return, for what goes and stands elsewhere too, the first of the places where it stays."""
+    heirs: dict[str, str] = {}
+    for name, owner in owners.items():
+        if owner in gone and name not in gone:
+            heirs.setdefault(owner, name)
+    return heirs
+
+
+def _rename(draft: Draft, modules: Mapping[str, str], tensors: Mapping[str, str]) -> None:
     for run in draft.root.runs():
+        run.module = modules.get(run.module, run.module)
         for index, event in enumerate(run.events):
-            if isinstance(event, Operator) and not names.keys().isdisjoint(event.tensors.values()):
-                tensors = {role: names.get(name, name) for role, name in event.tensors.items()}
-                run.events[index] = event.replaced(tensors=tensors)
+            if isinstance(event, Operator):
+                home = modules.get(event.module, event.module)
+                read = {role: tensors.get(name, name) for role, name in event.tensors.items()}
+                if home != event.module or read != event.tensors:
+                    path = home + event.path.removeprefix(event.module)
+                    run.events[index] = event.replaced(module=home, path=path, tensors=read)
 
 
 def _mirror(draft: Draft, target: Target, inserted: Mapping[str, Inserted]) -> None:

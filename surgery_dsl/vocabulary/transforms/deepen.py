@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar, Literal, final
 
-from surgery_dsl.interface.coupling import collapse, settle
+from surgery_dsl.interface.coupling import settle
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import InsertModule, ModuleSpec
 from surgery_dsl.interface.fragment import Built, deepened
@@ -78,8 +78,6 @@ class Deepen(Transform):
             brings += insert_child(draft, target, own, place, self._body)
         weights = [draft.tensors[f"{path}.layer.weight"] for path in brings]
         recouple(draft, {axis for weight in weights for dim in weight.dims for axis in dim})
-        for path in brings:
-            collapse(draft, draft.tensors[f"{path}.layer.weight"].dims[0])
         settle(draft)
         return Effect(
             function="exact" if exact else "changing",
