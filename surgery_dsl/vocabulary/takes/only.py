@@ -130,7 +130,8 @@ class Only(Take):
 
     def _exist(self, listed: Sequence[int], pool: Pool, context: Static) -> bool:
         units = units_of(pool)
-        least, most = min(listed), max(listed)
+        ends = (listed[0], listed[-1]) if isinstance(listed, range) else listed  # a range may be very long
+        least, most = min(ends), max(ends)
         if least >= 0 and most < units:
             return True
         odd = most if most >= units else least
