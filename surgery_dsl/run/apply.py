@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from surgery_dsl.diagnostics.code import Severity
-from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
-from surgery_dsl.language.plan import Control, Plan
+from surgery_dsl.language.plan import Plan
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.prepare import Checked, check
@@ -75,7 +74,7 @@ def apply(
     found = list(checked.diagnostics)
     if checked.plan is None or checked.lock is None:
         return Outcome(checked, verdicts, tuple(found))
-    found += _beforehand(checked.plan, checked.path, place, settings, dry_run)
+    found += _beforehand(checked.plan, checked.path, place, settings)
     if _refused(found, settings) and not _only_weights_are_new(checked, found):
         return Outcome(checked, verdicts, tuple(found))
     if dry_run:
@@ -110,7 +109,7 @@ def _only_weights_are_new(checked: Checked, found: list[Diagnostic]) -> bool:
     return unknown and all(diagnostic in checked.report.diagnostics for diagnostic in errors)
 
 
-def _beforehand(plan: Plan, path: Path, place: Path | None, settings: Settings, dry_run: bool) -> list[Diagnostic]:
+def _beforehand(plan: Plan, path: Path, place: Path | None, settings: Settings) -> list[Diagnostic]:
     """Return what can be said against a run before anything is loaded."""
     found: list[Diagnostic] = []
     if place is not None:
@@ -118,24 +117,4 @@ def _beforehand(plan: Plan, path: Path, place: Path | None, settings: Settings, 
         taken = in_the_way(place, settings.force, inputs)
         if taken is not None:
             found.append(taken)
-    if not dry_run:
-        found += _uncertified(plan)
     return found
-
-
-def _uncertified(plan: Plan) -> list[Diagnostic]:
-    """A ``certify`` line needs bound propagation; to pass over it would be a claim that nobody checked."""
-    return [
-        Diagnostic(
-            runs.NOT_CERTIFIED,
-            f"`{obligation.text}` cannot be decided: this release has no bound propagation",
-            file=plan.file,
-            span=obligation.span,
-            notes=("to pass over the line would certify what nobody checked",),
-            help="measure it on data instead (`measure change(…)`), or take the line out",
-        )
-        for step in plan.steps
-        if isinstance(step, Control)
-        for obligation in step.obligations
-        if obligation.verb == "certify"
-    ]

@@ -19,13 +19,18 @@ def deterministic(wanted: bool = True) -> Iterator[None]:
     )
     benchmark = torch.backends.cudnn.benchmark
     os.environ.setdefault(*CUBLAS)
-    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    _set(wanted, warn_only=True)
     torch.backends.cudnn.benchmark = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+        _set(before, warn_only)
         torch.backends.cudnn.benchmark = benchmark
+
+
+def _set(wanted: bool, warn_only: bool) -> None:
+    """Do what ``torch.use_deterministic_algorithms`` does, less its import of the compiler, which takes a second."""
+    torch._C._set_deterministic_algorithms(wanted, warn_only=warn_only)
 
 
 def mixed(seed: int, run_seed: int) -> int:

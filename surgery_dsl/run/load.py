@@ -17,7 +17,9 @@ from surgery_dsl.language.plan import Model, Plan
 from surgery_dsl.run import data as data_sets
 from surgery_dsl.run import record, weights
 from surgery_dsl.run.data import TensorData
+from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.grants import Grants
+from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.vocabulary.kinds import ModelLoader
 from surgery_dsl.vocabulary.models.result import Result
 
@@ -87,7 +89,7 @@ class Sources:
             if self.allow_pickle and weights.is_pickle(self.folder / block.weights):
                 return Network(model, weights.load_pickle(model, self.folder / block.weights, interface, block.weights))
             file = weights.WeightsFile(self.folder / block.weights)
-            return Network(model, weights.load(model, file, interface, block.weights), file)
+            return Network(model, weights.load(model, file, as_built(interface, model), block.weights), file)
 
     def _build(self, block: Model, device: str) -> nn.Module:
         span = block.spans.get("load", block.span)
@@ -96,6 +98,17 @@ class Sources:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
                 return block.load.build(self.folder, device)
+
+
+def as_built(interface: Interface, model: nn.Module) -> Interface:
+    """Return an interface with the dtypes that a network has before a run turns them into its own.
+
+    A weights file holds what the factory builds, whatever dtype the run asks for.
+    """
+    dtypes = {name: name_of(tensor.dtype) for name, tensor in named_tensors(model)}
+    return interface.replaced(
+        tensors=tuple(tensor.replaced(dtype=dtypes.get(tensor.name, tensor.dtype)) for tensor in interface.tensors)
+    )
 
 
 def require(loader: ModelLoader, folder: Path, grants: Grants) -> None:

@@ -17,7 +17,7 @@ from surgery_dsl.language.plan import Model, Plan
 from surgery_dsl.run import weights
 from surgery_dsl.run.environment import tool_version
 from surgery_dsl.run.grants import Grants
-from surgery_dsl.run.load import Sources
+from surgery_dsl.run.load import Sources, as_built
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.trace.capture import trace
 
@@ -102,7 +102,8 @@ def _facts(sources: Sources, block: Model, interface: Interface) -> WeightFacts 
     if sources.allow_pickle and weights.is_pickle(path):
         return sources.network(block, interface).facts
     try:
-        return weights.count(weights.WeightsFile(path), interface, block.weights)
+        built = as_built(interface, sources.skeleton(block))
+        return weights.count(weights.WeightsFile(path), built, block.weights)
     except Refused as refused:
         span = block.spans.get("weights", block.span)
         raise Refused(*(placed(found, sources.plan.file, span) for found in refused.diagnostics)) from None

@@ -135,10 +135,13 @@ class Probe:
 
 def main() -> None:
     """Read one job from standard input, write one answer to standard output."""
-    import torch  # noqa: F401 - imported before the job comes, because that takes longest
+    from surgery_dsl.run import outputs, restore  # noqa: F401 - loads torch before the job comes
+    from surgery_dsl.run.record import Record
+    from surgery_dsl.vocabulary import catalogue
 
-    from surgery_dsl.run import outputs, restore  # noqa: F401
-
+    for name in catalogue.names("models"):
+        catalogue.find("models", name)
+    Record.model_rebuild()  # readers are built when first needed; that time is the parent's training
     line = sys.stdin.readline()
     if line.strip():
         print(answer(Job.model_validate_json(line)).model_dump_json())  # noqa: T201 - this is the child's protocol

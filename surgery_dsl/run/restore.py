@@ -17,6 +17,10 @@ from surgery_dsl.run.grants import collect
 from surgery_dsl.run.record import RECORD, WEIGHTS, Record, read_record, unreadable
 from surgery_dsl.trace.dtypes import BY_NAME, name_of
 
+LARGE = 64 << 20
+"""Bytes of weights from which on a skeleton without memory is built first: below, drawing and dropping random weights
+takes less time than loading torch's kernels for the meta device."""
+
 
 def load(path: Path | str, allow_code: Iterable[str] = (), device: str = "cpu") -> nn.Module:
     """Rebuild the network that ``apply`` wrote.
@@ -43,13 +47,13 @@ def rebuild(directory: Path, device: str) -> nn.Module:
     """Rebuild a network whose code is already granted; on ``meta`` its tensors have no values."""
     record = read_record(directory)
     _check_sources(directory, record)
-    model = skeleton(directory, record, "meta")
     if device == "meta":
-        return model
-    if any(_hidden_on_meta(model)):  # a plain attribute holds a tensor, which no file restores
-        model = skeleton(directory, record, "cpu")
+        return skeleton(directory, record, "meta")
     weights = directory / WEIGHTS
     header = read_header(weights)
+    model = skeleton(directory, record, "meta" if header.size > LARGE else "cpu")
+    if any(tensor.is_meta for _, tensor in _hidden(model)):  # a plain attribute, which no file restores
+        model = skeleton(directory, record, "cpu")
     if digest_of(weights) != record.weights:
         raise Refused(_changed(WEIGHTS, directory))
     _fill(model, weights, header, record, torch.device(device))
@@ -109,10 +113,6 @@ def _hidden(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
         for name, value in vars(module).items():
             if isinstance(value, Tensor):
                 yield f"{path}.{name}" if path else name, value
-
-
-def _hidden_on_meta(model: nn.Module) -> Iterator[bool]:
-    return (tensor.is_meta for _, tensor in _hidden(model))
 
 
 def _fill(model: nn.Module, path: Path, header: Header, record: Record, device: torch.device) -> None:

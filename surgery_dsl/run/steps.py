@@ -19,7 +19,7 @@ from surgery_dsl.proof.state import State
 from surgery_dsl.proof.steps import advance, place_of
 from surgery_dsl.run import controls, holds
 from surgery_dsl.run.changes import EditMisfit, carry_out, find_tensor
-from surgery_dsl.run.digests import Mark, digests, marks
+from surgery_dsl.run.digests import Mark, digests, marks, named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
 from surgery_dsl.run.identify import identify
@@ -92,7 +92,7 @@ class Steps:
         session.progress(f"identifying {step.name}", 0, 0)
         with self.evidence.phase("identify"):
             possible = self._advanced(step).selections[step.name]
-            before = marks(session.model)
+            before = self._untouched(Effect(function="none"))
             with memory_reported(f"score `{step.name}`", session.file, step.span), session.deterministic():
                 picked = identify(step, possible, session)
             self._refuse_undeclared(step, Effect(function="none"), before)
@@ -128,7 +128,7 @@ class Steps:
         self.values.keep("before", step.name)
         predicted = self._advanced(step)
         effect = predicted.effects[step.name]
-        before = marks(session.model)
+        before = self._untouched(effect)
         with self.evidence.phase("change"), memory_reported(f"carry out `{step.name}`", session.file, step.span):
             changes = self._changes(step)
             masks = self._carry_out(step, changes)
@@ -198,7 +198,7 @@ class Steps:
         self.values.keep("before", step.name)
         predicted = self._advanced(step)
         effect = predicted.effects[step.name]
-        before, written = marks(session.model), digests(session.model, effect.writes)
+        before, written = self._untouched(effect), digests(session.model, effect.writes)
         with self.evidence.phase("train"):
             record = train(step, session, max(1, stage))
         if digests(session.model, effect.writes) != written:
@@ -248,6 +248,7 @@ class Steps:
             for name, chosen in self.state.selections.items()
         }
         self.session.note_state(self.state.interface, self.state.brought, sites)
+        self.session.coverage = self.state.coverage
 
     def _compare(self, step: Block, predicted: Interface, retrace: bool) -> None:
         """Refuse a network that is not the predicted one, axis for axis."""
@@ -278,11 +279,17 @@ class Steps:
                 "shapes", "the changed network is the predicted one, axis for axis", "trace", step.name
             )
 
+    def _untouched(self, effect: Effect) -> dict[str, Mark]:
+        """Mark what a step says it will leave alone."""
+        names = {name for name, _ in named_tensors(self.session.model)}
+        return marks(self.session.model, names - effect.writes)
+
     def _refuse_undeclared(self, step: Block, effect: Effect, before: dict[str, Mark]) -> None:
-        """Refuse a step that touched a tensor which its static rule does not name."""
-        after = marks(self.session.model)
+        """Refuse a step that changed a tensor which its static rule does not name; a copy of it is no change."""
+        after = dict(named_tensors(self.session.model))
         for name, mark in before.items():
-            if name not in effect.writes and after.get(effect.renamed.get(name, name)) != mark:
+            tensor = after.get(effect.renamed.get(name, name))
+            if tensor is None or not mark.still_is(tensor):
                 raise Refused(
                     Diagnostic(
                         defects.UNDECLARED_WRITE,
