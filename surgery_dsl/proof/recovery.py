@@ -10,6 +10,7 @@ from surgery_dsl.language.plan import DataSet, Plan, Recover
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.context import Effect
 from surgery_dsl.vocabulary.kinds import Loss, Trainable
+from surgery_dsl.vocabulary.predicates._holding import with_ties
 
 LAST_EPOCH = 1_000_000
 """Epoch in which everything that ever thaws has thawed, for ``epochs = auto``."""
@@ -28,7 +29,7 @@ def training_effect(state: State, step: Recover, plan: Plan, sink: Sink) -> Effe
     if step.train is not None:
         step.train.check(context)
     trained = trained_tensors(step, state)
-    written = trained | trained_statistics(step, state, trained)
+    written = with_ties(state.interface, trained | trained_statistics(step, state, trained))
     if not written and not sink.failed:
         sink.say(
             Diagnostic(
@@ -106,14 +107,17 @@ def total_steps(step: Recover, plan: Plan, state: State) -> int | None:
         return step.steps
     if not isinstance(step.epochs, int) or not step.data:
         return None
-    total = 0
-    for name in step.data:
-        facts = state.data.get(name)
-        if facts is None:
-            return None
-        batch = step.batch if isinstance(step.batch, int) else facts.batch
-        total += -(-facts.count // max(batch, 1))
-    return total * step.epochs
+    sets = [state.data[name] for name in step.data if name in state.data]
+    if len(sets) < len(step.data):
+        return None
+    size = step.batch if isinstance(step.batch, int) else sets[0].batch
+    return batches(sum(facts.count for facts in sets), size) * step.epochs
+
+
+def batches(count: int, size: int) -> int:
+    """Return how many batches an epoch has: data sets are joined, and a single left-over example joins a batch."""
+    whole, rest = divmod(count, max(size, 1))
+    return max(1, whole + (rest > 1))
 
 
 def _schedules(state: State, step: Recover, plan: Plan, sink: Sink) -> None:

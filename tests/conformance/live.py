@@ -77,8 +77,8 @@ class Operation:
         final: The network after the last step.
         reloaded: The network as the written result gives it back.
         untouched: What the network was before the first step, and is after the rollback.
+        state: Where the plan stands at its end, as predicted.
         session: The run.
-        states: The predicted state after every run, ``identify`` and ``control`` included.
     """
 
     moments: tuple[Moment, ...]
@@ -86,6 +86,7 @@ class Operation:
     final: Snapshot
     reloaded: Snapshot
     untouched: tuple[Any, Any]
+    state: State = field(repr=False)
     session: Session = field(repr=False)
 
 
@@ -119,7 +120,9 @@ def operate(
             raise Injected
     except Injected:
         pass
-    return Operation(tuple(moments), _inputs(session), final, reloaded, (before, fingerprint(session.model)), session)
+    return Operation(
+        tuple(moments), _inputs(session), final, reloaded, (before, fingerprint(session.model)), steps.state, session
+    )
 
 
 def snapshot(session: Session) -> Snapshot:

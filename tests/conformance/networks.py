@@ -241,10 +241,11 @@ def digits() -> nn.Module:
 
 
 def sequential() -> nn.Module:
-    """Linear layers and activations in one ``Sequential``, equal widths."""
+    """Linear layers and activations in one ``Sequential``, equal widths; ``twice`` is a ReLU of what is positive."""
     body = [module for _ in range(3) for module in (nn.Linear(FEATURES, FEATURES), nn.ReLU())]
     network = nn.Sequential()
     network.add_module("hidden", nn.Sequential(*body))
+    network.add_module("twice", nn.ReLU())
     network.add_module("head", nn.Linear(FEATURES, CLASSES))
     return _drawn(network)
 

@@ -79,7 +79,7 @@ def runs(workbench: Workbench) -> Runs:
 def moments(found: Iterator[Operation]) -> Iterator[tuple[Operation, Moment]]:
     for operation in found:
         for moment in operation.moments:
-            yield operation, f"{moment}"
+            yield operation, moment
 
 
 @each(OPERATING)

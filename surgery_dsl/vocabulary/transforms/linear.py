@@ -66,7 +66,7 @@ class Linear(Transform):
         near_miss="linear(0)",
         near_miss_code="SD112",
         function="changing",
-        interface=frozenset({"outputs", "widths", "topology"}),
+        interface=frozenset({"values", "outputs", "widths", "topology"}),
         needs=frozenset({"seed"}),
     )
 

@@ -1,0 +1,160 @@
+"""What measured quantities and predicates mean, written again from their definitions, in float64 and without haste.
+
+Keys are names of words. A quantity without an entry here fails the suite: nothing else would tell that it measures
+what it says.
+"""
+
+import copy
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from surgery_dsl.vocabulary.word import Word
+from tests.conformance.live import Moment, Operation
+
+Pair = tuple[Tensor, Tensor]
+
+
+def doubled(model: nn.Module) -> nn.Module:
+    return copy.deepcopy(model).double().eval()
+
+
+def wide(inputs: Tensor) -> Tensor:
+    return inputs.double() if inputs.is_floating_point() else inputs
+
+
+def accuracy(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    rows = doubled(now)(wide(data[0])).tolist()
+    return sum(row.index(max(row)) == label for row, label in zip(rows, data[1].tolist(), strict=True)) / len(rows)
+
+
+def loss(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    rows = doubled(now)(wide(data[0])).tolist()
+    total = 0.0
+    for row, label in zip(rows, data[1].tolist(), strict=True):
+        most = max(row)
+        total += most + math.log(sum(math.exp(value - most) for value in row)) - row[label]
+    return total / len(rows)
+
+
+def change(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    after, before = doubled(now)(wide(data[0])).tolist(), doubled(base)(wide(data[0])).tolist()
+    apart = [[a - b for a, b in zip(one, two, strict=True)] for one, two in zip(after, before, strict=True)]
+    norm = getattr(word, "norm", None)
+    if norm == "inf":
+        return max(abs(value) for row in apart for value in row)
+    if norm == 2:
+        return max(math.sqrt(sum(value * value for value in row)) for row in apart)
+    squares = [sum(value * value for row in rows for value in row) for rows in (apart, before)]
+    return math.sqrt(squares[0] / squares[1])
+
+
+def dead(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    network, count = doubled(now), 0
+    found: list[Tensor] = []
+    kinds = (nn.ReLU, nn.GELU, nn.LeakyReLU, nn.SiLU)
+    for module in network.modules():
+        if isinstance(module, kinds):
+            module.register_forward_hook(lambda _, __, output: found.append(output.detach()))
+    network(wide(data[0]))
+    for output in found:
+        units = output.movedim(1, -1).reshape(-1, output.shape[1]).abs()
+        count += sum(float(column.max()) <= getattr(word, "eps", 0.0) for column in units.T)
+    return float(count)
+
+
+def grad_flow(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    network = doubled(now)
+    count = 16 * int(getattr(word, "batches", 0))
+    inputs, labels = data[0][:count], data[1][:count]
+    F.cross_entropy(network(wide(inputs)), labels).backward()  # type: ignore[no-untyped-call]
+    norms = []
+    for module in network.modules():
+        own = [p.grad for p in module.parameters(recurse=False)]
+        if own:
+            norms.append(math.sqrt(sum(float((gradient**2).sum()) for gradient in own if gradient is not None)))
+    return min(norms)
+
+
+@torch.no_grad()
+def magnitude(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """Only for networks of the base's shape; the general case is held to brute force where distances are tested."""
+    after, before = dict(doubled(now).named_parameters()), dict(doubled(base).named_parameters())
+    assert after.keys() == before.keys()
+    apart = sum(float(((after[name] - before[name]) ** 2).sum()) for name in before)
+    return math.sqrt(apart / sum(float((value**2).sum()) for value in before.values()))
+
+
+def nonzero(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    return float(sum(value != 0 for parameter in now.parameters() for value in parameter.flatten().tolist()))
+
+
+def params(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    return float(sum(math.prod(parameter.shape) for parameter in now.parameters()))
+
+
+def weight_bytes(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    kept = {tensor.data_ptr(): tensor for tensor in now.state_dict(keep_vars=True).values()}
+    return float(sum(tensor.untyped_storage().nbytes() for tensor in kept.values()))
+
+
+def macs(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """Half of what torch's own counter of floating-point operations counts for one example."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        now(data[0][:1])
+    return counter.get_total_flops() / 2
+
+
+def coverage(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """Of the step that the templates of quantities identify: the layers before the head, norms left out."""
+    layers = [m for path, m in base.named_modules() if isinstance(m, nn.Linear | nn.Conv2d) and path != "head"]
+    total = sum(parameter.numel() for parameter in base.parameters())
+    return sum(parameter.numel() for layer in layers for parameter in layer.parameters()) / total
+
+
+QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
+    "accuracy": accuracy,
+    "change": change,
+    "coverage": coverage,
+    "dead": dead,
+    "grad_flow": grad_flow,
+    "loss": loss,
+    "macs": macs,
+    "magnitude": magnitude,
+    "nonzero": nonzero,
+    "params": params,
+    "weight_bytes": weight_bytes,
+}
+
+
+# ---- predicates --------------------------------------------------------------------------------------------------
+
+
+def exact(word: Word, operation: Operation) -> bool:
+    step = getattr(word, "step", "")
+    return all(_same_function(m, operation.inputs) for m in operation.moments if m.run.step.name == step)
+
+
+def _same_function(moment: Moment, inputs: Tensor) -> bool:
+    before, after = moment.before.outputs(inputs), moment.after.outputs(inputs)
+    return bool(torch.allclose(before, after, rtol=1e-5, atol=1e-5))
+
+
+def frozen(word: Word, operation: Operation) -> bool:
+    """Nothing but what the named step brought, or stands where it acted, has other bits than in the base."""
+    excepted = getattr(word, "except_", None)
+    first = operation.moments[0].before
+    paths = {p for m in operation.moments if m.run.step.name == excepted for p in m.effect.brings}
+    last = operation.final.digests
+    return all(
+        last.get(name) == value
+        for name, value in first.digests.items()
+        if not any(name.startswith(f"{path}.") for path in paths)
+    )
+
+
+PREDICATES: dict[str, Callable[[Word, Operation], bool]] = {"exact": exact, "frozen": frozen}
