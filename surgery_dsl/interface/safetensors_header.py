@@ -111,7 +111,8 @@ def missing(path: Path, error: OSError) -> Diagnostic:
 
 
 def _check_prefix(path: Path, prefix: bytes, length: int, size: int) -> None:
-    if prefix.startswith(_PICKLE_STARTS):
+    # A header of 640 bytes starts like a pickle too; read as a length, a pickle's start is beyond any header.
+    if prefix.startswith(_PICKLE_STARTS) and (len(prefix) < 8 or length > MAX_HEADER):
         raise Refused(
             Diagnostic(
                 trust.PICKLE_REFUSED,
