@@ -22,7 +22,8 @@ A page has this form, and a test runs its plans::
     (the same plan, mended: it gives no finding)
     ```
 
-The line ``needs:`` stands where the plans are about a network: it names the conformance network with which they
+A code that no plan gives on demand (a full disk, a defect of this program) has no examples; there a line
+``not shown: why`` stands under the title. The line ``needs:`` stands where the plans are about a network: it names the conformance network with which they
 are checked. The fence may carry ``escaped`` (``\xNN`` stands for a byte) and ``repeat=N`` (the last line stands
 there N times), for files that cannot be printed here.
 """
@@ -65,15 +66,17 @@ class Page:
     Attributes:
         code: What it explains.
         needs: Name of the conformance network that the plans are checked with, or empty.
-        wrong: A plan that gives the code.
+        unshown: Why no plan can show it; empty where one does.
+        wrong: A plan that gives the code, ``None`` where none can show it.
         fixed: The plan, mended.
         text: The whole page, as people read it.
     """
 
     code: Code
     needs: str
-    wrong: Example
-    fixed: Example
+    unshown: str
+    wrong: Example | None
+    fixed: Example | None
     text: str
 
 
@@ -109,10 +112,16 @@ def load_page(code: Code) -> Page:
     if not text.startswith(f"# {code.id} {code.name}\n"):
         raise ValueError(f"the page of {code.id} must start with `# {code.id} {code.name}`")
     examples = [_example(found.group("body"), found.group("flags").split()) for found in _FENCE.finditer(text)]
-    if len(examples) != 2 or "\n## How to fix\n" not in text:
+    unshown, needs = _front("not shown", text), _front("needs", text)
+    if "\n## How to fix\n" not in text or len(examples) != (0 if unshown else 2):
         raise ValueError(f"the page of {code.id} needs a wrong plan, then `## How to fix` and the plan mended")
-    needs = re.search(r"^needs: (\S+)$", text, re.MULTILINE)
-    return Page(code, needs.group(1) if needs else "", examples[0], examples[1], text)
+    wrong, fixed = (None, None) if unshown else examples
+    return Page(code, needs, unshown, wrong, fixed, text)
+
+
+def _front(name: str, text: str) -> str:
+    found = re.search(rf"^{name}: (.+)$", text.partition("```")[0], re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 def _example(body: str, flags: list[str]) -> Example:

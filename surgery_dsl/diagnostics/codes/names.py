@@ -36,4 +36,3 @@ INDEX_OUT_OF_RANGE = Code("SD129", "index-out-of-range", "an index names a unit 
 DUPLICATE_INDEX = Code("SD130", "duplicate-index", "an index is named twice")
 EMPTY_SELECTION = Code("SD131", "empty-selection", "a list of units is empty")
 SITES_DO_NOT_FIT = Code("SD132", "sites-do-not-fit", "what a step names is not a set of sites that it can pick from")
-TWO_AMOUNTS = Code("SD133", "two-amounts", "take and schedule both say how many units are taken")
