@@ -215,6 +215,7 @@ class _Comparison:
     def _tensors(self) -> Iterator[str]:
         mine, theirs = self.predicted.tensor_by_name, self.traced.tensor_by_name
         yield from _names("tensor", mine, theirs)
+        ties = _ties(mine), _ties(theirs)
         for name in (name for name in mine if name in theirs):
             a, b = mine[name], theirs[name]
             place = f"`{name}`"
@@ -222,7 +223,7 @@ class _Comparison:
                 one, two = getattr(a, attribute), getattr(b, attribute)
                 if one != two:
                     yield f"{place} has {attribute} {one} in the prediction, {two} in the trace"
-            if _owner(mine, a) != _owner(theirs, b):
+            if ties[0][a.tied_to or name] != ties[1][b.tied_to or name]:
                 yield f"{place} is tied to {_tie(a)} in the prediction, to {_tie(b)} in the trace"
             yield from self._dims(place, a.dims, b.dims)
 
@@ -314,10 +315,12 @@ def _names(what: str, mine: Iterable[str], theirs: Iterable[str]) -> Iterator[st
         yield f"{what} `{name}` is in the trace, but not predicted"
 
 
-def _owner(tensors: dict[str, Tensor], tensor: Tensor) -> frozenset[str]:
-    """Return all names of a tensor's memory: which of them is called the owner is spelling."""
-    owner = tensor.tied_to or tensor.name
-    return frozenset(t.name for t in tensors.values() if (t.tied_to or t.name) == owner)
+def _ties(tensors: dict[str, Tensor]) -> dict[str, frozenset[str]]:
+    """Return, for each owner of memory, all names of it: which of them is called the owner is spelling."""
+    names: dict[str, set[str]] = {}
+    for tensor in tensors.values():
+        names.setdefault(tensor.tied_to or tensor.name, set()).add(tensor.name)
+    return {owner: frozenset(found) for owner, found in names.items()}
 
 
 def _tie(tensor: Tensor) -> str:
