@@ -11,8 +11,9 @@ sizes agree; Dantzig, Discrete-variable extremum problems, 1957).
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
-from itertools import product
+from itertools import permutations, product
 from math import comb
 
 from surgery_dsl.proof.amount import Amount, Domain, Monomial, complete
@@ -22,6 +23,8 @@ TIER = "corner of the box"
 TIER_SUM = "sum of a global ranking"
 MOST_MIXED = 10
 """Most variables of mixed sign whose corners are all tried."""
+MOST_EXCHANGED = 24
+"""Most variables of a sum between which an outcome is improved by exchanging units."""
 
 
 def budget(question: BudgetQuestion) -> Answer:
@@ -54,11 +57,18 @@ def _why_open(question: BudgetQuestion, exact: bool) -> str:
 
 
 def _equal(question: BudgetQuestion) -> Answer:
-    for sizes in _candidates(question):
-        slack = question.reached.at(sizes)
-        if slack != 0:
-            return Answer("refuted", TIER, witness=sizes, least=slack)
-    return Answer("undecided", TIER, reason="equal at every corner, but not the same polynomial")
+    """Decide an equality by the least and the greatest slack."""
+    minus = Fraction(-1)
+    turned = replace(question, slack=question.slack.scale(minus), reached=question.reached.scale(minus))
+    for side in (question, turned):
+        for sizes in _candidates(side):
+            slack = question.reached.at(sizes)
+            if slack != 0:
+                return Answer("refuted", TIER, witness=sizes, least=slack)
+    ends = [least_over_box(side.slack, side.domains)[0] for side in (question, turned)]
+    if all(end is not None and end >= 0 for end in ends):
+        return Answer("proved", TIER, bound=Fraction(0), reason="least and greatest difference are zero")
+    return Answer("undecided", TIER, reason="equal at the corners that were tried, but not the same polynomial")
 
 
 # ---- lower bounds ------------------------------------------------------------------------------------------------
@@ -198,6 +208,8 @@ def _outcome(slack: Amount, question: BudgetQuestion) -> dict[str, int] | None:
     for constraint in question.sums:
         if best is not None and any(name in best for name, _, _ in constraint.parts):
             best = _filled(slack, best, constraint, question.domains)
+            if best is not None and len(constraint.parts) <= MOST_EXCHANGED:
+                best = _exchanged(slack, best, constraint, question.domains)
     return best
 
 
@@ -233,6 +245,33 @@ def _filled(
         if not order:
             return None
     return None
+
+
+def _exchanged(slack: Amount, start: dict[str, int], constraint: Sum, domains: Mapping[str, Domain]) -> dict[str, int]:
+    """Move units from one variable to another of the same weight and step while that lowers the slack."""
+    sizes = dict(start)
+    names = [name for name, _, _ in constraint.parts]
+    weight = {name: weight * domains[name].step for name, _, weight in constraint.parts}
+    here = slack.at(sizes)
+    improved = True
+    while improved:
+        improved = False
+        for up, down in permutations(names, 2):
+            if weight[up] != weight[down]:
+                continue
+            room = min(
+                (_most(domains[up]) - sizes[up]) // domains[up].step,
+                (sizes[down] - domains[down].least) // domains[down].step,
+            )
+            while room > 0:
+                moved = {up: sizes[up] + room * domains[up].step, down: sizes[down] - room * domains[down].step}
+                there = slack.at({**sizes, **moved})
+                if there < here:
+                    sizes.update(moved)
+                    here, improved = there, True
+                    break
+                room //= 2
+    return sizes
 
 
 def _slopes(slack: Amount, sizes: Mapping[str, int]) -> dict[str, Fraction]:

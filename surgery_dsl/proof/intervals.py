@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from surgery_dsl.interface.expression import Bounds, add, bounds, multiply
 from surgery_dsl.proof.amount import Amount, Domain
+from surgery_dsl.proof.normal_forms import positive_divisors
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
 
 TIER = "intervals"
@@ -18,6 +19,8 @@ Interval = tuple[Fraction | None, Fraction | None]
 def sizes(question: SizeQuestion) -> Answer | None:
     """Decide a relation of sizes from the ranges of its two sides."""
     ranges: dict[str, Bounds] = {name: (least, most) for name, least, most in question.ranges}
+    if not (positive_divisors(question.left, ranges) and positive_divisors(question.right, ranges)):
+        return None
     if question.relation == "divides":
         return Answer("proved", TIER, reason="1 divides every number") if question.left == 1 else None
     low, high = bounds(add(question.left, multiply(-1, question.right)), ranges)

@@ -1,6 +1,6 @@
 """Tier 1: normal forms. What is equal as a polynomial is equal for every size."""
 
-from surgery_dsl.interface.expression import Expression
+from surgery_dsl.interface.expression import Bounds, Expression, bounds
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
 
 TIER = "normal form"
@@ -8,8 +8,13 @@ TIER = "normal form"
 
 def sizes(question: SizeQuestion) -> Answer | None:
     """Decide a relation whose sides have the same normal form, or one of which is a factor of the other."""
+    ranges: dict[str, Bounds] = {name: (least, most) for name, least, most in question.ranges}
     if question.relation in ("equal", "at_least"):
-        return Answer("proved", TIER) if question.left == question.right else None
+        same = question.left == question.right and positive_divisors(question.left, ranges)
+        return Answer("proved", TIER) if same else None
+    least = bounds(question.left, ranges)[0]
+    if least is None or least < 1 or not positive_divisors(question.right, ranges):
+        return None
     divisor, rest = _factors(question.left)
     for term in _terms(question.right):
         number, factors = _factors(term)
@@ -19,9 +24,16 @@ def sizes(question: SizeQuestion) -> Answer | None:
             if factor not in factors:
                 return None
             factors.remove(factor)
-    if rest and any(least < 1 for _, least, _ in question.ranges):
-        return None
     return Answer("proved", TIER, reason="the divisor is a factor of every term")
+
+
+def positive_divisors(expression: Expression, ranges: dict[str, Bounds]) -> bool:
+    """Whether every divisor inside is at least one for all sizes in the ranges."""
+    if not isinstance(expression, tuple):
+        return True
+    if not all(positive_divisors(part, ranges) for part in expression[1:]):
+        return False
+    return expression[0] != "//" or (bounds(expression[2], ranges)[0] or 0) >= 1
 
 
 def _terms(expression: Expression) -> tuple[Expression, ...]:

@@ -53,16 +53,24 @@ class SizeQuestion:
     ranges: tuple[tuple[str, int, int | None], ...]
 
     def holds(self, sizes: Mapping[str, int]) -> bool:
-        """Return whether the relation holds at given sizes; a division by zero breaks it."""
-        try:
-            left, right = evaluate(self.left, sizes), evaluate(self.right, sizes)
-        except ZeroDivisionError:
+        """Return whether the relation holds at given sizes; a divisor below one breaks it."""
+        if not (_defined(self.left, sizes) and _defined(self.right, sizes)):
             return False
+        left, right = evaluate(self.left, sizes), evaluate(self.right, sizes)
         if self.relation == "equal":
             return left == right
         if self.relation == "at_least":
             return left >= right
-        return left != 0 and right % left == 0
+        return left >= 1 and right % left == 0
+
+
+def _defined(expression: Expression, sizes: Mapping[str, int]) -> bool:
+    """Whether every divisor inside is at least one."""
+    if not isinstance(expression, tuple):
+        return True
+    if not all(_defined(part, sizes) for part in expression[1:]):
+        return False
+    return expression[0] != "//" or evaluate(expression[2], sizes) >= 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,12 +146,13 @@ def _solve(question: SizeQuestion, rlimit: int, milliseconds: int) -> dict[str, 
         solver.add(variables[name] >= least)
         if most is not None:
             solver.add(variables[name] <= most)
-    fresh = [0]
+    divisors: list[Any] = []
 
     def quotient(numerator: Any, divisor: Any) -> Any:
-        fresh[0] += 1
-        result = z3.Int(f"quotient{fresh[0]}")
-        solver.add(divisor * result <= numerator, numerator < divisor * result + divisor)
+        divisors.append(divisor)
+        result = z3.Int(f"quotient{len(divisors)}")
+        fits = z3.And(divisor * result <= numerator, numerator < divisor * result + divisor)
+        solver.add(z3.Implies(divisor >= 1, fits))
         return result
 
     def translate(expression: Expression) -> Any:
@@ -162,18 +163,16 @@ def _solve(question: SizeQuestion, rlimit: int, milliseconds: int) -> dict[str, 
         parts = [translate(part) for part in expression[1:]]
         if expression[0] == "+":
             return z3.Sum(parts)
-        if expression[0] == "*":
-            return z3.Product(parts)
-        solver.add(parts[1] >= 1)
-        return quotient(parts[0], parts[1])
+        return z3.Product(parts) if expression[0] == "*" else quotient(parts[0], parts[1])
 
     left, right = translate(question.left), translate(question.right)
     if question.relation == "equal":
-        solver.add(left != right)
+        broken = left != right
     elif question.relation == "at_least":
-        solver.add(left < right)
+        broken = left < right
     else:
-        solver.add(left >= 1, left * quotient(right, left) != right)
+        broken = left * quotient(right, left) != right
+    solver.add(z3.Or(broken, *(divisor < 1 for divisor in divisors)))
     solver.set("rlimit", rlimit)
     found = solver.check()
     if found != z3.sat:
