@@ -73,7 +73,7 @@ class Zero(Mode):
             reason=f"{selection.asked} set to zero" if selection.asked else "entries are set to zero",
             writes=frozenset(_with_ties(zeros, interface)),
             zeros=zeros,
-            zeros_total=_total(selection, zeros),
+            zeros_total=_total(selection, zeros, interface),
             matched=len(selection.sites),
             changed=changed,
         )
@@ -181,9 +181,21 @@ def _entries_of_one(carrier: Carrier, axis: int, interface: Interface) -> tuple[
     return least, most
 
 
-def _total(selection: Selection, zeros: Zeros) -> tuple[int, int]:
+def _total(selection: Selection, zeros: Zeros, interface: Interface) -> tuple[int, int]:
+    """Return how many zeros are written in all, where that is known better than tensor by tensor."""
     if selection.unit == "weights" and selection.total is not None:
         return selection.total.least, selection.total.most
+    if selection.unit == "modules" and not any(selection.indices):
+        names = [[_parameters(path, interface) for path in pool.modules] for pool in selection.pools]
+        every = [name for pool in names for module in pool for name in module]
+        if len(every) == len(set(every)):
+            least = most = 0
+            for pool, taken in zip(names, selection.taken, strict=True):
+                sizes = sorted(
+                    sum(most_entries(interface.tensor_by_name[name], interface) for name in module) for module in pool
+                )
+                least, most = least + sum(sizes[: taken.least]), most + sum(sizes[len(sizes) - taken.most :])
+            return least, most
     return sum(least for least, _ in zeros.values()), sum(most for _, most in zeros.values())
 
 
