@@ -12,7 +12,6 @@ from itertools import zip_longest
 from surgery_dsl.interface.expression import text
 from surgery_dsl.interface.model import Axis, Call, Dim, Extent, Interface, Operator, Size, Tensor
 
-
 # Settings that say again what the dimensions say: the number of groups, where a slice starts.
 _FOLLOWS_AXES = {"groups", "num_groups", "start"}
 
