@@ -133,18 +133,17 @@ def find_tensor(model: nn.Module, name: str) -> Tensor:
 
 
 def _resize(model: nn.Module, edit: Resize, journal: Journal) -> None:
-    keep: dict[int, dict[int, tuple[int, ...]]] = {}
+    lists = {name: torch.tensor(indices, dtype=torch.int64) for name, indices in edit.indices.items()}
+    keep: dict[int, dict[int, Tensor]] = {}
     tensors: dict[int, Tensor] = {}
     for entry in edit.slices:
         tensor = find_tensor(model, entry.tensor)
         tensors[id(tensor)] = tensor
-        if entry.indices not in edit.indices:
+        if entry.indices not in lists:
             raise EditMisfit(f"the edit has no list of indices {entry.indices}")
         # Slices of two names of one tied tensor say the same.
-        if (
-            keep.setdefault(id(tensor), {}).setdefault(entry.dim, edit.indices[entry.indices])
-            != (edit.indices[entry.indices])
-        ):
+        kept = keep.setdefault(id(tensor), {}).setdefault(entry.dim, lists[entry.indices])
+        if not torch.equal(kept, lists[entry.indices]):
             raise EditMisfit(f"{entry.tensor} is cut twice along dimension {entry.dim}")
     holders: dict[int, list[tuple[nn.Module, str]]] = {}
     for holder, attribute, tensor in _held(model):
