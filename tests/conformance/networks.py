@@ -27,6 +27,8 @@ INPUTS = {
     "residual": f'x("f32", [N, {FEATURES}])',
     "layer_norm": f'x("f32", [N, {FEATURES}])',
     "tied": f'x("f32", [N, {FEATURES}])',
+    "borrowed": f'x("f32", [N, {FEATURES}])',
+    "paired": f'x("f32", [N, {FEATURES}])',
     "cnn": f'x("f32", [N, 1, {PIXELS}, {PIXELS}])',
     "cnn1d": f'x("f32", [N, 1, {PIXELS}])',
     "cnn3d": f'x("f32", [N, 1, {PIXELS}, {PIXELS}, {PIXELS}])',
@@ -127,6 +129,39 @@ class Tied(nn.Module):
         for layer, act in zip(self.hidden, self.act, strict=True):
             x = act(layer(x))
         return self.head(x)
+
+
+class Borrowed(nn.Module):
+    """The forward reads the weight of the first hidden layer a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList([nn.Linear(FEATURES, FEATURES), nn.Linear(FEATURES, 24)])
+        self.head = nn.Linear(24, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.linear(F.relu(self.hidden[0](x)), self.hidden[0].weight)
+        return self.head(F.relu(self.hidden[1](x)))
+
+
+class Halves(nn.Module):
+    """What is positive and what is negative in a tensor: a pair."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return F.relu(x), F.relu(-x)
+
+
+class Paired(nn.Module):
+    """A module gives two tensors; the forward takes inputs of any length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.halves, self.act = Halves(), nn.ReLU()
+        self.head = nn.Linear(2, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        high, low = self.halves(x)
+        return self.head(torch.stack([self.act(high).mean(1), low.mean(1)], dim=1))
 
 
 class Convolutional(nn.Module):
@@ -283,6 +318,16 @@ def layer_norm() -> nn.Module:
 def tied() -> nn.Module:
     """Two layers with one weight."""
     return _drawn(Tied())
+
+
+def borrowed() -> nn.Module:
+    """A weight that its layer and the forward itself read."""
+    return _drawn(Borrowed())
+
+
+def paired() -> nn.Module:
+    """A module that gives a pair."""
+    return _drawn(Paired())
 
 
 def cnn() -> nn.Module:

@@ -51,7 +51,7 @@ class Int8(Transform):
         near_miss='int8(per = "row")',
         near_miss_code="SD107",
         function="bounded",
-        interface=frozenset({"storage"}),
+        interface=frozenset({"storage", "values"}),
     )
 
     per: Literal["channel", "tensor"] = "channel"
