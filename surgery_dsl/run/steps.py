@@ -198,10 +198,11 @@ class Steps:
         self.values.keep("before", step.name)
         predicted = self._advanced(step)
         effect = predicted.effects[step.name]
-        before, written = self._untouched(effect), digests(session.model, effect.writes)
+        before, trained = self._untouched(effect), self._trained(effect)
+        written = digests(session.model, trained)
         with self.evidence.phase("train"):
             record = train(step, session, max(1, stage))
-        if digests(session.model, effect.writes) != written:
+        if digests(session.model, trained) != written:
             self.changed.add(step.name)
         self._compare(step, predicted.interface, retrace=False)
         self._refuse_undeclared(step, effect, before)
@@ -211,6 +212,12 @@ class Steps:
         self.values.keep("after", step.name)
         self.evidence.training.append(record)
         self.evidence.note_step(step.name, step.block, stage, effect, time.perf_counter() - began)
+
+    def _trained(self, effect: Effect) -> frozenset[str]:
+        """Return what must change for a recovery to have done something: parameters, where it trains any."""
+        named = self.session.interface.tensor_by_name
+        parameters = frozenset(name for name in effect.writes if named[name].role == "parameter")
+        return parameters or effect.writes
 
     def _control(self, step: Control) -> None:
         found: list[Diagnostic] = []

@@ -141,16 +141,21 @@ def test_training_comes_back_bit_for_bit() -> None:
     model.blocks[0].weight.requires_grad_(False)
     before = state(model)
     transaction = Transaction(model)
-    with pytest.raises(KeyboardInterrupt), transaction:
-        transaction.before_write([*model.parameters(), *model.buffers()])
-        model.train()
-        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
-        for _ in range(3):
-            model(torch.randn(5, 8)).sum().backward()
-            optimizer.step()
-        model.blocks[0].weight.requires_grad_(True)
-        model.register_forward_hook(lambda *_: None)
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with transaction:
+            transaction.before_write([*model.parameters(), *model.buffers()])
+            model.train()
+            optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+            for _ in range(3):
+                model(torch.randn(5, 8)).sum().backward()
+                optimizer.step()
+            model.blocks[0].weight.requires_grad_(True)
+            model.register_forward_hook(lambda *_: None)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert state(model) == before
     assert not model._forward_hooks
 
