@@ -69,15 +69,29 @@ def all_writes(effect: Effect, before: Interface, after: Interface) -> frozenset
         resized = _resized(before, after)
         for tensor in before.tensors:
             now = after.tensor_by_name.get(effect.renamed.get(tensor.name, tensor.name))
-            replaced = now is None or now.dtype != tensor.dtype or (now is not tensor and now.dims != tensor.dims)
+            # An axis may have another number and still be as long: what counts is the shape.
+            replaced = (
+                now is None
+                or now.dtype != tensor.dtype
+                or (now.dims != tensor.dims and _shape(before, tensor) != _shape(after, now))
+            )
             if replaced or not resized.isdisjoint(axis for dim in tensor.dims for axis in before.leaves(dim)):
                 writes.add(tensor.name)
     return with_ties(before, writes) | writes
 
 
+def _shape(interface: Interface, tensor: Tensor) -> list[object]:
+    """Return the sizes of a tensor's dimensions, to compare across numberings of the axes."""
+    exact = [interface.exact(dim) for dim in tensor.dims]
+    return [
+        size if size is not None else [interface.axes[axis].size for axis in interface.leaves(dim)]
+        for dim, size in zip(tensor.dims, exact, strict=True)
+    ]
+
+
 def _resized(before: Interface, after: Interface) -> frozenset[int]:
     both = zip(before.axes, after.axes, strict=False)
-    return frozenset(old.id for old, new in both if old is not new and (old.size, old.parts) != (new.size, new.parts))
+    return frozenset(old.id for old, new in both if old is not new and old.size != new.size)
 
 
 def module_moves(effect: Effect) -> dict[str, str]:

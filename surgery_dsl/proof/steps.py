@@ -149,7 +149,15 @@ def place_of(state: State, step: Replace, context: Static, sink: Sink) -> Place 
         )
     if sink.failed or (not sites and not step.optional):
         return None
-    return Place(where=step.where, sites=tuple(sites), selection=selection, name=step.name, span=span)
+    return Place(
+        where=step.where,
+        sites=tuple(sites),
+        selection=selection,
+        name=step.name,
+        span=span,
+        scope=step.scope or "",
+        tie=step.tie or "",
+    )
 
 
 def _stands(step: Replace, place: Place, context: Static) -> bool:
