@@ -11,7 +11,7 @@ from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import WeightFacts
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.interface.safetensors_header import Header, missing, read_header
+from surgery_dsl.interface.safetensors_header import MAX_HEADER, Header, missing, read_header
 from surgery_dsl.interface.staleness import compare_weights, digest_of
 from surgery_dsl.run.digests import named_tensors
 
@@ -136,9 +136,12 @@ def is_pickle(path: Path) -> bool:
     """Whether a file begins as ``torch.save`` files do (a zip archive or a bare pickle)."""
     try:
         with path.open("rb") as file:
-            return file.read(4).startswith((b"PK", b"\x80"))
+            prefix = file.read(8)
     except OSError:
         return False
+    # Of a safetensors file these bytes are the length of its header, which can look like the start of a pickle.
+    length = int.from_bytes(prefix, "little")
+    return prefix.startswith((b"PK", b"\x80")) and (len(prefix) < 8 or length > MAX_HEADER)
 
 
 def load_pickle(model: nn.Module, path: Path, interface: Interface, name: str) -> WeightFacts:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.conformance.live import operate
+from tests.conformance.words import TEMPLATES, Entry
 from tests.conformance.workbench import Workbench, single_threaded
 
 
@@ -9,4 +11,7 @@ from tests.conformance.workbench import Workbench, single_threaded
 def workbench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     """The folder that all plans of the suite stand in."""
     single_threaded()
-    return Workbench(tmp_path_factory.mktemp("conformance"))
+    bench = Workbench(tmp_path_factory.mktemp("conformance"))
+    (bench.folder / "result").mkdir()
+    operate(bench, Entry("modes", "remove").example(TEMPLATES / "modes.surg"), folder=bench.folder / "result")
+    return bench

@@ -212,7 +212,7 @@ def interface_effects(moment: Moment) -> frozenset[str]:
             continue
         if tensor.dtype != other.dtype:
             found.add("storage")
-        if _shape(old, tensor.dims) != _shape(new, other.dims):
+        elif _shape(old, tensor.dims) != _shape(new, other.dims):
             found.add("widths")
         elif moment.before.digests[name] != moment.after.digests[other.name]:
             found.add("values" if tensor.role == "parameter" else "buffers")

@@ -30,5 +30,5 @@ class Conv1d(OperatorSites):
         example='conv1d("features.*")',
         near_miss='conv1d("feature.*")',
         near_miss_code="SD120",
-        fixture="cnn",
+        fixture="cnn1d",
     )

@@ -30,5 +30,5 @@ class Conv3d(OperatorSites):
         example='conv3d("features.*")',
         near_miss='conv3d("feature.*")',
         near_miss_code="SD120",
-        fixture="cnn",
+        fixture="cnn3d",
     )

@@ -50,6 +50,7 @@ class Dead(Take):
         near_miss="dead(train, eps = -1)",
         near_miss_code="SD112",
         needs=frozenset({"data"}),
+        fixture="dead_mlp",
     )
 
     data: Annotated[str, Names("data")]

@@ -10,6 +10,7 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.run import weights
+from surgery_dsl.run.load import as_built
 from surgery_dsl.trace.capture import trace
 
 
@@ -161,3 +162,27 @@ def test_reading_again_gives_the_same_bits(tmp_path: Path) -> None:
     file = weights.WeightsFile(tmp_path / "x.safetensors")
     for name, tensor in load_file(tmp_path / "x.safetensors").items():
         assert torch.equal(file.read(name), tensor)
+
+
+def test_a_header_length_that_starts_like_a_pickle_does_not_make_one(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1)}, tmp_path / "archive.pt")
+    (tmp_path / "bare.pt").write_bytes(b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}.")
+    assert weights.is_pickle(tmp_path / "archive.pt")
+    assert weights.is_pickle(tmp_path / "bare.pt")
+    starts = set()
+    for count in range(1, 40):  # the length of the header grows by eight at a time
+        path = tmp_path / "weights.safetensors"
+        save_file({"x" * (8 * count): torch.zeros(1)}, path)
+        starts.add(path.read_bytes()[0])
+        assert not weights.is_pickle(path)
+    assert 0x80 in starts
+
+
+def test_weights_fit_a_network_that_the_run_turns_into_another_dtype(tmp_path: Path) -> None:
+    save_model(Tied(), str(tmp_path / "tied.safetensors"))
+    wide = trace(Tied().double(), (InputSpec(name="x", dtype="f64", dims=("N", 4)),))
+    built = as_built(wide, Tied())
+    file = weights.WeightsFile(tmp_path / "tied.safetensors")
+    assert weights.count(file, built, "tied").nonzero["first.weight"] == 16
+    with pytest.raises(Refused, match="SD416"):
+        weights.count(file, wide, "tied")
