@@ -35,6 +35,7 @@ INPUTS = {
     "grouped": f'x("f32", [N, 1, {PIXELS}, {PIXELS}])',
     "linear3d": f'x("f32", [N, {LENGTH}, {FEATURES}])',
     "embedding": f'tokens("i64", [N, {LENGTH}])',
+    "fused": f'x("f32", [N, {FEATURES}])',
 }
 """What the plan says of each network's input; its keys are the networks."""
 
@@ -236,6 +237,20 @@ class Embedded(nn.Module):
         return self.head(self.act[0](self.hidden[0](self.embed(tokens).mean(1))))
 
 
+class Fused(nn.Module):
+    """One projection that the forward splits into two unlike parts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList([nn.Linear(FEATURES, 24)])
+        self.both = nn.Linear(24, 20)
+        self.left, self.right = nn.Linear(8, CLASSES), nn.Linear(12, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        left, right = self.both(F.relu(self.hidden[0](x))).split([8, 12], -1)
+        return self.left(F.relu(left)) + self.right(F.relu(right))
+
+
 # ---- factories ---------------------------------------------------------------------------------------------------
 
 
@@ -358,6 +373,11 @@ def linear3d() -> nn.Module:
 def embedding() -> nn.Module:
     """A network over tokens."""
     return _drawn(Embedded())
+
+
+def fused() -> nn.Module:
+    """A projection that is split."""
+    return _drawn(Fused())
 
 
 def no_network() -> int:
