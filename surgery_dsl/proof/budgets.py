@@ -31,21 +31,20 @@ def budget(question: BudgetQuestion) -> Answer:
     """Decide a budget over a box; ``undecided`` carries the interval between best witness and bound."""
     if question.relation == "==":
         return _equal(question)
-    bound, exact = least_over_box(question.slack, question.domains)
+    bound, exact = least_over_box(question.slack, question.domains, question.sums)
+    tier = TIER_SUM if question.sums else TIER
     if bound is not None and not question.breaks(bound):
-        return Answer("proved", TIER, bound=bound, reason="the worst corner of all choices keeps it")
-    linear = _linear_sum(question)
-    if linear is not None:
-        return linear
+        worst = next(_candidates(question), {}) if question.sums else {}
+        return Answer("proved", tier, witness=worst, bound=bound, reason="the worst outcome of all choices keeps it")
     best: dict[str, int] = {}
     least: Fraction | None = None
     for sizes in _candidates(question):
         slack = question.reached.at(sizes)
         if question.breaks(slack):
-            return Answer("refuted", TIER, witness=sizes, least=slack, bound=bound)
+            return Answer("refuted", tier, witness=sizes, least=slack, bound=bound)
         if least is None or slack < least:
             best, least = sizes, slack
-    return Answer("undecided", TIER, witness=best, least=least, bound=bound, reason=_why_open(question, exact))
+    return Answer("undecided", tier, witness=best, least=least, bound=bound, reason=_why_open(question, exact))
 
 
 def _why_open(question: BudgetQuestion, exact: bool) -> str:
@@ -74,20 +73,39 @@ def _equal(question: BudgetQuestion) -> Answer:
 # ---- lower bounds ------------------------------------------------------------------------------------------------
 
 
-def least_over_box(slack: Amount, domains: Mapping[str, Domain]) -> tuple[Fraction | None, bool]:
-    """Return a lower bound over all sizes (``None``: none) and whether some corner reaches it."""
+def least_over_box(
+    slack: Amount, domains: Mapping[str, Domain], sums: tuple[Sum, ...] = ()
+) -> tuple[Fraction | None, bool]:
+    """Return a lower bound over all sizes (``None``: none) and whether some outcome reaches it."""
     endless = sorted(name for name in slack.variables if domains[name].most is None)
     groups = _by_powers(_shifted(slack, endless, domains), frozenset(endless))
     total: Fraction | None = None
     exact = True
     for powers, group in groups.items():
-        least, reached = _least_of_group(group, domains)
+        under_sums = _least_under_sums(group, domains, sums)
+        least, reached = _least_of_group(group, domains) if under_sums is None else (under_sums, True)
         exact = exact and reached
         if powers == ():
             total = least
         elif least < 0:
             return None, exact
     return (Fraction(0) if total is None else total), exact and len(groups) <= 1
+
+
+def _least_under_sums(group: Amount, domains: Mapping[str, Domain], sums: tuple[Sum, ...]) -> Fraction | None:
+    """Return the least value of a linear amount under sums over separate variables; ``None`` where it is not that."""
+    names = [name for fixed in sums for name, _, _ in fixed.parts]
+    touching = [fixed for fixed in sums if any(name in group.variables for name, _, _ in fixed.parts)]
+    if not touching or len(set(names)) < len(names) or any(len(monomial) > 1 for monomial in group.terms):
+        return None
+    sizes: dict[str, int] | None = _corner(group, domains)[0]
+    for fixed in touching:
+        if len({weight * domains[name].step for name, _, weight in fixed.parts}) != 1:
+            return None
+        sizes = _filled(group, sizes, fixed, domains)
+        if sizes is None:
+            return None
+    return group.at(sizes)
 
 
 def _shifted(slack: Amount, endless: list[str], domains: Mapping[str, Domain]) -> Amount:
@@ -224,6 +242,7 @@ def _filled(
     weights = {name: weight for name, _, weight in constraint.parts}
     for name in (*weights, *slack.variables):
         sizes.setdefault(name, _most(domains[name]))
+    linear = all(len(monomial) <= 1 for monomial in slack.terms)
     for _ in range(2 * len(weights) + 64):
         removed = constraint.removed(sizes)
         if constraint.least <= removed <= constraint.most:
@@ -232,10 +251,10 @@ def _filled(
         ends = {name: domains[name].least if down else _most(domains[name]) for name in weights}
         slopes = _slopes(slack, sizes)
         sign = -1 if down else 1
-        movable = [name for name in weights if sizes[name] != ends[name]]
-        order = sorted(movable, key=lambda n: (sign * slopes.get(n, Fraction(0)) / weights[n], n))
+        prices = {n: sign * slopes.get(n, Fraction(0)) / weights[n] for n in weights if sizes[n] != ends[n]}
+        order = sorted(prices, key=lambda n: (prices[n] if linear else float(prices[n]), n))
         missing = (constraint.least - removed) if down else (removed - constraint.most)
-        for name in order[: max(1, len(order) // 16)]:
+        for name in order if linear else order[: max(1, len(order) // 16)]:
             step = domains[name].step
             moved = min(int(-(-missing // (weights[name] * step))) * step, abs(ends[name] - sizes[name]))
             sizes[name] += sign * moved
@@ -284,23 +303,3 @@ def _slopes(slack: Amount, sizes: Mapping[str, int]) -> dict[str, Fraction]:
                 rest *= sizes[other]
             slopes[name] = slopes.get(name, Fraction(0)) + coefficient * rest
     return slopes
-
-
-def _linear_sum(question: BudgetQuestion) -> Answer | None:
-    """Decide exactly where one sum binds and the slack is linear with equal steps."""
-    if len(question.sums) != 1 or question.slack != question.reached:
-        return None
-    (constraint,) = question.sums
-    weights = {name: weight for name, _, weight in constraint.parts}
-    linear = all(len(monomial) <= 1 for monomial in question.slack.terms)
-    if not linear or not question.slack.variables <= weights.keys():
-        return None
-    if len({weights[name] * question.domains[name].step for name in weights}) != 1:
-        return None
-    sizes = _filled(question.slack, _corner(question.slack, question.domains)[0], constraint, question.domains)
-    if sizes is None:
-        return None
-    slack = question.slack.at(sizes)
-    if question.breaks(slack):
-        return Answer("refuted", TIER_SUM, witness=sizes, least=slack, bound=slack)
-    return Answer("proved", TIER_SUM, least=slack, bound=slack, reason="the worst outcome with that sum keeps it")

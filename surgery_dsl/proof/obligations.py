@@ -279,32 +279,25 @@ def worst_sides(decided: Decided, statement: Comparison) -> tuple[Fraction, Frac
 
 
 def _contradictions(state: State, block: Control) -> None:
-    """Report pairs of lines that no outcome can keep together: the sum of their slacks is negative everywhere."""
+    """Report a limit from above and one from below on the same quantity that leave nothing between them."""
     if state.broken:
         return
-    proofs = []
+    limits: dict[str, list[tuple[Obligation, bool, Fraction]]] = {}
     for obligation in block.obligations:
         statement = obligation.statement
-        if obligation.verb != "prove" or not isinstance(statement, Comparison) or statement.relation == "==":
+        if not isinstance(statement, Comparison) or statement.relation == "==":
             continue
-        if any(not r.word.static for side in (statement.left, statement.right) for r in readings(side)):
-            continue
-        reader = Reader(state)
         try:
-            left, right = reader.read(statement.left), reader.read(statement.right)
+            limit = Reader(state).read(statement.right).number
         except NotStatic:
             continue
+        key = counterexample.side_text(statement.left)
         upper = statement.relation in ("<=", "<")
-        proofs.append((obligation, reader, right.high - left.low if upper else left.high - right.low))
-    for index, (second, reader, slack) in enumerate(proofs):
-        for first, other, earlier in proofs[:index]:
-            domains = {**reader.domains, **other.domains}
-            total = (slack + earlier).scale(Fraction(-1))
-            if not total.variables <= domains.keys():
-                continue
-            answer = decide_budget(BudgetQuestion(">", total, total, domains))
-            if answer.status == "proved":
-                state.sink.say(counterexample.contradiction(state, first, second))
+        for other, is_upper, earlier in limits.get(key, ()) if limit is not None else ():
+            if upper is not is_upper and ((limit < earlier) if upper else (limit > earlier)):
+                state.sink.say(counterexample.contradiction(state, other, obligation))
+        if limit is not None and isinstance(statement.left, Reading):
+            limits.setdefault(key, []).append((obligation, upper, limit))
 
 
 # ---- certify and measure -----------------------------------------------------------------------------------------
