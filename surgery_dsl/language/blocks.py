@@ -86,6 +86,7 @@ def lower_block(block: tree.Block, scope: Scope, text: str) -> plan.Block | None
             message = f"`{kind}` has no attribute `{written}`"
             help_text = did_you_mean(written, known)
             scope.say(codes.UNKNOWN_ATTRIBUTE, message, attribute.name.span, help_text=help_text)
+            broken |= {name for name in known if f"did you mean `{name}`?" == help_text}  # then it is not missing
             failed = True
             continue
         if written in spans:

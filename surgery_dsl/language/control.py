@@ -1,16 +1,18 @@
 """From obligations to typed claims: points, quantities, arithmetic, predicates."""
 
+from fractions import Fraction
 from typing import Any, Literal, cast
 
 from surgery_dsl.diagnostics.codes import names as codes
+from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.language import plan
 from surgery_dsl.language import syntax as tree
-from surgery_dsl.language.numbers import fold
+from surgery_dsl.language.numbers import Amount, fold
 from surgery_dsl.language.points import MISSING, point_of
 from surgery_dsl.language.scope import Scope, describe, ungroup
 from surgery_dsl.language.words import unknown_word, word
 from surgery_dsl.vocabulary import catalogue
-from surgery_dsl.vocabulary.values import Percent, Point
+from surgery_dsl.vocabulary.values import Percent, Plain, Point
 
 FUNCTIONS = ("max", "min", "abs", "mean", "first", "last")
 
@@ -18,6 +20,7 @@ FUNCTIONS = ("max", "min", "abs", "mean", "first", "last")
 def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | None:
     """Return the typed block, or ``None`` after reporting why there is none."""
     obligations = []
+    lines = text.split("\n")
     failed = bool(block.body and block.body.broken)
     for statement in block.body.statements if block.body else ():
         if isinstance(statement, tree.Attribute):
@@ -32,7 +35,7 @@ def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | 
             verb = cast(Literal["prove", "certify", "measure"], statement.verb.text)
             obligations.append(
                 plan.Obligation.model_construct(
-                    verb=verb, text=_written(statement, text), statement=claim, span=statement.span
+                    verb=verb, text=_written(statement, lines), statement=claim, span=statement.span
                 )
             )
     if failed:
@@ -46,9 +49,8 @@ def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | 
     )
 
 
-def _written(statement: tree.Obligation, text: str) -> str:
+def _written(statement: tree.Obligation, lines: list[str]) -> str:
     """Return the claim as the plan has it, blanks folded."""
-    lines = text.split("\n")
     span = statement.span
     picked = lines[span.line - 1 : span.end_line]
     if not picked:
@@ -72,8 +74,22 @@ def _claim(statement: tree.Obligation, scope: Scope) -> Any:
     left_side, right_side = expression(statement.left, scope), expression(statement.right, scope)
     if left_side is MISSING or right_side is MISSING:
         return MISSING
+    if not (_reads(left_side) or _reads(right_side)):
+        message = "this obligation reads no quantity: it says nothing about the network"
+        help_text = "compare a quantity, for example `prove params <= 0.65 * base.params`"
+        scope.say(codes.WRONG_VALUE, message, statement.span, help_text=help_text)
+        return MISSING
     relation = cast(Literal["<=", ">=", "<", ">", "=="], statement.comparison)
     return plan.Comparison.model_construct(statement="comparison", relation=relation, left=left_side, right=right_side)
+
+
+def _reads(side: plan.Expression) -> bool:
+    """Return whether an expression holds a quantity."""
+    if isinstance(side, plan.Arithmetic):
+        return _reads(side.left) or _reads(side.right)
+    if isinstance(side, plan.Apply):
+        return any(_reads(argument) for argument in side.arguments)
+    return not isinstance(side, plan.Quantified)
 
 
 def _predicate(value: tree.Call | tree.Reference, scope: Scope) -> Any:
@@ -110,54 +126,81 @@ def expression(value: tree.Value, scope: Scope) -> Any:
     value = ungroup(value)
     constant = fold(value, scope.params)
     if constant is not None:
-        number = constant.value if constant.unit == "" else constant
-        return plan.Quantified.model_construct(node="literal", value=number, span=value.span)
+        return _literal(constant, value.span)
     match value:
-        case tree.Reference(name=name) if name in scope.params:
-            found = scope.params[name]
-            if isinstance(found, str):
-                scope.say(codes.WRONG_VALUE, f"the param `{name}` is a word, not a number", value.span)
-                return MISSING
-            number = found.value if found.unit == "" else found
-            return plan.Quantified.model_construct(node="literal", value=number, span=value.span)
-        case tree.Binary():
-            left, right = expression(value.left, scope), expression(value.right, scope)
-            if left is MISSING or right is MISSING:
-                return MISSING
-            operator = cast(Literal["+", "-", "*", "/"], value.operator)
-            return plan.Arithmetic.model_construct(
-                node="arithmetic", operator=operator, left=left, right=right, span=value.span
+        case tree.Unreadable():
+            return MISSING
+        case tree.Binary(operator="/") if _is_zero(value.right, scope):
+            scope.say(
+                codes.WRONG_VALUE, "a limit divides by zero", value.right.span, help_text="divide by another number"
             )
+            return MISSING
+        case tree.Binary(operator=operator):
+            return _arithmetic(operator, expression(value.left, scope), expression(value.right, scope), value.span)
+        case tree.Negative():
+            minus = _literal(Plain(value=Fraction(-1)), value.span)
+            return _arithmetic("*", minus, expression(value.operand, scope), value.span)
         case tree.Call(function=tree.Reference(name=name)) if name in FUNCTIONS:
-            arguments = [expression(argument.value, scope) for argument in value.arguments]
-            if any(argument is MISSING for argument in arguments):
-                return MISSING
-            function = cast(Literal["max", "min", "abs", "mean", "first", "last"], name)
-            return plan.Apply.model_construct(
-                node="apply", function=function, arguments=tuple(arguments), span=value.span
-            )
+            return _apply(name, value, scope)
+        case tree.Reference(name=name) if name in scope.params:
+            message = f"the param `{name}` is a string, not a number"
+            help_text = "limits take params that are numbers or percentages"
+            scope.say(codes.WRONG_VALUE, message, value.span, help_text=help_text)
+            return MISSING
         case tree.Reference() | tree.Call() | tree.Member():
             return _reading(value, scope)
-    scope.say(codes.WRONG_VALUE, f"a limit is made of numbers and quantities, not {describe(value)}", value.span)
+    message = f"a limit is made of numbers and quantities, not {describe(value)}"
+    help_text = "for example `0.65 * base.params` or `base.loss(test) + 0.05`"
+    scope.say(codes.WRONG_VALUE, message, value.span, help_text=help_text)
     return MISSING
+
+
+def _literal(amount: Amount, span: Span) -> plan.Quantified:
+    number = amount.value if amount.unit == "" else amount
+    return plan.Quantified.model_construct(node="literal", value=number, span=span)
+
+
+def _is_zero(value: tree.Value, scope: Scope) -> bool:
+    found = fold(value, scope.params)
+    return found is not None and found.value == 0
+
+
+def _arithmetic(operator: str, left: Any, right: Any, span: Span) -> Any:
+    if left is MISSING or right is MISSING:
+        return MISSING
+    sign = cast(Literal["+", "-", "*", "/"], operator)
+    return plan.Arithmetic.model_construct(node="arithmetic", operator=sign, left=left, right=right, span=span)
+
+
+def _apply(name: str, value: tree.Call, scope: Scope) -> Any:
+    one = name == "abs"
+    if any(argument.name is not None for argument in value.arguments) or (
+        len(value.arguments) != 1 if one else not value.arguments
+    ):
+        takes = "one number" if one else "numbers, without names"
+        message = f"`{name}` takes {takes}"
+        scope.say(
+            codes.UNKNOWN_ARGUMENT, message, value.span, help_text=f"write `{name}(params{'' if one else ', …'})`"
+        )
+        return MISSING
+    arguments = [expression(argument.value, scope) for argument in value.arguments]
+    if any(argument is MISSING for argument in arguments):
+        return MISSING
+    function = cast(Literal["max", "min", "abs", "mean", "first", "last"], name)
+    return plan.Apply.model_construct(node="apply", function=function, arguments=tuple(arguments), span=value.span)
 
 
 def _reading(value: tree.Reference | tree.Call | tree.Member, scope: Scope) -> Any:
     """``params``, ``base.loss(test)``, ``before(best).loss(val)``, ``tune.lr``."""
     head: tree.Reference | tree.Member | tree.Call = value.function if isinstance(value, tree.Call) else value
     if isinstance(head, tree.Member):
-        if isinstance(head.owner, tree.Reference):
-            kind, _ = scope.blocks.get(head.owner.name, ("", None))
-            if kind == "recover" and not isinstance(value, tree.Call):
-                return plan.RunReading.model_construct(
-                    node="run_reading", step=head.owner.name, name=head.name.text, span=value.span
-                )
         point = point_of(head.owner, scope)
         name = tree.Reference(head.name.text, head.name.span)
     elif isinstance(head, tree.Reference):
         point, name = Point(), head
     else:
-        scope.say(codes.WRONG_VALUE, "a quantity is read off a point: `base.loss(test)`", value.span)
+        message = f"a quantity is read off a point, not off {describe(head)}"
+        scope.say(codes.WRONG_VALUE, message, value.span, help_text="for example `base.loss(test)`")
         return MISSING
     if point is MISSING:
         return MISSING

@@ -55,21 +55,21 @@ def _known_blocks(file: tree.File, scope: Scope) -> list[tree.Block]:
             help_text = did_you_mean(kind, BLOCKS)
             scope.say(codes.UNKNOWN_BLOCK, f"there is no block `{kind}`", block.kind.span, help_text=help_text)
             continue
-        if name in RESERVED:
+        if not name:  # it has none, which was said
+            pass
+        elif name in RESERVED:
             message = f"`{name}` means something of its own in the language"
             scope.say(codes.RESERVED_NAME, message, block.name.span, help_text="choose another name")
-        elif name in scope.blocks and not _excises(kind, name, scope):
+        elif kind == "excise":  # it bears the name of the `identify` that it carries out
+            known.append(block)
+            continue
+        elif name in scope.blocks:
             other, span = scope.blocks[name]
             message = f"`{name}` is the name of the `{other}` block at line {span.line} already"
             scope.say(codes.DUPLICATE_NAME, message, block.name.span, help_text="choose another name")
         scope.blocks.setdefault(name, (kind, block.name.span))
         known.append(block)
     return known
-
-
-def _excises(kind: str, name: str, scope: Scope) -> bool:
-    """An ``excise`` bears the name of the ``identify`` that it carries out."""
-    return kind == "excise" and scope.blocks[name][0] == "identify"
 
 
 # ---- the whole ---------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def _excisions(blocks: list[tree.Block], scope: Scope) -> None:
     for block in blocks:
         if block.kind.text == "identify":
             seen.append(block.name.text)
-        elif block.kind.text == "excise" and block.name.text not in seen:
+        elif block.kind.text == "excise" and block.name.text and block.name.text not in seen:
             message = f"`excise {block.name.text}` names no `identify` above it"
             help_text = did_you_mean(block.name.text, seen) or "add an `identify` block above"
             scope.say(codes.UNKNOWN_REFERENCE, message, block.name.span, help_text=help_text)

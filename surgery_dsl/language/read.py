@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from surgery_dsl.diagnostics.code import Severity
+from surgery_dsl.diagnostics.codes import syntax as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.language.lower import lower
 from surgery_dsl.language.parse import parse
@@ -16,4 +18,11 @@ def read_plan(
     if syntax.dialect is None and syntax.broken and not syntax.blocks:
         return None, found
     plan, more = lower(syntax, text, file, sets)
-    return (None if found else plan), (*found, *more)
+    return (None if found else plan), tuple(sorted((*found, *more), key=_place))
+
+
+def _place(diagnostic: Diagnostic) -> tuple[bool, int, int]:
+    """Sort by place, errors before warnings; that reading stopped comes last."""
+    span = diagnostic.span
+    last = diagnostic.code is codes.TOO_MANY_MISTAKES or diagnostic.severity is not Severity.ERROR
+    return last, span.line if span else 0, span.column if span else 0

@@ -26,6 +26,8 @@ def block_name(
         return name
     if name in _POINTS and "model" in blocks:
         return name
+    if scope.full:
+        return MISSING
     known = [known for known in scope.names_of(blocks) if known in scope.passed and known != name]
     if "model" in blocks:
         known.append("base")

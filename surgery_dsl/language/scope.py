@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Fact, Sink
 from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.language import limits
 from surgery_dsl.language import syntax as tree
+from surgery_dsl.language.tokens import too_many_mistakes
 from surgery_dsl.vocabulary.values import Percent, Plain
 
 RESERVED = frozenset({"base", "now", "all", "true", "false"})
 """Names that mean something of their own where a block could be named."""
 
 _SHOWN = 20
+_COMPARED = 500
 
 
 @dataclass
@@ -27,6 +30,7 @@ class Scope:
         passed: Names of the blocks that stand above the one at hand.
         params: Value in force of each param.
         choices: The strings that each param of strings may be.
+        told: How many findings were reported.
         unknown: Words that were reported as unknown: the same name is told once for each slot.
     """
 
@@ -37,6 +41,12 @@ class Scope:
     params: dict[str, Percent | Plain | str] = field(default_factory=dict)
     choices: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unknown: set[tuple[str, ...]] = field(default_factory=set)
+    told: int = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether so much was reported that no more is."""
+        return self.told > limits.MISTAKES
 
     def say(
         self,
@@ -49,7 +59,12 @@ class Scope:
         notes: tuple[str, ...] = (),
         facts: dict[str, Fact] | None = None,
     ) -> None:
-        """Report a finding."""
+        """Report a finding; after many, say once that there are more."""
+        self.told += 1
+        if self.told > limits.MISTAKES:
+            if self.told == limits.MISTAKES + 1:
+                self.sink.say(too_many_mistakes(self.file, span))
+            return
         self.sink.say(
             Diagnostic(
                 code, message, file=self.file, span=span, label=label, help=help_text, notes=notes, facts=facts or {}
@@ -65,7 +80,7 @@ class Scope:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a help text that names the closest known name, or all of them where there are few."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name, known[:_COMPARED], n=1, cutoff=0.6)
     if close:
         return f"did you mean `{close[0]}`?"
     if not known:

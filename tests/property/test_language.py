@@ -202,7 +202,19 @@ def test_bytes_never_raise(noise: bytes) -> None:
     assert tree.broken == bool(found)
 
 
-FRAGMENTS = [*"{}()[]\"'\n=.,#+-*/%;:\\&\t", "->", "..", "==", "surg 1", "prove", "in", "model net {", "data a", "é", "\u202e"]
+FRAGMENTS = [
+    *"{}()[]\"'\n=.,#+-*/%;:\\&\t",
+    "->",
+    "..",
+    "==",
+    "surg 1",
+    "prove",
+    "in",
+    "model net {",
+    "data a",
+    "é",
+    "\u202e",
+]
 
 
 @settings(max_examples=600, deadline=None)
