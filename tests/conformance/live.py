@@ -75,7 +75,7 @@ class Operation:
         moments: Every run of a step that may change the network.
         inputs: Inputs of the network.
         final: The network after the last step.
-        reloaded: The network as the written result gives it back.
+        reloaded: The network as the written result gives it back, where one was written.
         untouched: What the network was before the first step, and is after the rollback.
         state: Where the plan stands at its end, as predicted.
         session: The run.
@@ -84,20 +84,18 @@ class Operation:
     moments: tuple[Moment, ...]
     inputs: Tensor
     final: Snapshot
-    reloaded: Snapshot
+    reloaded: Snapshot | None
     untouched: tuple[Any, Any]
     state: State = field(repr=False)
     session: Session = field(repr=False)
 
 
-def operate(
-    bench: Workbench, text: str, dtype: Literal["", "f64"] = "", seed: int = 0, folder: Path | None = None
-) -> Operation:
-    """Run a plan, write and reload its result, then fail and roll back."""
+def operate(bench: Workbench, text: str, dtype: Literal["", "f64"] = "", folder: Path | None = None) -> Operation:
+    """Run a plan, write its result to a folder, where one is given, and reload it; then fail and roll back."""
     plan, found = bench.read(text)
     assert plan is not None, found
-    sources = Sources(plan, bench.folder, GRANTS, seed=seed)
-    settings = Settings(device="cpu", dtype=dtype, seed=seed, allow_code=GRANTS.patterns)
+    sources = Sources(plan, bench.folder, GRANTS)
+    settings = Settings(device="cpu", dtype=dtype, allow_code=GRANTS.patterns)
     lock = lock_of(sources, settings) if dtype else bench.lock(plan)
     session = Session(sources, lock, settings, lambda *_: None, needs_base=True)
     before = fingerprint(session.model)
@@ -107,21 +105,19 @@ def operate(
             values = Values(session)
             values.keep("base")
             steps = Steps(session, values, start(plan, lock, Sink(plan.file)), RunEvidence())
+            last = Snapshot(copy.deepcopy(session.model), session.interface, all_digests(session.model))
             for run in sequence(plan):
-                if isinstance(run.step, Identify | Control):
-                    steps.execute(run)
-                    continue
-                earlier = snapshot(session)
                 steps.execute(run)
-                effect = steps.state.effects[run.step.name]
-                moments.append(Moment(run, effect, steps.state, earlier, snapshot(session)))
-            final = moments[-1].after if moments else snapshot(session)
-            reloaded = _reload(session, sources, folder or bench.new_folder())
+                if not isinstance(run.step, Identify | Control):
+                    effect = steps.state.effects[run.step.name]
+                    moments.append(Moment(run, effect, steps.state, last, snapshot(session)))
+                    last = moments[-1].after
+            reloaded = _reload(session, sources, folder) if folder is not None else None
             raise Injected
     except Injected:
         pass
     return Operation(
-        tuple(moments), _inputs(session), final, reloaded, (before, fingerprint(session.model)), steps.state, session
+        tuple(moments), _inputs(session), last, reloaded, (before, fingerprint(session.model)), steps.state, session
     )
 
 

@@ -1,5 +1,8 @@
 """Quantities and predicates: what is proved is what is measured, and both are what the definition says."""
 
+from collections.abc import Callable
+from functools import cache
+
 import pytest
 
 from surgery_dsl.interface.model import Interface
@@ -16,9 +19,22 @@ from tests.conformance.live import Operation, operate
 from tests.conformance.words import TEMPLATES, Entry, each, entries, render
 from tests.conformance.workbench import Workbench
 
+Run = Callable[[str], Operation]
+
 QUANTITY = entries("quantities")
 PREDICATE = entries("predicates")
 SHAPES = ["mlp", "cnn", "grouped", "residual", "tied", "linear3d", "layer_norm"]
+
+
+@pytest.fixture(scope="module")
+def run(workbench: Workbench) -> Run:
+    """Run the steps of a plan; its gates change nothing, so plans that differ in them alone share a run."""
+
+    @cache
+    def steps(text: str) -> Operation:
+        return operate(workbench, text)
+
+    return lambda text: steps(text.partition("control final")[0])
 
 
 def plan_of(bench: Workbench, text: str) -> Plan:
@@ -52,11 +68,11 @@ def number(interface: Interface, polynomial: Polynomial) -> float:
 
 @each(entry for entry in QUANTITY if getattr(entry.word, "static", False))
 @pytest.mark.parametrize("network", SHAPES)
-def test_bounds_are_what_is_measured(entry: Entry, network: str, workbench: Workbench) -> None:
+def test_bounds_are_what_is_measured(entry: Entry, network: str, workbench: Workbench, run: Run) -> None:
     for template in workbench.accepted(entry):
         text = entry.example(template, network)
         word = quantity_of(plan_of(workbench, text), entry)
-        operation = operate(workbench, text)
+        operation = run(text)
         state = operation.state
         low, high = (
             number(state.interface, bound) / word.denominator for bound in word.bounds(state.interface, state.static())
@@ -68,12 +84,12 @@ def test_bounds_are_what_is_measured(entry: Entry, network: str, workbench: Work
 
 
 @each(QUANTITY)
-def test_measured_value_is_the_definition(entry: Entry, workbench: Workbench) -> None:
+def test_measured_value_is_the_definition(entry: Entry, workbench: Workbench, run: Run) -> None:
     assert entry.name in QUANTITIES, "write its definition into definitions.py"
     for network in ("mlp", "cnn"):
         text = entry.example(TEMPLATES / "quantities.kept_shapes.surg", network)
         word = quantity_of(plan_of(workbench, text), entry)
-        operation = operate(workbench, text)
+        operation = run(text)
         seed = int(getattr(word, "data", "train") == "test")
         expected = QUANTITIES[entry.name](
             word, operation.final.model, operation.session.base(), networks.data(network, seed=seed)
@@ -84,13 +100,13 @@ def test_measured_value_is_the_definition(entry: Entry, workbench: Workbench) ->
 
 
 @each(QUANTITY)
-def test_quantity_tells_networks_apart(entry: Entry, workbench: Workbench) -> None:
+def test_quantity_tells_networks_apart(entry: Entry, workbench: Workbench, run: Run) -> None:
     """A quantity that is the same before and after a surgery that it speaks of would pass every gate."""
     text = entry.example(TEMPLATES / "quantities.kept_shapes.surg", "dead_mlp")
     word = quantity_of(plan_of(workbench, text), entry)
-    operation = operate(workbench, text)
+    operation = run(text)
     values = {measured(word, operation)}
-    other = operate(workbench, entry.example(TEMPLATES / "quantities.measured.surg", "cnn"))
+    other = run(entry.example(TEMPLATES / "quantities.measured.surg", "cnn"))
     values.add(measured(word, other))
     assert len(values) == 2
 
@@ -104,17 +120,17 @@ def property_of(plan: Plan) -> Word:
 
 
 @each(PREDICATE)
-def test_predicate_that_holds_is_proved_and_true(entry: Entry, workbench: Workbench) -> None:
+def test_predicate_that_holds_is_proved_and_true(entry: Entry, workbench: Workbench, run: Run) -> None:
     text = workbench.example(entry)
     plan = plan_of(workbench, text)
     report = check(plan, workbench.lock(plan))
     verdicts = [v for v in report.verdicts if v.verb == "prove"]
     assert [v.status for v in verdicts] == ["proved"]
-    assert PREDICATES[entry.name](property_of(plan), operate(workbench, text))
+    assert PREDICATES[entry.name](property_of(plan), run(text))
 
 
 @each(PREDICATE)
-def test_predicate_that_does_not_hold_is_refuted_and_false(entry: Entry, workbench: Workbench) -> None:
+def test_predicate_that_does_not_hold_is_refuted_and_false(entry: Entry, workbench: Workbench, run: Run) -> None:
     own = TEMPLATES / "refuted" / f"predicates.{entry.name}.surg"
     template = own if own.is_file() else TEMPLATES / "refuted" / "predicates.surg"
     text = render(template, entry.word, entry.card.example, entry.card.fixture)
@@ -123,4 +139,4 @@ def test_predicate_that_does_not_hold_is_refuted_and_false(entry: Entry, workben
     verdicts = [v for v in report.verdicts if v.verb == "prove"]
     assert [v.status for v in verdicts] == ["refuted"]
     assert report.failed
-    assert not PREDICATES[entry.name](property_of(plan), operate(workbench, text))
+    assert not PREDICATES[entry.name](property_of(plan), run(text))

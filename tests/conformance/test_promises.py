@@ -52,7 +52,7 @@ class Runs:
 
     def _attempt(self, text: str, dtype: Literal["", "f64"]) -> Operation | Exception:
         try:
-            return operate(self.bench, text, dtype)
+            return operate(self.bench, text, dtype, None if dtype else self.bench.new_folder())
         except Exception as error:  # noqa: BLE001 - raised again for each test that looks at it
             return error
 
@@ -136,6 +136,7 @@ def test_rollback_is_bit_exact(entry: Entry, runs: Runs) -> None:
 @each(OPERATING)
 def test_result_reloads_to_the_same_bits(entry: Entry, runs: Runs) -> None:
     for operation in runs.all(entry):
+        assert operation.reloaded is not None
         assert operation.reloaded.digests == operation.final.digests
         assert differences(operation.final.interface, operation.reloaded.interface) == ()
         assert torch.equal(operation.final.outputs(operation.inputs), operation.reloaded.outputs(operation.inputs))
