@@ -55,7 +55,7 @@ def of_step(before: State, after: State, name: str, known: Known) -> list[Verdic
         verdicts.append(_contract(name, old, new, span))
     written = len(effect.writes)
     reason = f"{effect.function}: {effect.reason}" if effect.reason else effect.function
-    claim = f"{kind} {name} writes no tensor but {written} of {len(old.tensors)}, and keeps its word on the function"
+    claim = f"{kind} {name} may write {written} of {len(old.tensors)} tensors and no other"
     verdicts.append(_claim("effect", name, claim, "proved", "effects", reason, span))
     return verdicts
 
@@ -75,11 +75,13 @@ def _sizes(state: State, interface: Interface, span: Span | None, known: Known) 
         tiers[answer.tier] = None
         if answer.status != "proved":
             worst = answer.status if worst != "refuted" else worst
-            state.sink.say(_misfit(state, requirement, answer, span))
+            if requirement in fresh:  # what a step left as it was has been told already
+                state.sink.say(_misfit(state, requirement, answer, span))
     where = ", ".join(
         f"{name} ≥ {least}" if most is None else f"{name} in {least}..{most}" for name, least, most in ranges
     )
-    reason = f"{len(requirements)} relations of sizes" + (f" for all {where}" if where else "")
+    reason = f"{len(requirements)} relations of sizes" if requirements else "every size follows from shared axes"
+    reason += f", for all {where}" if where else ""
     return worst, ", ".join(tiers) or "normal form", reason
 
 

@@ -98,13 +98,13 @@ def _least_under_sums(group: Amount, domains: Mapping[str, Domain], sums: tuple[
     touching = [fixed for fixed in sums if any(name in group.variables for name, _, _ in fixed.parts)]
     if not touching or len(set(names)) < len(names) or any(len(monomial) > 1 for monomial in group.terms):
         return None
-    sizes: dict[str, int] | None = _corner(group, domains)[0]
+    sizes = _corner(group, domains)[0]
     for fixed in touching:
-        if len({weight * domains[name].step for name, _, weight in fixed.parts}) != 1:
+        even = len({weight * domains[name].step for name, _, weight in fixed.parts}) == 1
+        filled = _filled(group, sizes, fixed, domains) if even else None
+        if filled is None:
             return None
-        sizes = _filled(group, sizes, fixed, domains)
-        if sizes is None:
-            return None
+        sizes = filled
     return group.at(sizes)
 
 

@@ -46,7 +46,7 @@ def refuted(
         best = fixes.smallest_limit(state, statement, left)
         if best:
             notes.append(f"the {'smallest' if upper else 'greatest'} limit that this plan keeps: `{best}`")
-        fix = fixes.other_amount(plan, statement, retry) if retry is not None else ""
+        fix = fixes.other_amount(plan, state, statement, retry) if retry is not None else ""
         help_text = fix or (f"write `{name} {statement.relation} {best}`" if best else "")
     else:
         help_text = f"write what it is: {rounded_text(left)}" if not _open(decided) else ""

@@ -11,6 +11,8 @@ from surgery_dsl.vocabulary.values import Bytes, Percent, number_text
 
 MOST_SHARE = 95
 """Greatest percentage that is proposed."""
+LARGE = 1000
+"""Operators from which on only every fifth percentage is tried: each trial follows the whole plan again."""
 
 
 def base_value(state: State, reading: Reading) -> Fraction | None:
@@ -77,33 +79,30 @@ def _written(side: Expression) -> str:
     return "…"
 
 
-def other_amount(plan: Plan, statement: Comparison, retry: Callable[[Plan], State | None]) -> str:
+def other_amount(plan: Plan, state: State, statement: Comparison, retry: Callable[[Plan], State | None]) -> str:
     """Return the change of one percentage that makes the statement hold, the smallest one; empty where none does."""
     upper = statement.relation in ("<=", "<")
+    grain = 5 if len(state.interface.operators) > LARGE else 1
     for step in plan.steps:
         amount = getattr(step.take, "amount", None) if isinstance(step, Identify) else None
         if not isinstance(step, Identify) or not isinstance(amount, Percent) or step.take is None:
             continue
-        low, high = int(amount.value) + 1, MOST_SHARE
-        if not upper:
-            low, high = 1, -(-amount.value.numerator // amount.value.denominator) - 1
-        share = _least_share(plan, step, step.take, statement, retry, low, high, upper)
-        if share is not None:
-            return _share_text(plan, step, step.take, amount, share)
+        shares = [share for share in range(grain, MOST_SHARE + 1, grain) if (share > amount.value) is upper]
+        found = _nearest(shares if upper else shares[::-1], step, step.take, plan, statement, retry)
+        if found is not None:
+            return _share_text(plan, step, step.take, amount, found)
     return ""
 
 
-def _least_share(
-    plan: Plan,
+def _nearest(
+    shares: list[int],
     step: Identify,
     take: Take,
+    plan: Plan,
     statement: Comparison,
     retry: Callable[[Plan], State | None],
-    low: int,
-    high: int,
-    upper: bool,
 ) -> int | None:
-    """Search by halves: counts fall as the share grows."""
+    """Return the first share that proves the statement, by halving: counts fall as the share grows."""
     from surgery_dsl.proof.obligations import decide
 
     def holds(share: int) -> bool:
@@ -112,16 +111,13 @@ def _least_share(
         state = retry(plan.replaced(steps=steps))
         return state is not None and decide(state, statement).answer.status == "proved"
 
-    best: int | None = None
+    low, high, best = 0, len(shares) - 1, None
     while low <= high:
         middle = (low + high) // 2
-        if holds(middle):
-            best = middle
-            low, high = (low, middle - 1) if upper else (middle + 1, high)
-        elif upper:
-            low = middle + 1
+        if holds(shares[middle]):
+            best, high = shares[middle], middle - 1
         else:
-            high = middle - 1
+            low = middle + 1
     return best
 
 

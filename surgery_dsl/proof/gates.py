@@ -51,6 +51,8 @@ def foregone(comparison: Comparison) -> Always | None:
     return "always" if low is not None and low > 0 else "never" if high is not None and high <= 0 else None
 
 
+_LESS = "change less, give `recover` more epochs, or set a limit that this network can keep"
+
 Linear = dict[Key, tuple[Fraction, Interval]]
 """A sum of quantities and a constant (key ``1``): factor and natural range of each."""
 
@@ -223,6 +225,7 @@ def _failed(obligation: Obligation, left: Fraction, right: Fraction, file: str) 
         file=file,
         span=obligation.span,
         facts={"value": float(left), "limit": float(right)},
+        help=_LESS,
     )
 
 
@@ -245,4 +248,4 @@ def _not_finite(
     if holds:
         return verdict, ()
     message = f"`{base.text}` does not hold: {one!r} was measured, the limit is {two!r}"
-    return verdict, (Diagnostic(runs.GATE_FAILED, message, file=file, span=base.span),)
+    return verdict, (Diagnostic(runs.GATE_FAILED, message, file=file, span=base.span, help=_LESS),)

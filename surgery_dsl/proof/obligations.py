@@ -291,13 +291,14 @@ def _contradictions(state: State, block: Control) -> None:
             limit = Reader(state).read(statement.right).number
         except NotStatic:
             continue
-        key = counterexample.side_text(statement.left)
+        if limit is None or not isinstance(statement.left, Reading):
+            continue
+        known = limits.setdefault(f"{statement.left.point} {statement.left.word.replaced(span=None)}", [])
         upper = statement.relation in ("<=", "<")
-        for other, is_upper, earlier in limits.get(key, ()) if limit is not None else ():
+        for other, is_upper, earlier in known:
             if upper is not is_upper and ((limit < earlier) if upper else (limit > earlier)):
                 state.sink.say(counterexample.contradiction(state, other, obligation))
-        if limit is not None and isinstance(statement.left, Reading):
-            limits.setdefault(key, []).append((obligation, upper, limit))
+        known.append((obligation, upper, limit))
 
 
 # ---- certify and measure -----------------------------------------------------------------------------------------

@@ -120,7 +120,18 @@ def place_of(state: State, step: Replace, context: Static, sink: Sink) -> Place 
     sites: list[Site] = []
     selection = ""
     for target in step.sites:
-        if target.word is not None:
+        if target.model:
+            sink.say(
+                Diagnostic(
+                    names.SITES_DO_NOT_FIT,
+                    f"`{step.name}` names sites of the model `{target.model}`; steps change the patient alone",
+                    file=state.file,
+                    span=target.span or step.spans.get(step.where, step.span),
+                    facts={"model": target.model},
+                    help=f"write the pattern without `{target.model}.`, which names sites of the patient",
+                )
+            )
+        elif target.word is not None:
             sites.extend(target.word.resolve(state.interface, context))
         elif target.step in state.broken:
             return None
