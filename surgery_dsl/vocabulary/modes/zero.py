@@ -54,7 +54,7 @@ class Zero(Mode):
 
     def transfer(self, selection: Selection, draft: Draft, context: Static) -> Effect:
         """Count the zeros that each tensor gets, at least and at most; the draft stays as it is."""
-        interface = context.interface
+        interface, flow = context.interface, Flow(context.interface)
         zeros: Zeros = {}
         changed = 0
         for at, (pool, taken) in enumerate(zip(selection.pools, selection.taken, strict=True)):
@@ -64,7 +64,7 @@ class Zero(Mode):
                 self._emptied(pool, selection, context)
             changed += len(pool.sites)
             fixed = selection.indices[at] if selection.indices else None
-            for name, (least, most) in _counts(pool, taken, fixed, interface).items():
+            for name, (least, most) in _counts(pool, taken, fixed, flow).items():
                 known = zeros.get(name, (0, 0))
                 zeros[name] = (known[0] + least, known[1] + most)
         self._check_ties(zeros, context)
@@ -94,9 +94,12 @@ class Zero(Mode):
         )
 
     def _check_ties(self, names: Iterable[str], context: Static) -> None:
+        if context.tie == "keep":
+            return
+        members = _names_by_owner(context.interface)
         for name in names:
-            tied = sorted(_with_ties([name], context.interface))
-            if len(tied) > 1 and context.tie != "keep":
+            tied = members[context.interface.tensor_by_name[name].tied_to or name]
+            if len(tied) > 1:
                 others = ", ".join(f"`{other}`" for other in tied if other != name)
                 context.say(
                     Diagnostic(
@@ -144,8 +147,9 @@ def _masks(picked: Picked, runtime: Runtime) -> "Mapping[str, torch.Tensor]":
     return masks
 
 
-def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, interface: Interface) -> Zeros:
+def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, flow: Flow) -> Zeros:
     """Return how many zeros each tensor gets, at least and at most."""
+    interface = flow.interface
     if pool.tensor:
         return {pool.tensor: (taken.least, taken.most)}
     if pool.modules:
@@ -159,7 +163,7 @@ def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, interface:
         }
     found: Zeros = {}
     axis = axis_of(pool, interface)
-    for carrier in carriers_at(pool, axis, Flow(interface)):
+    for carrier in carriers_at(pool, axis, flow):
         least, most = _entries_of_one(carrier, axis, interface)
         found[carrier.tensor] = (taken.least * least, taken.most * most)
     return found
@@ -207,5 +211,13 @@ def _parameters(module: str, interface: Interface) -> list[str]:
 
 
 def _with_ties(names: Iterable[str], interface: Interface) -> set[str]:
-    owners = {interface.tensor_by_name[name].tied_to or name for name in names}
-    return {tensor.name for tensor in interface.tensors if (tensor.tied_to or tensor.name) in owners}
+    members = _names_by_owner(interface)
+    return {other for name in names for other in members[interface.tensor_by_name[name].tied_to or name]}
+
+
+def _names_by_owner(interface: Interface) -> dict[str, list[str]]:
+    """Return all names of each tensor, by the one that owns it."""
+    found: dict[str, list[str]] = {}
+    for tensor in interface.tensors:
+        found.setdefault(tensor.tied_to or tensor.name, []).append(tensor.name)
+    return found

@@ -56,7 +56,7 @@ def is_plain(rounding: Rounding) -> bool:
 
 def exactly(count: int) -> Extent:
     """Return the extent of one count."""
-    return Extent(least=count, most=count)
+    return Extent.model_construct(least=count, most=count, step=1)
 
 
 def between(least: int, most: int, size: int, rounding: Rounding) -> Extent:

@@ -44,7 +44,7 @@ class Channels(Unit):
     def pools(self, sites: tuple[Site, ...], context: Static) -> tuple[Pool, ...]:
         """Return one pool for each axis, in the order of the sites."""
         flow = Flow(context.interface)
-        found: dict[int, tuple[Dim, list[Site]]] = {}
+        found: dict[int, tuple[Dim, dict[Site, None]]] = {}
         for site in sites:
             dims = site_dims(site, flow)
             if not dims:
@@ -52,10 +52,8 @@ class Channels(Unit):
             for dim in dims:
                 axis = self._axis(dim, site, context)
                 if axis is not None:
-                    members = found.setdefault(axis, (dim, []))[1]
-                    if site not in members:
-                        members.append(site)
-        return tuple(_pool(axis, dim, of, context.interface) for axis, (dim, of) in found.items())
+                    found.setdefault(axis, (dim, {}))[1][site] = None
+        return tuple(_pool(axis, dim, tuple(of), context.interface) for axis, (dim, of) in found.items())
 
     def _axis(self, dim: Dim, site: Site, context: Static) -> int | None:
         axes = context.interface.axes
@@ -82,12 +80,12 @@ class Channels(Unit):
         )
 
 
-def _pool(axis: int, dim: Dim, sites: list[Site], interface: Interface) -> Pool:
+def _pool(axis: int, dim: Dim, sites: tuple[Site, ...], interface: Interface) -> Pool:
     others = [_most(other, interface) for other in dim if other != axis]
     return Pool(
         key=interface.axes[axis].label or f"axis {axis}",
         size=_most(axis, interface),
-        sites=tuple(sites),
+        sites=sites,
         axis=axis,
         width=math.prod(others),
     )

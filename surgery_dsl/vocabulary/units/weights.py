@@ -38,7 +38,7 @@ class Weights(Unit):
     def pools(self, sites: tuple[Site, ...], context: Static) -> tuple[Pool, ...]:
         """Return one pool for each tensor, in the order of the sites."""
         interface = context.interface
-        found: dict[str, list[Site]] = {}
+        found: dict[str, dict[Site, None]] = {}
         for site in sites:
             tensors = site_weights(site, interface)
             if not tensors:
@@ -52,9 +52,7 @@ class Weights(Unit):
                     )
                 )
             for tensor in tensors:
-                members = found.setdefault(tensor, [])
-                if site not in members:
-                    members.append(site)
+                found.setdefault(tensor, {})[site] = None
         return tuple(
             Pool(key=name, size=most_entries(interface.tensor_by_name[name], interface), sites=tuple(of), tensor=name)
             for name, of in found.items()
