@@ -104,7 +104,7 @@ class Reinit(Transform):
         return Effect(
             function="changing",
             reason="fresh values",
-            writes=frozenset(work.tensors),
+            writes=frozenset(work.tensors) | _shared(scene, work.tensors),
             matched=len(place.sites),
             changed=changed,
         )
@@ -298,6 +298,13 @@ def _tied(interface: Interface, names: Iterable[str]) -> tuple[str, ...]:
     """Return those tensors of some that share their memory with others."""
     owners = {tensor.tied_to for tensor in interface.tensors}
     return tuple(name for name in names if name in owners or interface.tensor_by_name[name].tied_to)
+
+
+def _shared(scene: Scene, names: Iterable[str]) -> frozenset[str]:
+    """Return the other names of tensors that change wherever they are tied to."""
+    if scene.tie == "untie":
+        return frozenset()
+    return frozenset(other for others in scene.ties(names, ()).values() for other in others)
 
 
 def _whole(scene: Scene) -> bool:

@@ -1,6 +1,6 @@
 """A small stand-in for a run: resolves sites, predicts, executes, traces again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -155,22 +155,29 @@ class Bench:
         self.interface = outcome.traced
         return outcome
 
-    def replayed(self, skeleton: nn.Module) -> nn.Module:
-        """Replay the edits on a skeleton on ``meta`` and load the tensors, as a reload does."""
-        skeleton.to("meta").eval()
+    def replayed(self, factory: Callable[[], nn.Module]) -> nn.Module:
+        """Replay the edits on a skeleton built on ``meta`` and load the tensors, as a reload does."""
+        floating = next(p.dtype for p in self.model.parameters() if p.is_floating_point())
+        with torch.device("meta"):
+            skeleton = factory().to(floating).eval()
         replay(skeleton, self.edits)
+        loaded: dict[int, tuple[int, Tensor]] = {}
         for module_path, module in self.model.named_modules():
             other = skeleton.get_submodule(module_path)
             for box, theirs in ((module._parameters, other._parameters), (module._buffers, other._buffers)):
                 assert box.keys() == theirs.keys()
                 for key, tensor in box.items():
-                    if tensor is not None:
-                        assert theirs[key].shape == tensor.shape and theirs[key].dtype == tensor.dtype
-                        theirs[key] = (
-                            tensor.detach().clone()
-                            if key in module._buffers
-                            else nn.Parameter(tensor.detach().clone(), requires_grad=tensor.requires_grad)
-                        )
+                    if tensor is None:
+                        continue
+                    empty = theirs[key]
+                    assert empty is not None
+                    assert (empty.shape, empty.dtype) == (tensor.shape, tensor.dtype)
+                    values: Tensor = tensor.detach().clone()
+                    if isinstance(tensor, nn.Parameter):
+                        values = nn.Parameter(values, requires_grad=tensor.requires_grad)
+                    mine, values = loaded.setdefault(id(empty), (id(tensor), values))
+                    assert mine == id(tensor), f"{module_path}.{key} is tied in one of both"
+                    theirs[key] = values  # type: ignore[assignment]
         return skeleton
 
 
