@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MODEL_FIELDS = ("load", "inputs", "keyword_inputs", "outputs")
 DATA_FIELDS = ("load", "batch", "split")
 MAX_LOCK = 256 << 20
+FEW = 3
+"""As many missing, or additional, tensors are told one by one; more have one cause, and are told together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +193,22 @@ def compare_weights(header: Header, interface: Interface, name: str) -> Iterator
             shape = tuple(interface.exact(dim) or 0 for dim in tensor.dims)
             expected[tensor.name] = tensor.dtype, shape
             groups.setdefault(tensor.tied_to or tensor.name, []).append(tensor.name)
-    for tensor_name in header.tensors.keys() - expected.keys():
-        yield _extra(tensor_name, expected, header, name)
+    extra = [tensor for tensor in header.tensors if tensor not in expected]
+    absent = [names for names in groups.values() if not any(member in header.tensors for member in names)]
+    if len(extra) > FEW:
+        yield _extra(extra, expected, header, name)
+    else:
+        yield from (_extra([tensor], expected, header, name) for tensor in extra)
+    if len(absent) > FEW:
+        yield _absent(absent, expected, header, name)
+    else:
+        yield from (_absent([names], expected, header, name) for names in absent)
+    unlike = [found for tensor, form in expected.items() for found in _unlike(tensor, *form, header, name)]
+    yield from unlike[:FEW]
+    if len(unlike) > FEW:
+        yield _more_unlike([found.path for found in unlike[FEW:]], name)
     for names in groups.values():
         present = [member for member in names if member in header.tensors]
-        if not present:
-            yield _absent(names, expected, header, name)
         if len(present) > 1:
             yield Diagnostic(
                 trust.TIED_TWICE,
@@ -204,37 +216,65 @@ def compare_weights(header: Header, interface: Interface, name: str) -> Iterator
                 path=present[1],
                 help="write the file with `safetensors.torch.save_model`, which writes tied tensors once",
             )
-        for member in present:
-            yield from _unlike(member, *expected[member], header, name)
 
 
 def _text(dtype: str, shape: tuple[int, ...]) -> str:
     return f"{dtype} [{', '.join(str(size) for size in shape)}]"
 
 
-def _extra(tensor: str, expected: dict[str, Any], header: Header, name: str) -> Diagnostic:
+def _extra(tensors: list[str], expected: dict[str, Any], header: Header, name: str) -> Diagnostic:
+    one = len(tensors) == 1
+    what = f"`{tensors[0]}`, which" if one else f"{len(tensors)} tensors that"
     return Diagnostic(
         trust.TENSOR_EXTRA,
-        f"`{name}` holds `{tensor}`, which the network does not have",
-        path=tensor,
+        f"`{name}` holds {what} the network does not have",
+        path=tensors[0],
         facts={"in_file": len(header.tensors), "in_network": len(expected)},
-        help="load the network that these weights belong to, or write the weights again without it",
+        notes=() if one else (f"they are {_some(tensors)}",),
+        help=f"load the network that these weights belong to, or write the weights again without {_them(one)}",
     )
 
 
-def _absent(names: list[str], expected: dict[str, Any], header: Header, name: str) -> Diagnostic:
+def _absent(groups: list[list[str]], expected: dict[str, Any], header: Header, name: str) -> Diagnostic:
+    first, *others = groups[0]
+    one = len(groups) == 1
+    what = f"`{first}`, {_text(*expected[first])}" if one else f"{len(groups)} of the network's tensors"
+    notes = [] if one else [f"they are {_some([names[0] for names in groups])}"]
+    if one and others:
+        notes.append(f"it would also do under {', '.join(f'`{other}`' for other in others)}")
     return Diagnostic(
         trust.TENSOR_MISSING,
-        f"`{name}` lacks `{names[0]}`, {_text(*expected[names[0]])}",
-        path=names[0],
+        f"`{name}` lacks {what}",
+        path=first,
         facts={"in_file": len(header.tensors), "in_network": len(expected)},
-        notes=(f"it would also do under {', '.join(f'`{n}`' for n in names[1:])}",) if names[1:] else (),
-        help="load the network that these weights belong to, or write the weights again with it",
+        notes=tuple(notes),
+        help=f"load the network that these weights belong to, or write the weights again with {_them(one)}",
+    )
+
+
+def _them(one: bool) -> str:
+    return "it" if one else "them"
+
+
+def _some(tensors: list[str]) -> str:
+    return ", ".join(f"`{tensor}`" for tensor in tensors[:8]) + (" …" if len(tensors) > 8 else "")
+
+
+def _more_unlike(tensors: list[str], name: str) -> Diagnostic:
+    return Diagnostic(
+        trust.TENSOR_SHAPE,
+        f"{len(tensors)} more tensors of `{name}` have another shape or dtype than in the network",
+        path=tensors[0],
+        facts={"tensors": len(tensors)},
+        notes=(f"they are {_some(tensors)}",),
+        help="load the network that these weights belong to",
     )
 
 
 def _unlike(tensor: str, dtype: str, shape: tuple[int, ...], header: Header, name: str) -> Iterator[Diagnostic]:
-    entry = header.tensors[tensor]
+    entry = header.tensors.get(tensor)
+    if entry is None:
+        return
     if entry.shape != shape:
         yield Diagnostic(
             trust.TENSOR_SHAPE,

@@ -161,8 +161,8 @@ class _Arguments:
             written = next((written for written, name in by_name.items() if name == field), field)
             subject = f"`{written}` of `{self.cls.name}`" if written else f"`{self.cls.name}`"
             span = self.spans.get(field, self.value.span)
-            message = f"{subject} {_bound(problem['type'], problem['msg'], problem.get('ctx', {}))}"
             given = problem.get("input")
+            message = f"{subject} {_bound(problem['type'], problem['msg'], problem.get('ctx', {}), given)}"
             facts = {"given": given} if isinstance(given, int | float | str) else {}
             help_text = f"for example `{self.cls.card.example}`"
             self.scope.say(codes.ARGUMENT_OUT_OF_RANGE, message, span, help_text=help_text, facts=dict(facts))
@@ -176,10 +176,11 @@ _BOUNDS = {
 }
 
 
-def _bound(kind: str, message: str, context: dict[str, Any]) -> str:
+def _bound(kind: str, message: str, context: dict[str, Any], given: Any) -> str:
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return f"{words} {context[key]}"
+        number = isinstance(given, int | float) and not isinstance(given, bool)
+        return f"is {given:g}; it {words} {context[key]}" if number else f"{words} {context[key]}"
     text = message.removeprefix("Value error, ")
     return f"does not fit: {text[:1].lower()}{text[1:]}"
 

@@ -8,9 +8,14 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
-from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded
+from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 from surgery_dsl.trace.graph import graph
 from surgery_dsl.trace.trial import freeze_hard_coded
+
+_OTHER_SIZES = (1, 8, 64)
+"""Sizes at which a forward that failed is tried again, to say whether the free sizes are to blame."""
+_TAKES = ("in_features", "in_channels", "normalized_shape", "num_features", "num_channels", "num_embeddings")
+"""Attributes of torch's modules that say what they take."""
 
 
 def trace(
@@ -47,10 +52,37 @@ def trace(
     try:
         traced = graph(model, inputs, outputs, free)
     except ForwardFailed as failed:
-        raise Refused(refusals.forward_fails(failed, inputs)) from failed.error
+        fixed = _fails_at_every_size(model, inputs, free, failed)
+        raise Refused(refusals.forward_fails(failed, inputs, _takes(model, failed) if fixed else "", fixed)) from (
+            failed.error
+        )
     except ValuesNeeded as error:
         raise Refused(refusals.values_needed(error)) from error
     return freeze_hard_coded(model, traced, inputs)
+
+
+def _fails_at_every_size(
+    model: nn.Module, inputs: Sequence[InputSpec], free: Sequence[FreeSize], failed: ForwardFailed
+) -> bool:
+    """Whether the forward fails in the same place whatever the free sizes are: then they are not to blame."""
+    for size in _OTHER_SIZES if free else ():
+        sizes = {one.name: min(max(size, one.least), one.most or size) for one in free}
+        try:
+            record(model, inputs, [sizes])
+        except ForwardFailed as again:
+            if (again.path, again.records) == (failed.path, failed.records):
+                continue
+        except ValuesNeeded:
+            pass
+        return False
+    return True
+
+
+def _takes(model: nn.Module, failed: ForwardFailed) -> str:
+    """Return the setting of the module at work that says what it takes, as ``in_features = 64``."""
+    module = model.get_submodule(failed.path)
+    names = [name for name in _TAKES if hasattr(module, name)]
+    return f"{names[0]} = {getattr(module, names[0])}" if names else ""
 
 
 def _complete(inputs: Sequence[InputSpec], free: Sequence[FreeSize]) -> tuple[FreeSize, ...]:

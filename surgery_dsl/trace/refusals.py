@@ -24,8 +24,17 @@ def _place(path: str) -> str:
     return f"`{path}`" if path else "the network's own forward"
 
 
-def forward_fails(failed: ForwardFailed, inputs: Sequence[InputSpec]) -> Diagnostic:
-    """The forward raised."""
+def forward_fails(
+    failed: ForwardFailed, inputs: Sequence[InputSpec], takes: str = "", at_every_size: bool = False
+) -> Diagnostic:
+    """The forward raised.
+
+    Args:
+        failed: How.
+        inputs: What the plan says of the inputs.
+        takes: What the module at work says that it takes; empty where it says nothing.
+        at_every_size: Whether it raised in the same place at other free sizes, so that they are not to blame.
+    """
     text = first_line(failed.error)
     if isinstance(failed.error, TypeError) and not failed.path and "argument" in text and not failed.records:
         return Diagnostic(
@@ -34,14 +43,16 @@ def forward_fails(failed: ForwardFailed, inputs: Sequence[InputSpec]) -> Diagnos
             help="name several inputs as the forward's keyword arguments; a single one is given by position",
         )
     fix = "give `input` the shape and dtype that the forward takes"
-    if failed.sizes:
+    if takes:
+        fix += f": {_place(failed.path)} has {takes}"
+    if failed.sizes and not at_every_size:
         names = list(failed.sizes)
         fix = f"write a fixed size for {' or '.join(names)}, or give the range in which the forward runs, as in "
         fix += f"`{names[-1]} = 1..512`"
     by = f"{failed.operator} was " if failed.operator else ""
     return Diagnostic(
         shapes.FORWARD_FAILS,
-        f"the forward fails in {_place(failed.path)}{_at(failed.sizes)}: {text}",
+        f"the forward fails in {_place(failed.path)}{', for example' * at_every_size}{_at(failed.sizes)}: {text}",
         path=failed.path,
         facts=dict(failed.sizes),
         notes=(f"{by}called at {failed.source}",) if failed.source else (),

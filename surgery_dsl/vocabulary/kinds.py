@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import GetJsonSchemaHandler
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticKnownError
 
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.lock import DataFacts
@@ -308,6 +308,13 @@ class DataLoader(Word, ABC):
         """Return inputs and targets on the CPU, examples along the first dimension."""
 
 
+def _positive(value: Any) -> Any:
+    """Refuse a plain number that is not above 0; words have bounds of their own."""
+    if isinstance(value, float) and not value > 0:
+        raise PydanticKnownError("greater_than", {"gt": 0})
+    return value
+
+
 SiteSlot = Annotated[SiteWord, Slot("sites")]
 UnitSlot = Annotated[Unit, Slot("units")]
 CriterionSlot = Annotated[Criterion, Slot("criteria")]
@@ -323,5 +330,5 @@ QuantitySlot = Annotated[Quantity, Slot("quantities")]
 PredicateSlot = Annotated[Predicate, Slot("predicates")]
 ModelLoaderSlot = Annotated[ModelLoader, Slot("models")]
 DataLoaderSlot = Annotated[DataLoader, Slot("datasets")]
-RateOrNumber = Annotated[float | Schedule | Rates, NumberOr("schedules", "rates")]
+RateOrNumber = Annotated[float | Schedule | Rates, NumberOr("schedules", "rates"), AfterValidator(_positive)]
 NumberOrSchedule = Annotated[float | Schedule, NumberOr("schedules")]

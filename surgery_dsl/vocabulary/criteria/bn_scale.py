@@ -45,18 +45,21 @@ class BnScale(Criterion):
     def check(self, unit: str, pools: tuple[Pool, ...], context: Static) -> None:
         """Report sites without a batch norm."""
         flow = Flow(context.interface)
-        for pool in pools:
-            for path in _scales(pool, flow)[1]:
-                context.say(
-                    Diagnostic(
-                        names.CRITERION_DOES_NOT_FIT,
-                        f"`bn_scale` reads the batch norm behind a layer, and `{path}` has none with a scale",
-                        file=context.file,
-                        span=self.span,
-                        path=path,
-                        help="use a criterion that needs no norm, such as magnitude(p = 1), or name other sites",
-                    )
+        bare = [path for pool in pools for path in _scales(pool, flow)[1]]
+        if bare:
+            shown = ", ".join(f"`{path}`" for path in bare[:8]) + (" …" if len(bare) > 8 else "")
+            context.say(
+                Diagnostic(
+                    names.CRITERION_DOES_NOT_FIT,
+                    f"`bn_scale` reads the batch norm behind a layer, and {shown} "
+                    f"{'has' if len(bare) == 1 else 'have'} none with a scale",
+                    file=context.file,
+                    span=self.span,
+                    path=bare[0],
+                    facts={"sites": len(bare)},
+                    help="use a criterion that needs no norm, such as magnitude(p = 1), or name other sites",
                 )
+            )
 
     def scores(self, unit: str, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
         """Return the scores by pool key, ``(pool.size,)`` in float64."""
