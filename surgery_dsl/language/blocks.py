@@ -69,11 +69,11 @@ def attributes(kind: str) -> dict[str, tuple[str, Expectation]]:
     return result
 
 
-def lower_block(block: tree.Block, scope: Scope, text: str) -> plan.Block | None:
+def lower_block(block: tree.Block, scope: Scope) -> plan.Block | None:
     """Return the typed block, or ``None`` after reporting why there is none."""
     kind = block.kind.text
     if kind == "control":
-        return control.lower_control(block, scope, text)
+        return control.lower_control(block, scope)
     statements = _statements(block, scope)
     broken = {item.name for item in block.body.broken} if block.body else set()
     known = attributes(kind)

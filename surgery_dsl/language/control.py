@@ -7,6 +7,7 @@ from surgery_dsl.diagnostics.codes import names as codes
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.language import plan
 from surgery_dsl.language import syntax as tree
+from surgery_dsl.language.layout import claim_text
 from surgery_dsl.language.numbers import Amount, fold
 from surgery_dsl.language.points import MISSING, point_of
 from surgery_dsl.language.scope import Scope, describe, ungroup
@@ -17,10 +18,9 @@ from surgery_dsl.vocabulary.values import Percent, Plain, Point
 FUNCTIONS = ("max", "min", "abs", "mean", "first", "last")
 
 
-def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | None:
+def lower_control(block: tree.Block, scope: Scope) -> plan.Control | None:
     """Return the typed block, or ``None`` after reporting why there is none."""
     obligations = []
-    lines = text.split("\n")
     failed = bool(block.body and block.body.broken)
     for statement in block.body.statements if block.body else ():
         if isinstance(statement, tree.Attribute):
@@ -35,7 +35,7 @@ def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | 
             verb = cast(Literal["prove", "certify", "measure"], statement.verb.text)
             obligations.append(
                 plan.Obligation.model_construct(
-                    verb=verb, text=_written(statement, lines), statement=claim, span=statement.span
+                    verb=verb, text=claim_text(statement), statement=claim, span=statement.span
                 )
             )
     if failed:
@@ -47,17 +47,6 @@ def lower_control(block: tree.Block, scope: Scope, text: str) -> plan.Control | 
     return plan.Control.model_construct(
         name=block.name.text, span=block.span, spans={}, block="control", obligations=tuple(obligations)
     )
-
-
-def _written(statement: tree.Obligation, lines: list[str]) -> str:
-    """Return the claim as the plan has it, blanks folded."""
-    span = statement.span
-    picked = lines[span.line - 1 : span.end_line]
-    if not picked:
-        return statement.verb.text
-    picked[-1] = picked[-1][: span.end_column - 1]
-    picked[0] = picked[0][span.column - 1 :]
-    return " ".join(" ".join(picked).split()).removeprefix(statement.verb.text).strip()
 
 
 def _claim(statement: tree.Obligation, scope: Scope) -> Any:

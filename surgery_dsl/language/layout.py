@@ -59,8 +59,9 @@ class ValuePrinter:
     a value goes before the item (or, in ``hoisted``, the statement) that it stands in; their order never changes.
     """
 
-    def __init__(self, comments: Comments, statement: tree.Attribute | tree.Obligation) -> None:
+    def __init__(self, comments: Comments, statement: tree.Attribute | tree.Obligation, flat: bool = False) -> None:
         self.comments = comments
+        self.flat = flat
         values = [statement.value] if isinstance(statement, tree.Attribute) else [statement.left]
         if isinstance(statement, tree.Obligation) and statement.right is not None:
             values.append(statement.right)
@@ -113,7 +114,7 @@ class ValuePrinter:
             start = _end(value.function.span)
         elif isinstance(value, tree.Group):
             opening, closing = "(", ")"
-        comma = not isinstance(value, tree.Group) and value.trailing_comma
+        comma = not self.flat and not isinstance(value, tree.Group) and value.trailing_comma
         if not comma and (self.silent or not self.comments.between(start, _end(value.span))):
             return head + opening + ", ".join([self.print(item, indent) for item in items]) + closing
         lines = self._exploded(value, items, start, indent + 2)
@@ -174,6 +175,13 @@ class ValuePrinter:
     def _only_in(self, value: "tree.Value | tree.Argument", parts: "list[tree.Value]") -> bool:
         held = sum(len(self.comments.inside(part.span)) for part in parts)
         return held == len(self.comments.inside(value.span)) and all(self._placeable(part) for part in parts)
+
+
+def claim_text(statement: tree.Obligation) -> str:
+    """Return an obligation's claim on one line, as the formatter spells it, without verb and comments."""
+    printer = ValuePrinter(Comments(()), statement, flat=True)
+    text = printer.print(statement.left)
+    return text if statement.right is None else f"{text} {statement.comparison} {printer.print(statement.right)}"
 
 
 def _items(value: _Bracketed) -> "list[tree.Value | tree.Argument]":

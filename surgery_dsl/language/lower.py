@@ -22,7 +22,7 @@ def lower(
 
     Args:
         file: The syntax tree.
-        text: The source, for the wording of obligations and the digest.
+        text: The source, for the digest.
         name: The plan's path as the user gave it.
         sets: Values of params by name, as written after ``--set``.
     """
@@ -32,7 +32,7 @@ def lower(
     lowered: list[plan.Block] = []
     complete = not file.broken
     for block in blocks:
-        found = lower_block(block, scope, text)
+        found = lower_block(block, scope)
         if isinstance(found, plan.Param):
             found = in_force(found, scope)
         scope.passed.add(block.name.text)

@@ -108,17 +108,22 @@ def param_domain(value: tree.Value, scope: Scope) -> Any:
 
 
 def in_force(param: plan.Param, scope: Scope) -> plan.Param | None:
-    """Put the value in force into a param; report a value outside of what the plan allows."""
-    spans = param.spans
-    if not _inside(param, param.default, spans.get("default", param.span or _START), scope):
+    """Put the value in force into a param; report a value outside of what the plan allows.
+
+    What the plan allows then stands in for it, so that one wrong value gives one finding.
+    """
+    spans, header = param.spans, param.span or _START
+    if not _inside(param, param.default, spans.get("default", header), scope):
+        scope.params[param.name] = param.choices[0] if param.choices else param.least or param.default
         return None
     value = scope.params.get(param.name, param.default)
-    if not _inside(param, value, param.span or _START, scope):
+    if not _inside(param, value, header, scope):
+        scope.params[param.name] = param.default
         return None
     if param.scale == "log" and isinstance(param.least, Plain | Percent) and param.least.value <= 0:
         message = f"`{param.name}` has a logarithmic scale, and its range starts at {value_text(param.least)}"
         help_text = "start the range above 0, or leave `scale` out"
-        scope.say(codes.WRONG_VALUE, message, spans.get("scale", param.span or _START), help_text=help_text)
+        scope.say(codes.WRONG_VALUE, message, spans.get("scale", header), help_text=help_text)
         return None
     return param.replaced(value=value)
 

@@ -1,5 +1,6 @@
 """Properties of reading and printing plans, on trees and texts nobody wrote by hand."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from surgery_dsl.language.format import format_source, format_text
 from surgery_dsl.language.parse import parse
+from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.read import read_plan
 from surgery_dsl.language.syntax import UNITS
 from tests.unit.language.oracle import our_shape
 
@@ -243,3 +246,34 @@ def test_mutated_plans_are_read_or_explained(plan: str, edits: list[tuple[float,
     formatted, mistakes = format_source(plan)
     assert mistakes == found, "only what could be read is formatted, and that always is"
     assert formatted == plan if found else format_source(formatted) == (formatted, ())
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    plan=st.sampled_from(PLANS),
+    edits=st.lists(
+        st.tuples(
+            st.floats(0, 1),
+            st.sampled_from(["train", "net", "base", "ratio", "linear", "0", "-3", "40%", "2pp", "5GiB", '"x"', "true"])
+            | st.sampled_from(
+                ["[]", "1..2", "3 -> 4", "f(x)", "a.b(c)", "pick(a, b = c)", "linear(0 -> 1)", "x y", "="]
+            ),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    sets=st.dictionaries(st.sampled_from(["ratio", "lr", "x"]), st.text(max_size=8), max_size=1),
+)
+def test_meaning_is_found_or_explained(plan: str, edits: list[tuple[float, str]], sets: dict[str, str]) -> None:
+    values = list(re.finditer(r"(?<== )\S.*?(?=[,)\]\n])|(?<=\()\w+|(?<=  )\w+(?= =)", plan))
+    for place, text in edits:
+        match = values[min(int(place * len(values)), len(values) - 1)]
+        plan = plan.replace(match.group(), text, 1)
+    lowered, found = read_plan(plan, "plan.surg", sets)
+    assert (lowered is None) == any(d.severity == "error" for d in found)
+    for diagnostic in found:
+        assert diagnostic.message
+        assert diagnostic.help
+        assert diagnostic.span is not None
+    if lowered is not None:
+        assert Plan.model_validate_json(lowered.model_dump_json()) == lowered

@@ -33,7 +33,9 @@ BUDGET = Diagnostic(
 
 
 def test_a_finding_with_labels() -> None:
-    assert render_text([BUDGET], {"llm.surg": SOURCE}) == """\
+    assert (
+        render_text([BUDGET], {"llm.surg": SOURCE})
+        == """\
 error[SD301]: parameter budget cannot be met
   --> llm.surg:33:3
    |
@@ -48,11 +50,14 @@ error[SD301]: parameter budget cannot be met
    = note: base has 3,212,749,824; 19,995,648 over the limit (0.83%)
    = help: `drop = 19..24` gives 2,331,909,120
    = more: surgery-dsl explain SD301"""
+    )
 
 
 def test_without_source_place_or_file() -> None:
     bare = Diagnostic(CODE, "nothing to show", severity_override=Severity.WARNING, path="features.0")
-    assert render_text([bare, BUDGET], {}) == """\
+    assert (
+        render_text([bare, BUDGET], {})
+        == """\
 warning[SD301]: nothing to show
   = path: features.0
   = more: surgery-dsl explain SD301
@@ -62,6 +67,7 @@ error[SD301]: parameter budget cannot be met
    = note: base has 3,212,749,824; 19,995,648 over the limit (0.83%)
    = help: `drop = 19..24` gives 2,331,909,120
    = more: surgery-dsl explain SD301"""
+    )
 
 
 def test_neighbouring_lines_need_no_gap() -> None:

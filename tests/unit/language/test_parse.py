@@ -91,7 +91,7 @@ def test_words_of_the_language_are_plain_names() -> None:
 
 
 def test_what_follows_from_a_mistake_can_be_told() -> None:
-    file, found = parse("surg 1\nmodel a {\n  load =\n  input 3\n  weights = \"w\n  role = x\n}\n")
+    file, found = parse('surg 1\nmodel a {\n  load =\n  input 3\n  weights = "w\n  role = x\n}\n')
     assert [d.code.id for d in found] == ["SD001", "SD012", "SD005"]
     body = file.blocks[0].body
     assert body is not None
