@@ -47,4 +47,17 @@ def check(page: Page, example: Example, folder: Path) -> tuple[Diagnostic, ...]:
     return _bench(folder).findings(example.text)
 
 
-RUNNERS: dict[str, Runner] = {"0": read, "1": lower, "2": check, "3": check, "7": check}
+def execute(page: Page, example: Example, folder: Path) -> tuple[Diagnostic, ...]:
+    """Lock and check the plan; where nothing stands against it, apply it and write nothing."""
+    bench = _bench(folder)
+    found = bench.findings(example.text)
+    if any(finding.severity == "error" for finding in found):
+        return found
+    from surgery_dsl.run.apply import apply
+
+    path = bench.folder / f"{page.code.id}.surg"
+    path.write_bytes(example.data)
+    return apply(path, None, allow_code=["*"], device="cpu").diagnostics
+
+
+RUNNERS: dict[str, Runner] = {"0": read, "1": lower, "2": check, "3": check, "4": check, "5": execute, "7": check}

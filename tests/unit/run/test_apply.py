@@ -601,7 +601,7 @@ def test_a_loss_that_explodes_is_stopped(plan: Callable, tmp_path: Path, session
 
 
 def test_training_that_changes_nothing_is_a_finding(plan: Callable, tmp_path: Path, sessions: list) -> None:
-    outcome = go(plan(SLIM.replace("adamw(lr = 1e-2)", "sgd(lr = 0)")), tmp_path / "out")
+    outcome = go(plan(SLIM.replace("adamw(lr = 1e-2)", "sgd(lr = 1e-30)")), tmp_path / "out")
     assert codes(outcome) == [runs.NOTHING_CHANGED.id]
     assert "`tune`" in outcome.diagnostics[-1].message
     assert_nothing_happened(tmp_path / "out", sessions)
