@@ -6,15 +6,7 @@ from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import syntax as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.language.mistakes import (
-    ENDS_OPERAND,
-    STARTS_OPERAND,
-    STOPS,
-    Situation,
-    after,
-    describe,
-    shown,
-)
+from surgery_dsl.language.mistakes import ENDS_OPERAND, STARTS_OPERAND, STOPS, Situation, after, describe, shown
 from surgery_dsl.language.strays import BROKEN
 from surgery_dsl.language.syntax import BLOCK_KINDS, VERBS, Broken
 from surgery_dsl.language.tokens import END, Token
