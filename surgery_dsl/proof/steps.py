@@ -10,12 +10,13 @@ from surgery_dsl.diagnostics.codes import budgets, names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.language.plan import Excise, Identify, Plan, Recover, Replace, Step
+from surgery_dsl.language.plan import Excise, Identify, Plan, Recover, Replace, Step, Target
 from surgery_dsl.proof import bookkeeping, selections
 from surgery_dsl.proof.contract import SIDES, compare
 from surgery_dsl.proof.recovery import training_effect
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.context import Effect, Place, Static
+from surgery_dsl.vocabulary.kinds import SiteWord
 from surgery_dsl.vocabulary.predicates._holding import tensors_at
 from surgery_dsl.vocabulary.selection import Selection, Site
 
@@ -104,7 +105,10 @@ def _replace(state: State, step: Replace) -> State:
     if place is None or not _stands(step, place, context):
         state.sink.extend(sink.found)
         return _broken(state, step.name)
-    selection = context.selections.get(place.selection)
+    if not place.sites:  # optional, and nothing matched
+        state.sink.extend(sink.found)
+        return _note(state, step.name, Effect(function="none"), state.interface, None, frozenset(), "written")
+    selection = selections.as_of(state, place.selection, sink, place.span) if place.selection else None
     if selection is not None:
         context = replace(context, selections={**state.selections, place.selection: selection})
     draft = Draft(state.interface)
@@ -132,7 +136,7 @@ def place_of(state: State, step: Replace, context: Static, sink: Sink) -> Place 
                 )
             )
         elif target.word is not None:
-            sites.extend(target.word.resolve(state.interface, context))
+            sites.extend(_resolved(target.word, step, state, sink))
         elif target.step in state.broken:
             return None
         elif target.step in state.selections:
@@ -141,8 +145,10 @@ def place_of(state: State, step: Replace, context: Static, sink: Sink) -> Place 
                 return None
             selection = target.step
             sites.extend(selected.sites)
+        elif state.brought.get(target.step):
+            sites.extend(Site(word="module", path=path, module=path) for path in state.brought[target.step])
         else:
-            sites.extend(Site(word="module", path=p, module=p) for p in state.brought.get(target.step, ()))
+            sink.say(_brought_nothing(state, step, target))
     sites = list(dict.fromkeys(sites))
     span = step.spans.get(step.where, step.span)
     if step.expect is not None and len(sites) != step.expect and not sink.failed:
@@ -168,6 +174,25 @@ def place_of(state: State, step: Replace, context: Static, sink: Sink) -> Place 
         span=span,
         scope=step.scope or "",
         tie=step.tie or "",
+    )
+
+
+def _resolved(word: SiteWord, step: Replace, state: State, sink: Sink) -> tuple[Site, ...]:
+    """Resolve a pattern; an optional step may match nothing."""
+    inner = Sink(state.file)
+    sites = word.resolve(state.interface, state.static(step.name, inner))
+    sink.extend(d for d in inner.found if not (step.optional and d.code is names.SELECTOR_UNMATCHED))
+    return sites
+
+
+def _brought_nothing(state: State, step: Replace, target: Target) -> Diagnostic:
+    return Diagnostic(
+        names.SITES_DO_NOT_FIT,
+        f"`{target.step}` brought no modules into the network that are still there",
+        file=state.file,
+        span=target.span or step.spans.get(step.where, step.span),
+        facts={"modules": 0},
+        help="name a replace step that brings modules in, or sites by their paths",
     )
 
 
