@@ -17,7 +17,7 @@ from surgery_dsl.language.dialect import read_dialect
 from surgery_dsl.language.recovery import Recovery
 from surgery_dsl.language.source import refuse
 from surgery_dsl.language.table import load_table
-from surgery_dsl.language.tokens import END, Scanned, Token, scan, too_many_mistakes
+from surgery_dsl.language.tokens import Scanned, Token, scan, too_many_mistakes
 from surgery_dsl.language.tree import TreeBuilder
 
 _CLOSERS = frozenset({"RPAR", "RSQB"})
@@ -249,6 +249,3 @@ def _position(diagnostic: Diagnostic) -> tuple[bool, int, int]:
     span = diagnostic.span
     stopped = diagnostic.code is codes.TOO_MANY_MISTAKES
     return stopped, span.line if span else 0, span.column if span else 0
-
-
-__all__ = ["END", "Parser", "parse"]
