@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.diagnostic import Sink
-from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.model import Interface, Operator
 from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.kernels.differences import digest
 from surgery_dsl.language.plan import Control, Identify
@@ -204,8 +204,8 @@ def interface_effects(moment: Moment) -> frozenset[str]:
     found = set()
     for name, tensor in old.tensor_by_name.items():
         other = new.tensor_by_name.get(renamed.get(name, name))
-        if other is None:
-            continue
+        if other is None or (name not in renamed and name in renamed.values()):
+            continue  # it is gone; what bears its name now was called otherwise
         if tensor.dtype != other.dtype:
             found.add("storage")
         elif _shape(old, tensor.dims) != _shape(new, other.dims):
@@ -214,13 +214,18 @@ def interface_effects(moment: Moment) -> frozenset[str]:
             found.add("values" if tensor.role == "parameter" else "buffers")
     if len(old.operators) != len(new.operators) or set(old.module_by_path) != set(new.module_by_path):
         found.add("topology")
-    elif [(op.kind, op.settings) for op in old.operators] != [(op.kind, op.settings) for op in new.operators]:
+    elif [(op.kind, _own(op)) for op in old.operators] != [(op.kind, _own(op)) for op in new.operators]:
         found.add("values")
     for side in ("inputs", "outputs"):
         ports = [[_port(interface, port.value) for port in getattr(interface, side)] for interface in (old, new)]
         if ports[0] != ports[1]:
             found.add(side)
     return frozenset(found)
+
+
+def _own(operator: Operator) -> dict[str, Any]:
+    """The settings of an operator that do not follow from the sizes of its tensors."""
+    return {name: value for name, value in operator.settings.items() if name not in ("groups", "num_groups", "start")}
 
 
 def _shape(interface: Interface, dims: tuple[Any, ...]) -> list[int | None]:

@@ -89,6 +89,7 @@ def render(template: Path, word: type[Word], written: str, network: str) -> str:
         "sites": layers.format("*"),
         "site": layers.format("0"),
         "module": f'module("{MODULES.get(network, "hidden")}.0")',
+        "modules": f'module("{MODULES.get(network, "hidden")}.*")',
         "activations": f'{activation}("**")',
         "activation": f'{activation}("{"features.2" if MODULES.get(network) == "features" else single}")',
         "verb": "prove" if getattr(word, "static", False) else "measure",

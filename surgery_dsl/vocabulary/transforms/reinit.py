@@ -64,7 +64,7 @@ class Reinit(Transform):
         near_miss='reinit(kaiming(), out = "zero")',
         near_miss_code="SD309",
         function="changing",
-        interface=frozenset({"values"}),
+        interface=frozenset({"values", "buffers"}),
         needs=frozenset({"seed"}),
     )
 
@@ -153,11 +153,11 @@ class Reinit(Transform):
             new = torch.where(mask.to(old.device), new, old)
         elif use.rows is not None:
             kept = old.clone()
-            rows = torch.tensor(sorted(use.rows), device=old.device)
+            rows = torch.tensor(sorted(use.rows), dtype=torch.int64, device=old.device)
             kept.index_copy_(use.dim, rows, new.index_select(use.dim, rows))
             new = kept
         for dim, gone in use.zeros.items():
-            new.index_fill_(dim, torch.tensor(sorted(gone), device=new.device), 0)
+            new.index_fill_(dim, torch.tensor(sorted(gone), dtype=torch.int64, device=new.device), 0)
         held = runtime.zeros.get(name)
         return new if held is None else new.masked_fill_(held.to(new.device), 0)
 

@@ -1,12 +1,13 @@
 """Where the units of a pool can be watched while data runs through the network."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from surgery_dsl.diagnostics.codes import names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.flow import ACTIVATIONS, WEIGHTED, Flow
+from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.modes._channels import axis_of
 from surgery_dsl.vocabulary.selection import Pool
@@ -77,7 +78,7 @@ def activations_of(
     from surgery_dsl.kernels.scores import axis_maxima, axis_sums
 
     flow = Flow(runtime.interface)
-    places: dict[str, list[tuple[str, int, tuple[int, ...], int]]] = {}
+    places: dict[int, list[tuple[str, int, tuple[int, ...], int]]] = {}
     for pool in pools:
         axis = axis_of(pool, runtime.interface)
         for at in watched(pool, flow, layers=layers)[0]:
@@ -85,23 +86,36 @@ def activations_of(
             dims = runtime.interface.values[operator.outputs[0]].dims
             dim = next(position for position, product in enumerate(dims) if axis in product)
             sizes = tuple(runtime.interface.exact((one,)) or 1 for one in dims[dim])
-            places.setdefault(operator.path, []).append((pool.key, dim, sizes, dims[dim].index(axis)))
+            places.setdefault(at, []).append((pool.key, dim, sizes, dims[dim].index(axis)))
+    turns = _turns(places, runtime.interface)
+    ran = dict.fromkeys(turns, 0)
     found: dict[str, torch.Tensor] = {}
-    seen: dict[tuple[str, str], tuple[torch.Tensor, float]] = {}
+    seen: dict[tuple[str, int], tuple[torch.Tensor, float]] = {}
 
     def note(path: str, output: torch.Tensor) -> None:
-        for key, dim, sizes, position in places[path]:
+        at = turns[path][ran[path] % len(turns[path])]
+        ran[path] += 1
+        for key, dim, sizes, position in places.get(at, ()):
             if how == "maximum":
                 most = axis_maxima([output], torch.abs, dim, sizes=sizes, position=position)
                 found[key] = torch.maximum(found[key], most) if key in found else most
             else:
                 total = axis_sums([output], torch.abs, dim, sizes=sizes, position=position)
-                before, count = seen.get((key, path), (torch.zeros_like(total), 0.0))
-                seen[key, path] = (before + total, count + output.numel() / len(total))
+                before, count = seen.get((key, at), (torch.zeros_like(total), 0.0))
+                seen[key, at] = (before + total, count + output.numel() / len(total))
 
     loaded = runtime.data(data)
     model = runtime.model
-    watch(model, tuple(places), loaded.batches(batches), note, lambda inputs: runtime.outputs(model, inputs))
+    watch(model, tuple(turns), loaded.batches(batches), note, lambda inputs: runtime.outputs(model, inputs))
     for (key, _), (total, count) in seen.items():
         found[key] = found.get(key, torch.zeros_like(total)) + total / max(count, 1.0)
     return found
+
+
+def _turns(places: Iterable[int], interface: Interface) -> dict[str, list[int]]:
+    """Return, by path, all operators that go by it in the order of the forward: a shared module runs several times."""
+    turns: dict[str, list[int]] = {interface.operators[at].path: [] for at in places}
+    for at, operator in enumerate(interface.operators):
+        if operator.path in turns:
+            turns[operator.path].append(at)
+    return turns

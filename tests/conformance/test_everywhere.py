@@ -1,0 +1,101 @@
+"""Whatever ``check`` accepts, ``apply`` carries out as predicted: every example on every network, in every place.
+
+Most of these plans are refused, which is an answer too; nothing may be accepted and then turn out otherwise.
+"""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from surgery_dsl.diagnostics.diagnostic import Refused
+from surgery_dsl.interface.canonical import differences
+from tests.conformance import networks
+from tests.conformance.live import created, interface_effects, operate, written
+from tests.conformance.words import TEMPLATES, Entry, each, entries
+from tests.conformance.workbench import Workbench
+
+CHANGING = entries("modes", "transforms", "units")
+CHOOSING = entries("criteria", "initializers", "takes")
+ODD = ["embedding", "grouped", "residual", "tied"]
+
+ONLY_RUNNING_TELLS = {
+    ("takes", "SD306"),  # a take that looks for something finds none in this data
+    ("modes", "SD200"),  # the host's own forward pairs the list with another one, in Python
+}
+"""Kinds and codes of refusals that no static rule can foresee."""
+
+
+def broken(bench: Workbench, entry: Entry, text: str) -> list[str]:
+    """Say which promises a plan breaks that ``check`` has nothing against."""
+    try:
+        operation = operate(bench, text)
+    except Refused as refused:
+        code = refused.diagnostics[0].code.id
+        return [] if (entry.kind, code) in ONLY_RUNNING_TELLS else [str(refused)]
+    found = [] if operation.untouched[0] == operation.untouched[1] else ["rollback leaves something"]
+    for moment in operation.moments:
+        found += differences(moment.predicted.interface, moment.after.interface)
+        found += [f"writes {name}" for name in written(moment) - moment.effect.writes]
+        found += [f"creates {name}" for name in created(moment) - moment.effect.creates]
+        word = getattr(moment.run.step, "mode", None) or getattr(moment.run.step, "transform", None)
+        if isinstance(word, entry.word):
+            found += [f"changes {effect}" for effect in interface_effects(moment) - entry.card.interface]
+        if moment.effect.function == "exact":
+            before, after = moment.before.outputs(operation.inputs), moment.after.outputs(operation.inputs)
+            if not torch.allclose(before, after, rtol=1e-5, atol=1e-5):
+                found.append(f"is not exact: {float((before - after).abs().max())}")
+    return found
+
+
+@each(CHANGING)
+def test_a_changing_word_does_as_predicted(entry: Entry, workbench: Workbench) -> None:
+    _holds_on(entry, list(networks.INPUTS), workbench)
+
+
+@each(CHOOSING)
+def test_a_choosing_word_does_as_predicted(entry: Entry, workbench: Workbench) -> None:
+    _holds_on(entry, list(dict.fromkeys([entry.card.fixture, *ODD])), workbench)
+
+
+def _holds_on(entry: Entry, chosen: list[str], bench: Workbench) -> None:
+    found, ran = {}, 0
+    for network in chosen:
+        for template in entry.templates():
+            text = entry.example(template, network)
+            if not bench.errors(text):
+                ran += 1
+                found[f"{network}, {template.name}"] = broken(bench, entry, text)
+    assert {place: what for place, what in found.items() if what} == {}
+    assert ran, "the word stands nowhere"
+
+
+def test_a_shared_activation_is_watched_where_it_runs(workbench: Workbench) -> None:
+    """The residual network has one ReLU that runs four times, on two widths."""
+    template = TEMPLATES / "criteria.surg"
+    text = Entry("criteria", "activation").example(template, "residual")
+    operation = operate(workbench, text)
+    network = operation.session.base()
+    seen: list[Tensor] = []
+    handle = network.get_submodule("act").register_forward_hook(lambda _, __, output: seen.append(output.double()))
+    inputs = networks.data("residual")[0][:32]
+    with torch.no_grad():
+        network(inputs)
+    handle.remove()
+    selection = operation.session.picked("chosen")
+    assert len(selection.indices) == 3
+    for block, taken in enumerate(selection.indices):
+        scores = seen[block].abs().mean(0)
+        assert set(taken) == set(scores.argsort()[: len(taken)].tolist())
+    assert isinstance(network.get_submodule("act"), nn.ReLU)
+
+
+@pytest.mark.parametrize("network", sorted(networks.INPUTS))
+def test_every_network_is_what_the_plan_says(network: str, workbench: Workbench) -> None:
+    """Two builds have equal bits, and the data fits the network."""
+    builds = [getattr(networks, network)() for _ in range(2)]
+    assert all(torch.equal(a, b) for a, b in zip(*(build.state_dict().values() for build in builds), strict=True))
+    inputs, labels = networks.data(network)
+    with torch.no_grad():
+        outputs = builds[0].eval()(inputs)
+    assert outputs.shape == (len(labels), networks.CLASSES)
+    assert len(set(labels.tolist())) > 1
