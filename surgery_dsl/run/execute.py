@@ -136,13 +136,13 @@ class _Execution:
         for facts in self.lock.data:
             seen = self.sources.data(facts.name).facts
             if seen.digest != facts.digest:
-                block = next(block for block in self.plan.data if block.name == facts.name)
+                declared = next(block for block in self.plan.data if block.name == facts.name)
                 raise Refused(
                     Diagnostic(
                         trust.DATA_DIFFERS,
                         f"`{facts.name}` is not the data set that the lock saw",
                         file=self.plan.file,
-                        span=block.spans.get("load", block.span),
+                        span=declared.spans.get("load", declared.span),
                         facts={"locked": facts.digest[:12], "found": seen.digest[:12], "count": seen.count},
                         help=f"look at the change, then run `surgery-dsl lock {self.plan.file}`",
                     )
@@ -197,13 +197,14 @@ class _Execution:
 
     def _inputs(self) -> list[Input]:
         def entry(name: str, role: str, digest: str) -> Input:
-            return Input(name=name, role=role, digest=Digest(sha256=digest))  # type: ignore[arg-type]
+            return Input(name=name, role=role, digest=Digest(sha256=digest))
 
         found = [entry(Path(self.plan.file).name, "plan", self.plan.digest)]
         for model in self.plan.models:
             locked = self.lock.model(model.name)
-            if locked.weights is not None:
-                found.append(entry(Path(model.weights).name, "weights", locked.weights.digest))
+            facts = self.session.facts if model.role == "patient" else locked.weights
+            if facts is not None:
+                found.append(entry(Path(model.weights).name, "weights", facts.digest))
             found += [entry(Path(source.path).name, "source", source.sha256) for source in locked.sources]
         return found + [entry(facts.name, "data", facts.digest) for facts in self.lock.data]
 

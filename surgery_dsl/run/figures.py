@@ -59,7 +59,7 @@ class Figures:
             factor = 2.0 if name == "flops" else 1.0
             before, after = factor * self._base[name], factor * self._values.now(word)
             saving = before - after if name == "accuracy" else (1 - after / before if before else 0.0)
-            rows.append(EfficiencyRow(quantity=name, unit=unit, before=before, after=after, saving=saving))  # type: ignore[arg-type]
+            rows.append(EfficiencyRow(quantity=name, unit=unit, before=before, after=after, saving=saving))
         return tuple(rows)
 
     def _quantities(self) -> list[tuple[str, str, Quantity]]:

@@ -1,6 +1,5 @@
 """``train = statistics``: running statistics of norms averaged anew over one pass of the data."""
 
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.language.plan import Recover
 from surgery_dsl.run.batches import Batches
 from surgery_dsl.run.failures import network_reported
+from surgery_dsl.run.losses import total_loss
 from surgery_dsl.vocabulary.trainables.statistics import Statistics
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def recalibrate(step: Recover, session: "Session", batches: Batches, stage: int)
                 help="leave the step out, or train parameters",
             )
         )
+    before = _mean_loss(step, session, batches)
     session.transaction.before_write(buffer for norm in norms for buffer in norm.buffers(recurse=False))
     momenta = [norm.momentum for norm in norms]
     samples = 0
@@ -58,6 +59,7 @@ def recalibrate(step: Recover, session: "Session", batches: Batches, stage: int)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         session.model.eval()
+    after = _mean_loss(step, session, batches)
     return TrainingRecord(
         step=step.name,
         stage=stage,
@@ -65,12 +67,23 @@ def recalibrate(step: Recover, session: "Session", batches: Batches, stage: int)
         optimizer_steps=0,
         samples=samples,
         trained_tensors=0,
-        first_loss=math.nan,
-        last_loss=math.nan,
-        losses=(),
+        first_loss=before,
+        last_loss=after,
+        losses=(after,),
         seconds=time.perf_counter() - began,
         note=f"statistics of {len(norms)} norms averaged over {len(batches)} batches; no parameter changed",
     )
+
+
+def _mean_loss(step: Recover, session: "Session", batches: Batches) -> float:
+    """Return the step's loss over the data, in eval mode: what recalibration is there to lower."""
+    total, seen = 0.0, 0
+    with torch.no_grad(), network_reported(f"in `{step.name}`", session.file, step.span):
+        for inputs, targets in batches.ordered():
+            outputs = session.outputs(session.model, inputs)
+            loss = float(total_loss(step, session, outputs, inputs, targets))
+            total, seen = total + loss * len(inputs), seen + len(inputs)
+    return total / seen
 
 
 def has_statistics(norm: nn.modules.batchnorm._NormBase) -> bool:

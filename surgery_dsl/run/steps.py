@@ -71,9 +71,11 @@ class Steps:
             )
 
     def refuse_idle(self, run: Run) -> None:
-        """Refuse a step that, over all its stages, changed nothing."""
+        """Refuse a step that, over all its stages, changed nothing; an optional one may match nothing."""
         step = run.step
-        if isinstance(step, Excise | Replace | Recover) and step.name not in self.changed:
+        if not isinstance(step, Excise | Replace | Recover) or step.name in self.changed:
+            return
+        if self.state.effects[step.name].matched:
             raise Refused(
                 Diagnostic(
                     runs.NOTHING_CHANGED,
@@ -152,8 +154,10 @@ class Steps:
             sink = Sink(session.file)
             context = self.state.static(step.name, sink, step.scope or "", step.tie or "", step.changes)
             place = place_of(self.state, step, context, sink)
-            if place is None:
+            if sink.failed:
                 raise Refused(*sink.found)
+            if place is None:  # an optional step that matches nothing
+                return ()
             if place.selection:
                 session.note_picked(place.selection, self._moved(place.selection, step))
             return step.transform.execute(place, session)
@@ -245,8 +249,10 @@ class Steps:
         """Return the predicted state after a step; what ``check`` could not foresee is refused here."""
         state = replace(self.state, sink=Sink(self.session.file))
         predicted = advance(state, step, self.session.plan, picked=picked.selection if picked else None)
-        if state.sink.failed or step.name in predicted.broken:
+        if state.sink.failed:
             raise Refused(*state.sink.found)
+        if step.name in predicted.broken:
+            raise LookupError(f"{step.name} cannot be followed, and nothing says why")
         return predicted
 
     def _note_state(self) -> None:

@@ -17,6 +17,7 @@ from surgery_dsl.run import recalibration
 from surgery_dsl.run.batches import Batches
 from surgery_dsl.run.digests import digests, named_tensors
 from surgery_dsl.run.failures import memory_reported, network_reported
+from surgery_dsl.run.losses import number, total_loss
 from surgery_dsl.vocabulary.kinds import Rates, Schedule
 from surgery_dsl.vocabulary.trainables.all import All
 from surgery_dsl.vocabulary.trainables.statistics import running_statistics
@@ -167,7 +168,7 @@ def _prepare(step: Recover, session: "Session", batches: Batches, stage: int) ->
             )
         )
     names = sorted(frozenset().union(*trained))
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [tensors[name] for name in group], "lr": rate * found.factor}
         for rate, group in _rates(step, names, session)
     ]
@@ -265,23 +266,16 @@ def _step(run: _Run, position: int, inputs: Tensor, targets: Tensor, zeros: list
     run.optimizer.zero_grad(set_to_none=True)
     with network_reported(f"in training step {position + 1} of `{step.name}`", run.session.file, step.span):
         outputs = run.session.outputs(run.session.model, inputs)
-    loss: Tensor = sum(  # type: ignore[assignment]
-        _number(term.weight, position, total, 1.0) * term.word.value(outputs, inputs, targets, run.session)  # type: ignore[attr-defined]
-        for term in step.loss
-    )
+    loss = total_loss(step, run.session, outputs, inputs, targets, position, total)
     loss.backward()  # type: ignore[no-untyped-call]
     if step.clip is not None:
-        most = _number(step.clip, position, total, 1.0)
+        most = number(step.clip, position, total)
         torch.nn.utils.clip_grad_norm_([p for g in run.optimizer.param_groups for p in g["params"]], most)
     run.optimizer.step()
     with torch.no_grad():
         for tensor, mask in zeros:
             tensor.masked_fill_(mask, 0)
     return float(loss.detach())
-
-
-def _number(value: float | Schedule, position: int, total: int, start: float) -> float:
-    return value.at(position, total, start) if isinstance(value, Schedule) else float(value)
 
 
 def _rate(run: _Run, position: int, base: float) -> float:

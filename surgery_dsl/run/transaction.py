@@ -89,12 +89,16 @@ class _Memory:
         self.tensor.grad = self.grad
 
 
+def _cuda_states() -> list[Tensor]:
+    """Return the random states of CUDA devices, none where CUDA was not used: asking would start it."""
+    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return torch.cuda.get_rng_state_all() if started else []
+
+
 @dataclass(slots=True)
 class _RandomState:
     torch: Tensor = field(default_factory=torch.get_rng_state)
-    cuda: list[Tensor] = field(
-        default_factory=lambda: torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    )
+    cuda: list[Tensor] = field(default_factory=_cuda_states)
     python: Any = field(default_factory=random.getstate)
 
     def restore(self) -> None:

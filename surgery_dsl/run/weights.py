@@ -1,6 +1,7 @@
 """Loading weights strictly: exactly the network's tensors, tied ones once, finite, and no pickle."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -22,18 +23,21 @@ class WeightsFile:
     Attributes:
         path: The file.
         header: Its header, already checked.
-        digest: SHA-256 of the file.
     """
 
     def __init__(self, path: Path) -> None:
         """Open a file; raise :class:`Refused` where it is missing or not sound."""
         self.path = path
         self.header: Header = read_header(path)
-        self.digest = digest_of(path)
         try:
             self._file = safe_open(path, framework="pt", device="cpu")
         except (OSError, SafetensorError) as error:
             raise Refused(self._damaged(str(error))) from None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the file."""
+        return digest_of(self.path)
 
     def read(self, name: str) -> Tensor:
         """Return one tensor on the CPU, in memory of its own."""

@@ -1,6 +1,7 @@
 """Writing a result: into a temporary directory beside the place, then one rename; or nothing at all."""
 
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -36,19 +37,30 @@ def write_weights(model: nn.Module, path: Path) -> None:
 
     ties = ties_of(model)
     tensors: dict[str, Tensor] = {}
+    seen: set[int] = set()
     for name, tensor in named_tensors(model):
         if name not in ties:
             value = tensor.detach().cpu()
             # The format wants memory of its own for each tensor; most have it already.
-            whole = value.is_contiguous() and value.untyped_storage().nbytes() == value.nbytes
-            tensors[name] = value if whole else value.contiguous().clone()
+            memory = value.untyped_storage()
+            own = value.is_contiguous() and memory.nbytes() == value.nbytes and memory.data_ptr() not in seen
+            seen.add(memory.data_ptr())
+            tensors[name] = value if own else value.contiguous().clone()
     save_file(tensors, path, metadata={"format": "pt", **ties})
 
 
 def write_record(record: Record, folder: Path) -> None:
     """Write ``surgery.json``."""
-    text = record.model_dump_json(indent=1)  # defaults too: they tell the kinds of edits apart
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    fields = record.model_dump(mode="json")  # defaults too: they tell the kinds of edits apart
+    lines = [f" {json.dumps(key)}: {_compact(value)}" for key, value in fields.items()]
+    (folder / RECORD).write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+
+
+def _compact(value: object) -> str:
+    """Write lists of objects one object a line, and everything else in one line."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"  {json.dumps(item, ensure_ascii=False)}" for item in value) + "\n ]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def copy_sources(pairs: list[tuple[Path, str]], folder: Path) -> tuple[SourceDigest, ...]:

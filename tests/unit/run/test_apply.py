@@ -202,6 +202,20 @@ def test_a_dry_run_proves_and_stops(plan: Callable, tmp_path: Path, sessions: li
     assert not (tmp_path / "out").exists()
 
 
+def test_an_optional_step_may_match_nothing(plan: Callable, sessions: list) -> None:
+    text = """
+    replace acts {
+      at = silu("**")
+      with = gelu()
+      optional = true
+    }
+    """
+    outcome = go(plan(text), None)
+    assert codes(outcome) == []
+    assert outcome.predicate is not None
+    assert sessions[0].edits == ()
+
+
 def test_a_result_can_be_operated_on_again(plan: Callable, folder: Path, tmp_path: Path, sessions: list) -> None:
     go(plan(SLIM), folder / "first")
     head = """\
@@ -346,6 +360,7 @@ def test_statistics_are_averaged_and_nothing_else_changes(plan: Callable, tmp_pa
     before, after = load_file(tmp_path / "plans" / "net.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
     changed = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
     assert changed == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"}
+    assert verify(tmp_path / "out").held
     x = sessions[0].data("train").inputs
     hidden = torch.nn.functional.linear(x, before["first.weight"], before["first.bias"])
     parts = hidden.split(32)
