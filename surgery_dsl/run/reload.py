@@ -165,7 +165,8 @@ def answer(job: Job) -> Answer:
     except Refused as refused:
         return Answer(error="; ".join(f"{found.code.id} {found.message}" for found in refused.diagnostics))
     tensors = load_file(job.probe, device=job.device)
-    given = {name: tensors[f"input.{name}"] for name in job.inputs}
+    # A tensor in a mapped file starts anywhere; kernels may round otherwise where memory is not aligned.
+    given = {name: tensors[f"input.{name}"].clone() for name in job.inputs}
     with torch.no_grad(), deterministic(job.deterministic):
         found = all_outputs(call(model, given, job.keyword_inputs))
     wanted = [tensors[f"output.{number}"] for number in range(len(tensors) - len(given))]

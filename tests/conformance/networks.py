@@ -380,6 +380,16 @@ def fused() -> nn.Module:
     return _drawn(Fused())
 
 
+def recurrent() -> nn.Module:
+    """A recurrent network: its loop runs once a step of the input."""
+    return _drawn(nn.GRU(4, 3))
+
+
+def bags() -> nn.Module:
+    """Sums of embeddings, whose sizes no rule follows."""
+    return _drawn(nn.EmbeddingBag(9, 6))
+
+
 def no_network() -> int:
     """What is no network."""
     return 3

@@ -1,0 +1,140 @@
+"""``verify`` against everything that can be wrong with a result directory."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from surgery_dsl.certificate.verify import verify
+from surgery_dsl.run.apply import apply
+
+PLAN = """surg 1
+
+model net {
+  load = python("small:build")
+  input = x("f32", [N, 6])
+}
+
+identify some {
+  in = linear("a")
+  unit = channels
+  take = only([1, 3])
+}
+excise some
+control final {
+  prove params <= 0.9 * base.params
+}
+"""
+
+NETWORK = """import torch
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x)))
+
+
+def build():
+    return Small()
+"""
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("verify")
+    (folder / "plan.surg").write_text(PLAN)
+    (folder / "small.py").write_text(NETWORK)
+    outcome = apply(folder / "plan.surg", folder / "out", allow_code=["small:*"], device="cpu")
+    assert outcome.accepted, outcome.diagnostics
+    return folder / "out"
+
+
+@pytest.fixture
+def copy(result: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(result, tmp_path / "out"))
+
+
+def found(folder: Path) -> list[str]:
+    return [diagnostic.code.id for diagnostic in verify(folder).diagnostics]
+
+
+def edit(folder: Path, change: Callable[[dict], None]) -> None:
+    path = folder / "certificate.json"
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_what_apply_wrote_is_verified_and_said_to_be_unsigned(copy: Path) -> None:
+    verification = verify(copy)
+    assert verification.held
+    assert [finding.check for finding in verification.findings] == [
+        "schema",
+        "digests",
+        "proofs",
+        "verdict",
+        "signature",
+    ]
+    assert "none" in verification.findings[-1].text
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "surgery.json", "plan.surg", "plan.surg.lock", "report.md"])
+def test_a_changed_or_missing_file_is_found(copy: Path, name: str) -> None:
+    (copy / name).write_bytes((copy / name).read_bytes() + b" ")
+    assert found(copy) == ["SD603"]
+    (copy / name).unlink()
+    assert found(copy) == ["SD604"]
+
+
+def test_a_file_that_does_not_belong_is_found(copy: Path) -> None:
+    (copy / "notes.txt").write_text("mine")
+    assert found(copy) == ["SD605"]
+
+
+def test_an_unreadable_certificate_is_refused(copy: Path, tmp_path: Path) -> None:
+    path = copy / "certificate.json"
+    for text in ("{", "[]", '{"a": 1, "a": 2}', "[" * 100_000):
+        path.write_text(text)
+        assert found(copy) == ["SD601"], text[:10]
+    path.write_bytes(b"\xff\xfe")
+    assert found(copy) == ["SD601"]
+    path.unlink()
+    assert found(copy) == ["SD601"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.pop("subject"),
+        lambda d: d.update(extra=1),
+        lambda d: d["predicate"].update(verdict="fine"),
+        lambda d: d["subject"][0]["digest"].update(sha256="00"),
+        lambda d: d.update(predicateType="urn:another:1"),
+    ],
+)
+def test_a_certificate_of_another_form_is_refused(copy: Path, change: Callable[[dict], None]) -> None:
+    edit(copy, change)
+    assert found(copy) == ["SD602"]
+
+
+def test_a_proof_that_the_plan_does_not_carry_is_found(copy: Path) -> None:
+    def claim_more(document: dict) -> None:
+        for claim in document["predicate"]["claims"]["proved"]:
+            if claim["verb"] == "prove":
+                claim["statement"] = "params <= 0.1 * base.params"
+
+    edit(copy, claim_more)
+    assert found(copy) == ["SD606"]
+
+
+def test_a_failed_claim_contradicts_acceptance(copy: Path) -> None:
+    edit(copy, lambda d: d["predicate"]["claims"]["measured"][0].update(status="failed"))
+    assert found(copy) == ["SD607"]
