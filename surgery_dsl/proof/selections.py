@@ -49,6 +49,9 @@ def _moves(state: State, name: str) -> dict[str, str]:
 
 def _report(state: State, name: str, pool: Pool, stale: str, span: Span | None) -> Diagnostic:
     culprit = _culprit(state, name)
+    fix = f"put the `identify {name}` block after {culprit}"
+    if culprit == f"`excise {name}`":
+        fix = f"select again: an `identify` block of another name after {culprit}"
     return Diagnostic(
         budgets.STALE_SELECTION,
         f"`{name}` was identified before {culprit} changed {stale}",
@@ -57,7 +60,7 @@ def _report(state: State, name: str, pool: Pool, stale: str, span: Span | None) 
         path=pool.sites[0].path if pool.sites else "",
         facts={"selection": name, "pool": pool.key},
         notes=("its indices count the units that were there then",),
-        help=f"put the `identify {name}` block after {culprit}",
+        help=fix,
     )
 
 
@@ -73,7 +76,9 @@ def _inside(path: str, top: str) -> bool:
 
 def _culprit(state: State, name: str) -> str:
     later = [step for step, effect in state.history[len(state.before[name].history) :] if effect.function != "none"]
-    return f"`{later[-1]}`" if later else "a later step"
+    if not later:
+        return "a later step"
+    return f"`excise {name}`" if later[-1] == name else f"`{later[-1]}`"
 
 
 def _stale(pool: Pool, then: Interface, now: Interface, moves: dict[str, str]) -> str:
