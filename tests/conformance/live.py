@@ -139,7 +139,7 @@ def all_digests(model: nn.Module) -> dict[str, str]:
 def fingerprint(model: nn.Module) -> Any:
     """Everything that rollback must bring back: objects, classes, plain attributes, order, tensors, random state."""
     modules = [
-        (path, id(module), type(module), list(module._modules), _plain(vars(module)))
+        (path, id(module), type(module), list(module._modules), _plain(vars(module)), _plain(vars(type(module))))
         for path, module in model.named_modules(remove_duplicate=False)
     ]
     tensors = [

@@ -1,0 +1,45 @@
+"""Its card names no network."""
+
+from collections.abc import Sequence
+from typing import ClassVar, final
+
+from surgery_dsl.interface.draft import Draft
+from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
+from surgery_dsl.vocabulary.kinds import Transform
+from surgery_dsl.vocabulary.word import Card
+
+
+@final
+class StandsNowhere(Transform):
+    """Twice the weight.
+
+    Static rule:
+        The weight of each site may change.
+
+    Runtime rule:
+        It is doubled.
+
+    Source:
+        This file.
+    """
+
+    card: ClassVar[Card] = Card(
+        summary="Double weights",
+        source="this file",
+        example="stands_nowhere()",
+        near_miss="stands_nowhere(1)",
+        near_miss_code="SD110",
+        function="changing",
+        interface=frozenset({"values"}),
+        fixture="nowhere",
+    )
+
+    def transfer(self, place: Place, draft: Draft, context: Static) -> Effect:
+        """Say what is written."""
+        names = frozenset(f"{site.module}.weight" for site in place.sites) & context.interface.tensor_by_name.keys()
+        return Effect(function="changing", writes=names, matched=len(place.sites), changed=len(names))
+
+    def execute(self, place: Place, runtime: Runtime) -> Sequence[Change]:
+        """Double it."""
+        names = [f"{site.module}.weight" for site in place.sites]
+        return [Change(tensors={name: runtime.tensor(name).detach() * 2 for name in names})]
