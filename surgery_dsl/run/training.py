@@ -167,7 +167,8 @@ def _prepare(step: Recover, session: "Session", batches: Batches, stage: int) ->
                 help="write `train = all`, or name a step that brings parameters",
             )
         )
-    names = sorted(frozenset().union(*trained))
+    union = frozenset().union(*trained)
+    names = [tensor.name for tensor in session.interface.tensors if tensor.name in union]  # as torch orders them
     groups: list[dict[str, Any]] = [
         {"params": [tensors[name] for name in group], "lr": rate * found.factor}
         for rate, group in _rates(step, names, session)
