@@ -283,7 +283,8 @@ def _finish(
     sites: tuple[Site, ...],
     hold: bookkeeping.Hold,
 ) -> State:
-    if not effect.changed and sites:
+    takes = selection is None or any(taken.most for taken in selection.taken)
+    if not effect.changed and sites and takes:  # that nothing was found to take is said when it happens
         sink.say(_changes_nothing(state, step, effect))
     for side in SIDES:
         if side not in step.changes:
