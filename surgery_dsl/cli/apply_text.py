@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def outcome_text(outcome: "Outcome") -> str:
     """Return the outcome for people: what changed, asked against achieved, every gate, one last line."""
     if outcome.predicate is None:
-        head = proof_text(outcome.checked) + "\n" if outcome.checked.report is not None else ""
+        head = proof_text(outcome.checked, outcome.verdicts) + "\n" if outcome.checked.report is not None else ""
         return head + ("fine, and nothing was written" if outcome.accepted else "refused: nothing was written")
     lines = [*_selections(outcome.predicate), *_training(outcome.predicate), *_efficiency(outcome.predicate), ""]
     lines += [_verdict(verdict) for verdict in outcome.verdicts if verdict.verb != "always" or not verdict.holds]

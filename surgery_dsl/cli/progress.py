@@ -16,7 +16,7 @@ class Progress:
         self._shown = shown
         self._terminal = shown and sys.stderr.isatty()
         self._last = 0.0
-        self._text = ""
+        self._phase = ""
 
     def __enter__(self) -> Self:
         return self
@@ -41,7 +41,12 @@ class Progress:
             sys.stderr.write(f"\r\x1b[K{text[:100]}{share}")
             sys.stderr.flush()
             self._last = now
-        elif text != self._text:
-            sys.stderr.write(f"{text}\n")
+        elif (phase := _phase(text)) != self._phase:
+            sys.stderr.write(f"{phase}\n")
             sys.stderr.flush()
-        self._text = text
+            self._phase = phase
+
+
+def _phase(text: str) -> str:
+    """Many quantities are measured in a row: that is one phase."""
+    return "measuring" if text.startswith("measuring ") else text

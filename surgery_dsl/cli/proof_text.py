@@ -11,14 +11,15 @@ if TYPE_CHECKING:
     from surgery_dsl.run.prepare import Checked
 
 
-def proof_text(checked: "Checked") -> str:
-    """Return steps, obligations and one summary line."""
+def proof_text(checked: "Checked", verdicts: tuple[Verdict, ...] = ()) -> str:
+    """Return steps, obligations and one summary line; ``verdicts`` are later ones, as far as a run came."""
     report = checked.report
     assert report is not None
+    verdicts = verdicts or report.verdicts
     lines = [f"{checked.path}"]
     lines += [line for step in report.steps for line in _step(step)]
-    written = [verdict for verdict in report.verdicts if verdict.verb != "always"]
-    always = [verdict for verdict in report.verdicts if verdict.verb == "always"]
+    written = [verdict for verdict in verdicts if verdict.verb != "always"]
+    always = [verdict for verdict in verdicts if verdict.verb == "always"]
     lines.append("")
     lines += [_verdict(verdict) for verdict in written]
     lines += [_verdict(verdict) for verdict in always if not verdict.holds]
@@ -30,7 +31,7 @@ def proof_text(checked: "Checked") -> str:
         least, most = (value_text(end) for end in (param.least, param.most) if end is not None)
         claim = f"all of {least}..{most}" if covered.covers else f"{value_text(param.value)} alone"
         lines.append(f"  param {param.name} = {value_text(param.value)}: the proof covers {claim}; {covered.reason}")
-    lines += ["", _summary(checked)]
+    lines += ["", _summary(checked, verdicts)]
     return "\n".join(lines)
 
 
@@ -68,10 +69,9 @@ def _number(text: str) -> str:
         return text
 
 
-def _summary(checked: "Checked") -> str:
-    assert checked.report is not None
+def _summary(checked: "Checked", verdicts: tuple[Verdict, ...]) -> str:
     counts: dict[str, int] = {}
-    for verdict in checked.report.verdicts:
+    for verdict in verdicts:
         counts[verdict.status] = counts.get(verdict.status, 0) + 1
     return f"{checked.path}: " + ", ".join(f"{count} {status}" for status, count in counts.items())
 

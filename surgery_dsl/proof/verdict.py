@@ -66,4 +66,6 @@ def rounded_text(value: Fraction | float, digits: int = 6) -> str:
     exact = Fraction(value)
     if exact.denominator == 1:
         return f"{exact.numerator:,}"
-    return f"{float(exact):,.{digits}g}"
+    if abs(exact) >= 1000:
+        return f"{float(exact):,.1f}"
+    return f"{float(exact):.{digits}g}"
