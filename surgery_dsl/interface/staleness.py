@@ -103,8 +103,8 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def compare(plan: "Plan", lock: Lock, folder: Path) -> Staleness:
-    """Compare a lock with the plan and the files it names."""
+def compare(plan: "Plan", lock: Lock, folder: Path, allow_pickle: bool = False) -> Staleness:
+    """Compare a lock with the plan and the files it names; an allowed pickle is compared by its digest alone."""
     found: list[Diagnostic] = []
     other: set[str] = set()
     locked = {model.name: model for model in lock.models}
@@ -114,7 +114,7 @@ def compare(plan: "Plan", lock: Lock, folder: Path) -> Staleness:
             continue
         found += _structure(plan, model, locked[model.name], folder)
         if model.weights:
-            findings, same = _weights(plan, model, locked[model.name], folder)
+            findings, same = _weights(plan, model, locked[model.name], folder, allow_pickle)
             found += findings
             if not same:
                 other.add(model.name)
@@ -159,25 +159,21 @@ def _stale(plan: "Plan", message: str, span: Span | None, facts: dict[str, str] 
     )
 
 
-def _weights(plan: "Plan", model: "Model", lock: ModelLock, folder: Path) -> tuple[list[Diagnostic], bool]:
+def _weights(
+    plan: "Plan", model: "Model", lock: ModelLock, folder: Path, allow_pickle: bool
+) -> tuple[list[Diagnostic], bool]:
     path = folder / model.weights
     span = model.spans.get("weights", model.span)
+    findings: list[Diagnostic] = []
     try:
-        header = read_header(path)
-        findings = list(compare_weights(header, lock.interface, model.weights))
-        same = lock.weights is not None and (
-            not _reads_values(plan) or (not findings and lock.weights.digest == digest_of(path))
-        )
+        findings += compare_weights(read_header(path), lock.interface, model.weights)
     except Refused as refused:
-        findings, same = list(refused.diagnostics), False
-    return [placed(finding, plan.file, span) for finding in findings], same
-
-
-def placed(diagnostic: Diagnostic, file: str, span: Span | None) -> Diagnostic:
-    """Return a diagnostic with the plan's file and line, where it does not yet have them."""
-    from dataclasses import replace
-
-    return replace(diagnostic, file=diagnostic.file or file, span=diagnostic.span or span)
+        findings += (d for d in refused.diagnostics if not (allow_pickle and d.code is trust.PICKLE_REFUSED))
+    if findings:
+        return [placed(finding, plan.file, span) for finding in findings], False
+    if lock.weights is None:
+        return [], False
+    return [], not _reads_values(plan) or lock.weights.digest == digest_of(path)
 
 
 def _reads_values(plan: "Plan") -> bool:

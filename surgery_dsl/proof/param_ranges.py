@@ -41,12 +41,12 @@ def covers(low: Plan, high: Plan, lock: Lock) -> Covered:
                 return Covered(False, f"`{obligation.text}` need not lie between its values at the ends")
     for name, plan in (("low", low), ("high", high)):
         report = check(plan, lock)
-        bad = [v for v in report.verdicts if v.verb in ("prove", "always") and v.status != "proved"]
-        if bad:
-            return Covered(False, f"at the {name} end `{bad[0].text}` is {bad[0].status}")
         if report.failed:
             first = next(found for found in report.diagnostics if found.severity == "error")
             return Covered(False, f"at the {name} end: {first.message}")
+        bad = [v for v in report.verdicts if v.verb in ("prove", "always") and v.status != "proved"]
+        if bad:
+            return Covered(False, f"at the {name} end `{bad[0].text}` is {bad[0].status}")
     return Covered(True, "proved at both ends, and every count falls from one to the other")
 
 

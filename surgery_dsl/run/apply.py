@@ -68,7 +68,11 @@ def apply(
     )
     place = None if output is None or dry_run else Path(output)
     checked = check(
-        plan, sets=settings.sets, allow_code=settings.allow_code, progress=lambda text: progress(text, 0, 0)
+        plan,
+        sets=settings.sets,
+        allow_code=settings.allow_code,
+        allow_pickle=settings.allow_pickle,
+        progress=lambda text: progress(text, 0, 0),
     )
     verdicts = checked.report.verdicts if checked.report is not None else ()
     found = list(checked.diagnostics)

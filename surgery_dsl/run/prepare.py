@@ -57,6 +57,7 @@ def check(
     sets: Mapping[str, str] | None = None,
     allow_code: Iterable[str] = (),
     make_lock: bool = True,
+    allow_pickle: bool = False,
     progress: Progress = silent,
 ) -> Checked:
     """Prove a plan from the plan and its lock; make the lock first if there is none.
@@ -66,6 +67,7 @@ def check(
         sets: Values of params by name, as written after ``--set``.
         allow_code: Globs of user code that may run where a lock must be made.
         make_lock: Whether a missing lock is made (this runs the granted code and imports torch).
+        allow_pickle: Whether weights may be a pickle; nothing of one is compared with the lock but its digest.
         progress: Called with a few words when long work starts.
 
     Returns:
@@ -79,10 +81,10 @@ def check(
     if lowered is None:
         return Checked(path, text, None, None, None, diagnostics)
     try:
-        lock, made = _lock(lowered, path, allow_code, make_lock, progress)
+        lock, made = _lock(lowered, path, allow_code, make_lock, allow_pickle, progress)
     except Refused as refusal:
         return Checked(path, text, lowered, None, None, (*diagnostics, *refusal.diagnostics))
-    stale = compare(lowered, lock, path.parent)
+    stale = compare(lowered, lock, path.parent, allow_pickle)
     if any(d.severity == "error" for d in stale.found):
         return Checked(path, text, lowered, lock, None, (*diagnostics, *stale.found), made)
     if stale.other_weights:
@@ -108,7 +110,9 @@ def _ranges(plan: Plan, lock: Lock, text: str, sets: Mapping[str, str]) -> Itera
             yield param, covers(low, high, lock)
 
 
-def _lock(plan: Plan, path: Path, allow_code: Iterable[str], make: bool, progress: Progress) -> tuple[Lock, bool]:
+def _lock(
+    plan: Plan, path: Path, allow_code: Iterable[str], make: bool, allow_pickle: bool, progress: Progress
+) -> tuple[Lock, bool]:
     where = lock_path(path)
     try:
         return read_lock(where), False
@@ -122,7 +126,7 @@ def _lock(plan: Plan, path: Path, allow_code: Iterable[str], make: bool, progres
     from surgery_dsl.run.lock import make_lock, write_lock
 
     progress("tracing the network (there is no lock file yet)")
-    lock = make_lock(plan, path.parent, collect(allow_code))
+    lock = make_lock(plan, path.parent, collect(allow_code), allow_pickle)
     write_lock(lock, where)
     return lock, True
 

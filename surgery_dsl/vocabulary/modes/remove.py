@@ -9,7 +9,7 @@ from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import DropModules
 from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Mode
-from surgery_dsl.vocabulary.modes import _channels, _modules
+from surgery_dsl.vocabulary.modes import _channels
 from surgery_dsl.vocabulary.selection import Picked, Selection
 from surgery_dsl.vocabulary.word import Card
 
@@ -49,6 +49,8 @@ class Remove(Mode):
         if selection.unit == "channels":
             return _channels.shrink(selection, draft, context, self.span)
         if selection.unit == "modules":
+            from surgery_dsl.vocabulary.modes import _modules  # what rewires forwards is read only where it is needed
+
             return _modules.drop(selection, draft, context, self.span)
         context.say(
             Diagnostic(

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import SequenceMatcher
 from typing import ClassVar
 
 from pydantic import ConfigDict, Field
@@ -154,6 +153,8 @@ def closest(glob: str, paths: Sequence[str], count: int = _SUGGESTED) -> list[tu
 
     Proposed are the paths themselves, and the same with numbers or everything below a prefix left open.
     """
+    from difflib import SequenceMatcher  # only a finding needs it
+
     proposals: dict[str, None] = {}
     depth = 0 if "*" not in glob else 1
     for path in paths:

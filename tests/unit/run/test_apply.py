@@ -569,6 +569,22 @@ def test_missing_and_truncated_weights(plan: Callable, folder: Path, tmp_path: P
     assert codes(go(path, tmp_path / "out")) == [trust.FILE_MISSING.id]
 
 
+def test_pickles_are_read_only_where_that_is_asked(
+    plan: Callable, folder: Path, tmp_path: Path, sessions: list
+) -> None:
+    torch.save(load_file(folder / "net.safetensors"), folder / "net.pt")
+    path = plan(SLIM)
+    path.write_text(path.read_text().replace("net.safetensors", "net.pt"))
+    outcome = go(path, tmp_path / "out")
+    assert codes(outcome) == [trust.PICKLE_REFUSED.id]
+    assert codes(go(path, tmp_path / "out", allow_pickle=True)) == []
+    assert codes(go(path, tmp_path / "again")) == [trust.PICKLE_REFUSED.id]
+    go(plan(SLIM), tmp_path / "plain")
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (
+        tmp_path / "plain" / "model.safetensors"
+    ).read_bytes()
+
+
 def test_other_weights_are_no_drift(plan: Callable, folder: Path, tmp_path: Path, sessions: list) -> None:
     path = plan(SLIM.replace("prove params <= 0.9 * base.params", "prove nonzero <= 0.9 * base.nonzero"))
     assert codes(go(path, None)) == []
