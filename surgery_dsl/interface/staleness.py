@@ -9,7 +9,7 @@ unknown when the digest differs.
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +174,11 @@ def _weights(
     if lock.weights is None:
         return [], False
     return [], not _reads_values(plan) or lock.weights.digest == digest_of(path)
+
+
+def placed(diagnostic: Diagnostic, file: str, span: Span | None) -> Diagnostic:
+    """Return a diagnostic with the plan's file and line, where it does not yet have them."""
+    return replace(diagnostic, file=diagnostic.file or file, span=diagnostic.span or span)
 
 
 def _reads_values(plan: "Plan") -> bool:
