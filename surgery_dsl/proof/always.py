@@ -1,6 +1,6 @@
 """What holds after every step unwritten: sizes fit, nothing is empty, counts divide, the contract stands."""
 
-from surgery_dsl.diagnostics.codes import budgets
+from surgery_dsl.diagnostics.codes import budgets, shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.expression import bounds, evaluate, text
@@ -129,7 +129,7 @@ def _non_empty(state: State, name: str, old: Interface, new: Interface, span: Sp
             status = "refuted"
             state.sink.say(
                 Diagnostic(
-                    budgets.MAY_BE_EMPTY,
+                    shapes.EMPTIED_SITE,
                     f"`{name}` may leave nothing of `{axis.label or 'an axis'}`",
                     file=state.file,
                     span=span,

@@ -251,6 +251,18 @@ class Fused(nn.Module):
         return self.left(F.relu(left)) + self.right(F.relu(right))
 
 
+class Pooled(nn.Module):
+    """Images of any size that can be halved once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.pool, self.act = nn.Conv2d(1, 4, 3, padding=1), nn.MaxPool2d(2), nn.ReLU()
+        self.head = nn.Linear(4, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.pool(self.conv(x))).mean((2, 3)))
+
+
 # ---- factories ---------------------------------------------------------------------------------------------------
 
 
@@ -388,6 +400,11 @@ def recurrent() -> nn.Module:
 def bags() -> nn.Module:
     """Sums of embeddings, whose sizes no rule follows."""
     return _drawn(nn.EmbeddingBag(9, 6))
+
+
+def pooled() -> nn.Module:
+    """A network that halves its images."""
+    return _drawn(Pooled())
 
 
 def no_network() -> int:

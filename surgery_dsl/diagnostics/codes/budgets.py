@@ -16,7 +16,6 @@ PLACE_DOES_NOT_FIT = Code("SD309", "place-does-not-fit", "a transform cannot sta
 SHARED_MODULE = Code(
     "SD310", "shared-module", "a module runs at several places, and the step does not say if all change"
 )
-MAY_BE_EMPTY = Code("SD311", "may-be-empty", "a step may leave an axis without any index")
 DATA_SHAPE_MISMATCH = Code("SD312", "data-shape-mismatch", "a data set's examples do not fit the network's input")
 DATA_DTYPE_MISMATCH = Code("SD313", "data-dtype-mismatch", "a data set's dtype does not fit the network's input")
 SCHEDULE_TOO_LONG = Code("SD314", "schedule-too-long", "a schedule needs more steps than the training has")
