@@ -95,8 +95,12 @@ def _chosen(selection: Selection, choices: "Iterator[tuple[list[Scores], Choice]
     """Return what choices over consecutive pools took."""
     from surgery_dsl.kernels.thresholds import chosen_masks
 
-    masks = [mask for streams, choice in choices for mask in chosen_masks(streams, choice)]
-    exact = _exact(selection, [int(mask.sum()) for mask in masks])
+    masks: list[torch.Tensor] = []
+    counts: list[int] = []
+    for streams, choice in choices:
+        masks.extend(chosen_masks(streams, choice))
+        counts.extend(choice.counts)
+    exact = _exact(selection, counts)
     pools = selection.pools
     if pools and pools[0].tensor:
         return Picked(exact, masks={pool.tensor: mask for pool, mask in zip(pools, masks, strict=True)})
