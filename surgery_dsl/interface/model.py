@@ -58,6 +58,9 @@ Dim = tuple[int, ...]
 
 Setting = bool | int | float | str | tuple[int, ...]
 
+FLOATS = ("f16", "bf16", "f32", "f64")
+"""Dtypes of real numbers; tensors of others hold codes, indices or masks."""
+
 
 class Axis(Data):
     """One axis.

@@ -99,3 +99,22 @@ def test_every_network_is_what_the_plan_says(network: str, workbench: Workbench)
         outputs = builds[0].eval()(inputs)
     assert outputs.shape == (len(labels), networks.CLASSES)
     assert len(set(labels.tolist())) > 1
+
+
+QUANTIZED = """replace smaller {
+  at = linear("hidden.*")
+  with = int8()
+}
+"""
+
+
+@each(entries("criteria"))
+@pytest.mark.parametrize("unit", ["channels", "weights", "modules"])
+def test_codes_are_not_taken_for_weights(entry: Entry, unit: str, workbench: Workbench) -> None:
+    """After 8-bit storage a criterion either reads what the layer stands for, or is refused before it runs."""
+    template = TEMPLATES / ("criteria.surg" if unit == "channels" else f"criteria.{unit}.surg")
+    text = entry.example(template, "mlp").replace("identify chosen", f"{QUANTIZED}identify chosen")
+    codes = {found.code.id for found in workbench.errors(text)}
+    assert codes <= {"SD126", "SD128", "SD231", "SD306"}
+    if not codes:
+        assert broken(workbench, entry, text) == []

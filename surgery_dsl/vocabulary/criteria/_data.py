@@ -34,7 +34,8 @@ class OverData(Elementwise, ABC):
     batches: Annotated[int, Field(ge=1)] | None = None
 
     def check(self, unit: str, pools: tuple[Pool, ...], context: Static) -> None:
-        """Report targets that fit no loss on the network's first output."""
+        """Report codes in the place of weights, and targets that fit no loss on the network's first output."""
+        super().check(unit, pools, context)
         facts = context.data.get(self.data)
         if facts is not None:
             self._check_targets(facts, context)

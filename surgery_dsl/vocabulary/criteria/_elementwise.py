@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, ClassVar
 
+from surgery_dsl.diagnostics.codes import names
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.flow import Flow
-from surgery_dsl.interface.model import Interface
-from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.interface.model import FLOATS, Interface
+from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Criterion
 from surgery_dsl.vocabulary.modes._channels import axis_of
 from surgery_dsl.vocabulary.selection import Pool
@@ -28,6 +30,24 @@ class Elementwise(Criterion, ABC):
     """
 
     units: ClassVar[frozenset[str]] = frozenset({"weights", "channels", "modules"})
+
+    def check(self, unit: str, pools: tuple[Pool, ...], context: Static) -> None:
+        """Report weights that are codes of other numbers, which cannot be compared or derived by."""
+        interface = context.interface
+        for name in dict.fromkeys(name for pool in pools for name in _scored(unit, pool, Flow(interface))):
+            tensor = interface.tensor_by_name[name]
+            if tensor.dtype not in FLOATS:
+                context.say(
+                    Diagnostic(
+                        names.CRITERION_DOES_NOT_FIT,
+                        f"`{self.name}` compares real numbers, and `{name}` holds codes ({tensor.dtype})",
+                        file=context.file,
+                        span=self.span,
+                        path=name,
+                        facts={"dtype": tensor.dtype},
+                        help="identify before the step that quantizes, or leave the layer out with `except`",
+                    )
+                )
 
     @abstractmethod
     def arguments(self, tensors: Iterable[str], runtime: Runtime) -> "Arguments":
@@ -88,6 +108,16 @@ class Elementwise(Criterion, ABC):
                     total[index] += axis_sums(flat, self.score(), 0).to("cpu")[0]
             scores[pool.key] = total
         return scores
+
+
+def _scored(unit: str, pool: Pool, flow: Flow) -> Iterable[str]:
+    """Return the tensors whose entries are scored for a pool."""
+    if unit == "weights":
+        return (pool.tensor,)
+    if unit == "channels":
+        axis = axis_of(pool, flow.interface)
+        return (carrier.tensor for carrier in carriers_at(pool, axis, flow, roles=("weight",)))
+    return (name for path in pool.modules for name in parameters_below(path, flow.interface))
 
 
 def parameters_below(path: str, interface: Interface) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from typing import ClassVar, final
 
 from surgery_dsl.diagnostics.codes import names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
-from surgery_dsl.interface.model import Extent, Interface, Tensor
+from surgery_dsl.interface.model import FLOATS, Extent, Interface, Tensor
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import Unit
 from surgery_dsl.vocabulary.selection import Pool, Site
@@ -18,7 +18,8 @@ class Weights(Unit):
 
     Static rule:
         One pool for each weight tensor of a site: a layer's `weight`, not its bias; a tensor that the plan names; all
-        parameters below a module. Tied tensors count once. Entries can become zero; they cannot be removed.
+        parameters below a module. Tied tensors count once. Entries can become zero; they cannot be removed. Refused:
+        tensors of codes (8-bit layers).
 
     Runtime rule:
         A mask over each tensor.
@@ -57,6 +58,21 @@ class Weights(Unit):
             Pool(key=name, size=most_entries(interface.tensor_by_name[name], interface), sites=tuple(of), tensor=name)
             for name, of in found.items()
         )
+
+    def _real(self, name: str, site: Site, context: Static) -> bool:
+        dtype = context.interface.tensor_by_name[name].dtype
+        if dtype not in FLOATS:
+            context.say(
+                Diagnostic(
+                    names.UNIT_DOES_NOT_FIT,
+                    f"`{name}` holds codes ({dtype}), of which none need mean zero",
+                    file=context.file,
+                    path=name,
+                    facts={"dtype": dtype},
+                    help=f'pick weights before the step that quantizes, or add except = ["{site.path}"]',
+                )
+            )
+        return dtype in FLOATS
 
 
 def site_weights(site: Site, interface: Interface) -> tuple[str, ...]:
