@@ -10,13 +10,15 @@ from surgery_dsl.vocabulary.selection import Site
 def tensors_at(interface: Interface, sites: Iterable[Site]) -> frozenset[str]:
     """Return the names of the tensors that the sites hold.
 
-    A site that names a tensor holds it; one with operators holds what they read; a module holds all below it.
+    A site that names a tensor (or, as ``embed.weight[0]``, a dimension of one) holds it; one with operators holds what
+    they read; a module holds all below it.
     """
     found: set[str] = set()
     modules: list[str] = []
     for site in sites:
-        if site.path in interface.tensor_by_name:
-            found.add(site.path)
+        name = site.path.partition("[")[0]
+        if name in interface.tensor_by_name:
+            found.add(name)
         elif site.operators:
             for index in site.operators:
                 found.update(interface.operators[index].tensors.values())
