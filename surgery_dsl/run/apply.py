@@ -66,7 +66,10 @@ def apply(
         force=force,
         strict=strict,
     )
-    place = None if output is None or dry_run else Path(output)
+    return _apply(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)
+
+
+def _apply(plan: Path | str, place: Path | None, settings: Settings, dry_run: bool, progress: Progress) -> Outcome:
     checked = check(
         plan,
         sets=settings.sets,
@@ -79,16 +82,13 @@ def apply(
     if checked.plan is None or checked.lock is None:
         return Outcome(checked, verdicts, tuple(found))
     found += _beforehand(checked.plan, checked.path, place, settings)
-    if _refused(found, settings) and not _only_weights_are_new(checked, found):
+    refused = _refused(found, settings) and not _only_weights_are_new(checked, found)
+    if refused or dry_run:
         return Outcome(checked, verdicts, tuple(found))
-    if dry_run:
-        return Outcome(checked, verdicts, tuple(found))
-    return _execute(checked, place, settings, progress, found)
+    return _execute(checked, place, settings, progress)
 
 
-def _execute(
-    checked: Checked, place: Path | None, settings: Settings, progress: Progress, found: list[Diagnostic]
-) -> Outcome:
+def _execute(checked: Checked, place: Path | None, settings: Settings, progress: Progress) -> Outcome:
     from surgery_dsl.run.reload import Reloader
 
     with Reloader() as reloader:  # it imports torch in its process while this one does
