@@ -139,7 +139,7 @@ def _non_empty(state: State, name: str, old: Interface, new: Interface, span: Sp
                 )
             )
     claim = f"no axis is empty after step {name}"
-    return _claim("non-empty", name, claim, status, "intervals", f"{changed} axes are new or resized", span)
+    return _claim("non-empty", name, claim, status, "intervals", f"new or resized axes: {changed}", span)
 
 
 def _divisibility(name: str, new: Interface, span: Span | None) -> Verdict:

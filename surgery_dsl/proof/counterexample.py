@@ -68,7 +68,8 @@ def refuted(
 
 
 def _open(decided: "Decided") -> bool:
-    return bool(decided.reader.domains) or bool(decided.left.loose + decided.right.loose)
+    open_axes = any(domain.kind == "axis" for domain in decided.reader.domains.values())
+    return open_axes or bool(decided.left.loose + decided.right.loose)
 
 
 def _outcome(state: State, decided: "Decided") -> list[str]:
