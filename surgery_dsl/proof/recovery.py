@@ -8,6 +8,7 @@ from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Extent, Interface
 from surgery_dsl.language.plan import DataSet, Plan, Recover
 from surgery_dsl.proof.state import State
+from surgery_dsl.proof.words import step_names
 from surgery_dsl.vocabulary.context import Effect
 from surgery_dsl.vocabulary.kinds import Loss, Trainable
 from surgery_dsl.vocabulary.predicates._holding import with_ties
@@ -26,11 +27,12 @@ def training_effect(state: State, step: Recover, plan: Plan, sink: Sink) -> Effe
             if facts is not None and isinstance(term.word, Loss):
                 term.word.check(state.interface, facts, context)
     _length(state, step, sink)
-    if step.train is not None:
+    known = not names_broken(step, state)
+    if step.train is not None and known:
         step.train.check(context)
     trained = trained_tensors(step, state)
     written = with_ties(state.interface, trained | trained_statistics(step, state, trained))
-    if not written and not sink.failed:
+    if not written and known and not sink.failed:
         sink.say(
             Diagnostic(
                 runs.EVERYTHING_FROZEN,
@@ -44,6 +46,11 @@ def training_effect(state: State, step: Recover, plan: Plan, sink: Sink) -> Effe
     _schedules(state, step, plan, sink)
     reason = f"it may train {len(trained)} tensors"
     return Effect(function="changing", reason=reason, writes=written, matched=len(written), changed=len(written))
+
+
+def names_broken(step: Recover, state: State) -> bool:
+    """Whether ``train`` names a step that could not be followed: that was told, and what it trains is not known."""
+    return step.train is not None and not state.broken.isdisjoint(step_names(step.train))
 
 
 # ---- what may change ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Excise, Identify, Plan, Recover, Replace, Step, Target
 from surgery_dsl.proof import bookkeeping, selections
 from surgery_dsl.proof.contract import SIDES, compare
-from surgery_dsl.proof.recovery import training_effect
+from surgery_dsl.proof.recovery import names_broken, training_effect
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.context import Effect, Place, Static
 from surgery_dsl.vocabulary.kinds import SiteWord
@@ -51,6 +51,8 @@ def _broken(state: State, name: str) -> State:
 
 
 def _identify(state: State, step: Identify, picked: Selection | None) -> State:
+    if any(target.step in state.broken for target in step.sites):
+        return _broken(state, step.name)
     selection = picked
     if selection is None:
         from surgery_dsl.proof.identify import static_identify
@@ -265,7 +267,7 @@ def _recover(state: State, step: Recover, plan: Plan) -> State:
     sink = Sink(state.file)
     effect = training_effect(state, step, plan, sink)
     state.sink.extend(sink.found)
-    if sink.failed:
+    if sink.failed or names_broken(step, state):
         return _broken(state, step.name)
     return _note(state, step.name, effect, state.interface, None, effect.writes, "trained")
 

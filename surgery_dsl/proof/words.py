@@ -25,10 +25,19 @@ def _items(value: Any) -> Iterator[Word]:
 
 def data_names(word: Word) -> tuple[str, ...]:
     """Return the data blocks that a word and its arguments name."""
+    return _names(word, {"data"})
+
+
+def step_names(word: Word) -> tuple[str, ...]:
+    """Return the steps that a word and its arguments name."""
+    return _names(word, {"identify", "excise", "replace", "recover"})
+
+
+def _names(word: Word, kinds: set[str]) -> tuple[str, ...]:
     found = []
     for one in inner_words(word):
         for name, field in type(one).model_fields.items():
-            marks = [mark for mark in field.metadata if isinstance(mark, Names | NameOr) and "data" in mark.blocks]
+            marks = [m for m in field.metadata if isinstance(m, Names | NameOr) and not kinds.isdisjoint(m.blocks)]
             value = getattr(one, name)
             if marks and isinstance(value, str):
                 found.append(value)
