@@ -141,6 +141,10 @@ def _follow(draft: Draft) -> None:
                 changes = _group_settings(event, before, exact_after)
                 if changes:
                     run.events[at] = event.replaced(settings=event.settings | changes)
+    for path, module in draft.modules.items():
+        if "groups" in module.integers and exact_after(module.integers["groups"]) == 1:
+            integers = {name: dim for name, dim in module.integers.items() if name != "groups"}
+            draft.modules[path] = module.replaced(integers=integers)  # a convolution of one group has none to count
 
 
 def _group_settings(

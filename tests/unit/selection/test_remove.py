@@ -211,6 +211,14 @@ def test_a_depthwise_convolution_loses_whole_groups() -> None:
     assert differences(predicted, traced(small, *IMAGE, **F64)) == ()
 
 
+def test_a_depthwise_convolution_may_be_left_with_one_group() -> None:
+    model = settled(Depthwise())
+    interface = traced(model, *IMAGE, **F64)
+    small, predicted, _, _ = excised(model, interface, block(Conv2d(pattern="depth"), take=Only(units=(0, 1, 2, 4, 5))))
+    assert (small.depth.groups, small.depth.in_channels) == (1, 1)
+    assert differences(predicted, traced(small, *IMAGE, **F64)) == ()
+
+
 def test_a_multiplier_is_the_innermost_axis_of_a_depthwise_convolution() -> None:
     model = settled(Depthwise(multiplier=2))
     interface = traced(model, *IMAGE, **F64)
