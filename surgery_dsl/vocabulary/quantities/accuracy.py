@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, final
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._fits import targets_fit
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
@@ -46,11 +47,7 @@ class Accuracy(Quantity):
 
     def check(self, context: Static) -> None:
         """Report targets that are no class numbers, or that the outputs have no class for."""
-        facts = context.data.get(self.data)
-        if facts is not None:
-            from surgery_dsl.vocabulary import catalogue
-
-            catalogue.find("losses", "cross_entropy")(span=self.span).check(context.interface, facts, context)
+        targets_fit(self.data, self.span, context, labels=True)
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the share over the data set; raise ``Refused`` where the targets are no class labels."""

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, final
 from pydantic import Field
 
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._fits import targets_fit
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class GradFlow(Quantity):
 
     data: Annotated[str, Names("data")]
     batches: Annotated[int, Field(ge=1)] = 4
+
+    def check(self, context: Static) -> None:
+        """Report targets that fit no loss on the network's outputs."""
+        targets_fit(self.data, self.span, context, labels=False)
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the least norm; ``.grad`` and ``requires_grad`` of the parameters are left as they were."""

@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._fits import targets_fit
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class Loss(Quantity):
     )
 
     data: Annotated[str, Names("data")]
+
+    def check(self, context: Static) -> None:
+        """Report targets that fit no loss on the network's outputs."""
+        targets_fit(self.data, self.span, context, labels=False)
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the mean over the data set."""

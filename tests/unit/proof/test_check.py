@@ -296,6 +296,18 @@ def test_data_that_does_not_fit_is_found_where_it_is_used() -> None:
     assert codes(labels) == ["labels-do-not-fit"]
 
 
+def test_gates_on_targets_and_outputs_that_do_not_fit() -> None:
+    interface = chain((8, 16, 12, 4))
+    head = 'replace head {\n  at = linear("head")\n  with = linear(3)\n  changes = outputs\n}\n'
+    for quantity in ("loss(test) <= 3", "grad_flow(test) > 0", "accuracy(test) >= 3%"):
+        body = f"control final {{\n  measure {quantity}\n}}\n"
+        assert codes(check(plan(body), lock(interface, facts("test", (8,), (0, 4))))) == ["labels-do-not-fit"]
+        assert codes(check(plan(body), lock(interface, facts("test", (8,), (0, 3))))) == []
+        assert codes(check(plan(head + body), lock(interface, facts("test", (8,), (0, 3))))) == ["labels-do-not-fit"]
+    change = "control final {\n  measure change(test) <= 3\n}\n"
+    assert codes(check(plan(head + change), lock(interface, facts("test", (8,))))) == ["targets-do-not-fit"]
+
+
 def test_amounts_far_from_what_was_asked_are_told() -> None:
     body = slim("prove params <= 400").replace("lowest(25%)", "lowest(90%)\n  floor = 8")
     found = finding(checked(body), "far-from-asked")
