@@ -1,18 +1,21 @@
 """Looking at what chosen operators of a forward write, while data runs through it.
 
 An operator goes by its path in the interface: a module's path, or ``module/kind#n`` for the n-th call of that kind in
-the module's own forward. Modules are watched by forward hooks, calls at the level of ATen, where the tracer counted
-them.
+the module's own forward. Of a module its own forward is watched, without children that surgeries inserted into it;
+calls are watched at the level of ATen, where the tracer counted them.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from surgery_dsl.modules.insertion import listening
 
 Note = Callable[[str, Tensor], None]
 """Is given the path of an operator and what it wrote; may not keep the tensor, which later calls may overwrite."""
@@ -49,7 +52,7 @@ def watch(
     with torch.no_grad(), ExitStack() as stack:
         for path in wanted:
             if path not in calls:
-                stack.enter_context(_hooked(_module(model, path), path, show))
+                stack.enter_context(listening(_module(model, path), partial(show, path)))
         if calls:
             stack.enter_context(_Calls(model, calls, show).watching())
         for inputs, _ in batches:
@@ -65,15 +68,6 @@ def _module(model: nn.Module, path: str) -> nn.Module:
         return model.get_submodule(path)
     except AttributeError:
         raise LookupError(f"no module stands at {path}") from None
-
-
-@contextmanager
-def _hooked(module: nn.Module, path: str, show: Note) -> Iterator[None]:
-    handle = module.register_forward_hook(lambda _module, _inputs, output: show(path, output))
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 class _Calls(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -9,6 +9,7 @@ Several insertions nest in the order they were made: the last is the outermost.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 Where = Literal["after", "before", "around"]
 
 _NAMES = "_inserted_children"
+_LISTENER = "_own_result_listener"
 
 
 class _Host:
@@ -77,6 +79,27 @@ def inserted(module: nn.Module) -> Mapping[str, Where]:
     return found
 
 
+@contextmanager
+def listening(module: nn.Module, hear: Callable[[Any], object]) -> Iterator[None]:
+    """Let ``hear`` have each result of a module's own forward, before children that were inserted behind it run."""
+    if not isinstance(module, _Host):
+        handle = module.register_forward_hook(lambda _module, _inputs, output: _heard(hear, output))
+        try:
+            yield
+        finally:
+            handle.remove()
+        return
+    vars(module)[_LISTENER] = hear
+    try:
+        yield
+    finally:
+        del vars(module)[_LISTENER]
+
+
+def _heard(hear: Callable[[Any], object], output: Any) -> None:
+    hear(output)  # what a hook returns would take the place of the result
+
+
 def own_class(module: nn.Module) -> type[nn.Module]:
     """Return the class of a module as it was before children were inserted."""
     if isinstance(module, _Host):
@@ -99,7 +122,11 @@ def _run(
     kwargs: dict[str, Any],
 ) -> Any:
     if not chain:
-        return own(*args, **kwargs)
+        result = own(*args, **kwargs)
+        hear = vars(host).get(_LISTENER)
+        if hear is not None:
+            hear(result)
+        return result
     name, where = chain[-1]
     child = host.get_submodule(name)
     if where == "after":
