@@ -14,7 +14,7 @@ class Above(Beyond):
         bound: A score, in the criterion's own measure.
 
     Static rule:
-        As `below`: each pool may lose from none of its units to all that `floor` and `cap` leave.
+        As `below`: each pool may lose from none of its units to all that `floor` and `cap` leave; at least one stays.
 
     Runtime rule:
         Strict and exact. Where floor, cap or round keep some of the units, the highest go first, and none goes that is

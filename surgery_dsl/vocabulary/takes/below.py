@@ -15,7 +15,7 @@ class Below(Beyond):
 
     Static rule:
         How many lie below is not known before weights are read: each pool may lose from none of its units to all that
-        `floor` and `cap` leave, and every proof holds for each of these outcomes.
+        `floor` and `cap` leave, of which at least one stays, and every proof holds for each of these outcomes.
 
     Runtime rule:
         The comparison is strict and exact: scores are not rounded, nor is the bound. Where floor, cap or round keep

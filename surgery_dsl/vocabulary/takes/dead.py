@@ -30,7 +30,8 @@ class Dead(Take):
 
     Static rule:
         How many are dead is not known before weights are read: each pool may lose from none of its channels to all that
-        `floor` and `cap` leave. Every site needs an activation behind it, directly or through norms.
+        `floor` and `cap` leave; at least one stays, even where all are dead. Every site needs an activation behind it,
+        directly or through norms.
 
     Runtime rule:
         A channel is dead when the output of the first activation behind the site is at most `eps` in absolute value on
