@@ -133,11 +133,6 @@ def _verb_fits(state: State, obligation: Obligation, found: Sequence[Reading]) -
             "write `measure`, or name a region: `change(box(test, eps = 1/255))`",
         )
         return False
-    proved = [reading.word.name for reading in found if not reading.word.measured]
-    if obligation.verb == "measure" and proved:
-        text = f"`{proved[0]}` follows from the plan and the network; there is nothing to measure"
-        _wrong_verb(state, obligation, text, f"write `prove {obligation.text}`")
-        return False
     measured = [reading for reading in found if not reading.word.static]
     if obligation.verb == "prove" and measured:
         names = ", ".join(dict.fromkeys(f"`{reading.word.name}`" for reading in measured))

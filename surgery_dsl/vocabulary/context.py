@@ -142,6 +142,8 @@ class Runtime(ABC):
     sink: Sink
     edits: tuple[Edit, ...] = ()
     """The structural changes carried out so far, in order."""
+    coverage: Mapping[str, tuple[Fraction, Fraction]] = {}
+    """Share of the parameters that each step's sites hold, as the proof predicted it."""
 
     @abstractmethod
     def data(self, name: str) -> LoadedData:

@@ -225,7 +225,6 @@ class Quantity(Word, ABC):
         least: The least value it can ever have, ``None`` where there is none; with ``most`` it finds gates that
             cannot fail.
         static: Whether :meth:`bounds` is defined (``prove``).
-        measured: Whether :meth:`measure` is defined (``measure``).
         denominator: :meth:`bounds` counts in one ``denominator``-th of the unit (more than 1 for shares).
         attained: Whether some outcome reaches each of two different bounds, so that a bound beyond a limit refutes.
     """
@@ -234,7 +233,6 @@ class Quantity(Word, ABC):
     least: ClassVar[float | None] = None
     most: ClassVar[float | None] = None
     static: ClassVar[bool] = False
-    measured: ClassVar[bool] = True
     denominator: ClassVar[int] = 1
     attained: ClassVar[bool] = False
 

@@ -183,7 +183,6 @@ def test_what_follows_a_broken_step_is_not_decided() -> None:
         ("measure loss(test) <= 3ms", "wrong-unit"),
         ("prove accuracy(test) >= 90%", "needs-measure"),
         ("measure exact(weak)", "wrong-verb"),
-        ("measure coverage(weak) >= 50%", "wrong-verb"),
         ("certify params <= 300", "wrong-verb"),
         ("measure change(box(test, eps = 1/255)) <= 3", "wrong-verb"),
         ("certify change(box(test, eps = 1/255)) <= 3", "not-certified"),
