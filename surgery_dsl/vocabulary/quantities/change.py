@@ -24,6 +24,9 @@ class Change(Quantity):
         data: A data block; or a region (``box(…)``), where it is a bound for every input and belongs to ``certify``.
         norm: ``inf``, ``2`` or ``relative``.
 
+    Static rule:
+        The outputs have the sizes of the base's.
+
     Runtime rule:
         - ``inf``: max over x in X and over outputs k of |f′(x)_k − f(x)_k|
         - ``2``: max over x in X of ‖f′(x) − f(x)‖₂

@@ -22,6 +22,9 @@ class GradFlow(Quantity):
         data: A data block with targets.
         batches: How many batches of it are read, from the first; at least 1.
 
+    Static rule:
+        Targets are class numbers that the outputs have, or numbers of the outputs' shape.
+
     Runtime rule:
         θ_m are the floating-point parameters that stand directly in m, L is the mean of :mod:`loss` over the first
         ``batches`` batches, and gradients are those of eval mode. Zero means that some layer receives nothing: it

@@ -19,6 +19,9 @@ class Loss(Quantity):
     Arguments:
         data: A data block with targets.
 
+    Static rule:
+        Targets are class numbers that the outputs have, or numbers of the outputs' shape.
+
     Runtime rule:
         Class labels are targets of an integer dtype: −log softmax(f(x))_y, natural logarithm, classes along dimension
         1. Real targets: the mean of (f(x) − y)² over all elements. It is what the network is judged by, whatever a
