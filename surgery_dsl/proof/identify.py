@@ -16,6 +16,7 @@ from surgery_dsl.vocabulary.kinds import Criterion, Take, Unit
 from surgery_dsl.vocabulary.selection import Pool, Rounding, Selection, Site
 from surgery_dsl.vocabulary.takes._counting import exactly, most_taken
 from surgery_dsl.vocabulary.takes._reports import noun, path_of, shown, units_of
+from surgery_dsl.vocabulary.takes._staged import Staged, original_of
 from surgery_dsl.vocabulary.values import Percent, number_text
 
 _OPEN_MOST = 4096
@@ -48,6 +49,7 @@ def static_identify(
     pools = _pools(unit, sites, block, context)
     if pools is None or not _criterion_fits(block, unit, take, pools, context):
         return None
+    pools = _staged(block, pools, context)
     roundings = roundings_of(block, pools)
     if not _can_lose(block, take, pools, roundings, context):
         return None
@@ -154,6 +156,15 @@ def _pools(unit: Unit, sites: tuple[Site, ...], block: Identify, context: Static
     return None if sink.failed else pools
 
 
+def _staged(block: Identify, pools: tuple[Pool, ...], context: Static) -> tuple[Pool, ...]:
+    """Note, for a stage of a schedule, how large the pools were before the first stage."""
+    if not isinstance(block.take, Staged):
+        return pools
+    earlier = context.selections.get(block.name)
+    known = {pool.key: original_of(pool) for pool in earlier.pools} if earlier is not None else {}
+    return tuple(pool.replaced(original=known.get(pool.key, pool.size)) for pool in pools)
+
+
 def _placed(finding: Diagnostic, span: Span | None) -> Diagnostic:
     return replace(finding, span=span)
 
@@ -194,15 +205,16 @@ def roundings_of(block: Identify, pools: Iterable[Pool]) -> tuple[Rounding, ...]
 
 
 def _rounding(block: Identify, pool: Pool) -> Rounding:
-    channels = units_of(pool)
+    original = original_of(pool)
+    channels = original * pool.width
     multiple = block.round or 1
     floor = _count(block.floor, channels, up=True)
     cap = _count(block.cap, channels, up=False)
-    return Rounding(
-        multiple=Fraction(multiple, pool.width).numerator,
-        keep_at_least=max(1, -(-floor // pool.width)) if floor is not None else 1,
-        remove_at_most=None if cap is None else cap // pool.width,
-    )
+    keep = max(1, -(-floor // pool.width)) if floor is not None else 1
+    removed = None if cap is None else cap // pool.width
+    if pool.original is not None and removed is not None:  # of which earlier stages may have taken some
+        keep, removed = max(keep, original - removed), None
+    return Rounding(multiple=Fraction(multiple, pool.width).numerator, keep_at_least=keep, remove_at_most=removed)
 
 
 def _count(amount: int | Percent | None, size: int, *, up: bool) -> int | None:
@@ -220,7 +232,7 @@ def _can_lose(
         text = f"`round = {block.round}` is no multiple that a count can have"
         _say(context, block, names.ARGUMENT_OUT_OF_RANGE, text, block.spans.get("round"), "write round = 1 or more")
         return False
-    if not take.needs_scores and take.name != "dead":
+    if isinstance(take, Staged) or (not take.needs_scores and take.name != "dead"):
         return True
     stuck = [
         (pool, rounding)
@@ -278,7 +290,10 @@ def _for_every_size(
     if all(size.least == size.most for size in sizes):
         return taken, total
     if block.per == "global" and take.needs_scores:
-        return tuple(_anything(block, pool, size) for pool, size in zip(pools, sizes, strict=True)), None
+        fixed_sum = total if isinstance(take, Staged) else None
+        return tuple(
+            _anything(block, pool, size, fixed_sum) for pool, size in zip(pools, sizes, strict=True)
+        ), fixed_sum
     widened = tuple(
         extent if size.least == size.most else _widened(block, take, pool, size, extent, context)
         for pool, size, extent in zip(pools, sizes, taken, strict=True)
@@ -300,10 +315,11 @@ def _widened(block: Identify, take: Take, pool: Pool, size: Extent, at_most: Ext
     return Extent(least=low, most=high)
 
 
-def _anything(block: Identify, pool: Pool, size: Extent) -> Extent:
+def _anything(block: Identify, pool: Pool, size: Extent, total: Extent | None = None) -> Extent:
     """Return bounds that hold whatever the size is and whatever the ranking gives."""
     least_kept = _rounding(block, pool.replaced(size=size.least)).keep_at_least
-    return Extent(least=0, most=max(size.most - least_kept, 0))
+    most = max(size.most - least_kept, 0)
+    return Extent(least=0, most=most if total is None else min(most, total.most))
 
 
 def pool_sizes(pool: Pool, context: Static) -> Extent:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from surgery_dsl.language.plan import Excise, Identify, Plan, Step
-from surgery_dsl.vocabulary.kinds import Mode, Schedule, Take
+from surgery_dsl.vocabulary.kinds import Mode, Schedule
+from surgery_dsl.vocabulary.takes._staged import Staged
 from surgery_dsl.vocabulary.values import Percent
 
 
@@ -32,7 +33,8 @@ def sequence(plan: Plan) -> tuple[Run, ...]:
 
     A scheduled ``excise`` becomes, for each stage t = 1 … T, its ``identify`` with ``lowest(s_t)``, the excision, and
     the steps that ``between`` names; those do not run in their own place, nor does the ``identify``. Where the mode
-    removes units, s_t counts the original width: a stage takes (s_t − s_{t−1}) / (1 − s_{t−1}) of what is left.
+    removes units, s_t counts the original width: a stage takes (s_t − s_{t−1}) / (1 − s_{t−1}) of what is left, as near
+    as whole units come to s_t of the original.
     """
     steps = {(type(step), step.name): step for step in plan.steps}
     scheduled = {step.name for step in plan.steps if isinstance(step, Excise) and step.schedule is not None}
@@ -57,10 +59,20 @@ def _stages(excise: Excise, identify: Identify, inner: list[Step]) -> list[Run]:
     runs = []
     before = Fraction(0)
     for stage, share in enumerate(shares, 1):
-        taken = (share - before) / (1 - before) if shrinks(excise.mode) and before < 1 else share
+        gone = before if shrinks(excise.mode) else Fraction(0)
+        taken = (share - gone) / (1 - gone) if gone < 1 else share
         before = share
         if taken > 0:
-            block = identify if identify.take is not None else identify.replaced(take=_lowest(taken, identify))
+            block = identify
+            if identify.take is None:
+                take = Staged(
+                    amount=Percent(value=taken * 100),
+                    before=gone,
+                    reached=share,
+                    last=stage == count,
+                    span=excise.spans.get("schedule", identify.span),
+                )
+                block = identify.replaced(take=take)
             runs.append(Run(block, stage, count, excise.name, share))
             runs.append(Run(excise, stage, count, excise.name, share))
         runs.extend(Run(step, stage, count, excise.name) for step in inner)
@@ -76,10 +88,3 @@ def stage_shares(schedule: Schedule | None) -> tuple[Fraction, ...]:
 def shrinks(mode: Mode) -> bool:
     """Whether a mode removes what it takes, so that the next stage finds fewer units."""
     return not mode.card.interface.isdisjoint({"widths", "topology"})
-
-
-def _lowest(share: Fraction, identify: Identify) -> Take:
-    from surgery_dsl.vocabulary import catalogue
-
-    take: Take = catalogue.find("takes", "lowest")(amount=Percent(value=share * 100), span=identify.span)
-    return take

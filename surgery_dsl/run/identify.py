@@ -15,7 +15,7 @@ from surgery_dsl.vocabulary.criteria._elementwise import Elementwise
 from surgery_dsl.vocabulary.kinds import Criterion
 from surgery_dsl.vocabulary.modes._channels import axis_of
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
-from surgery_dsl.vocabulary.takes.lowest import Lowest
+from surgery_dsl.vocabulary.takes._ranked import Ranked
 from surgery_dsl.vocabulary.units._axes import carriers_at
 
 
@@ -40,7 +40,7 @@ def identify(block: Identify, selection: Selection, runtime: Runtime) -> Picked:
     scores: Mapping[str, Tensor | Scores] = {}
     if take.needs_scores and block.by is not None and selection.pools:
         scores = _scores(block.by, selection, runtime)
-        if isinstance(take, Lowest):
+        if isinstance(take, Ranked) and not take.largest:
             scores = _held_first(scores, selection, runtime)
     # A stream of scores is what the takes of this vocabulary choose from; see ``takes/_picking``.
     picked = take.pick(selection, scores, roundings_of(block, selection.pools), block.per, runtime)  # type: ignore[arg-type]

@@ -37,6 +37,7 @@ class Pool(Data):
         width: For channels: how many channels of the site one unit is (groups make it more than one).
         tensor: For weights: the tensor's name.
         modules: For modules: the paths, in module order.
+        original: For a stage of a schedule: how many units there were before the first stage.
     """
 
     key: str
@@ -46,6 +47,7 @@ class Pool(Data):
     width: int = 1
     tensor: str = ""
     modules: tuple[str, ...] = ()
+    original: int | None = None
 
 
 class Rounding(Data):
