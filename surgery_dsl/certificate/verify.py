@@ -6,6 +6,7 @@ shows integrity alone, and the report says that.
 
 import json
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,18 @@ from surgery_dsl.certificate.build import CERTIFICATE
 from surgery_dsl.certificate.digest import sha256_of
 from surgery_dsl.certificate.model import Claim, Statement
 from surgery_dsl.diagnostics.codes import certificates as codes
-from surgery_dsl.diagnostics.diagnostic import Diagnostic
-from surgery_dsl.interface.lock import Lock
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.staleness import read_lock
+from surgery_dsl.language.file import read_text
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import check
+from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.resources import read_resource
 
+PLAN, LOCK = "plan.surg", "plan.surg.lock"
+PROOF_FILES = (PLAN, LOCK)
+"""Files that the static proofs are made from; a result has them whatever its certificate says."""
+AGAIN = "do not rely on this result: apply the plan again"
 LARGEST = 64 << 20
 """Bytes of a certificate beyond which it is not read."""
 
@@ -75,7 +82,7 @@ def verify(folder: Path) -> Verification:
     except ValidationError as error:
         problem = error.errors()[0]
         place = ".".join(str(part) for part in problem["loc"])
-        log.broke("schema", Diagnostic(codes.SCHEMA, f"`{place}`: {problem['msg']}", file=CERTIFICATE))
+        log.broke("schema", Diagnostic(codes.SCHEMA, f"`{place}`: {problem['msg']}", file=CERTIFICATE, help=AGAIN))
         return log.end(None)
     _digests(folder, statement, log)
     if log.diagnostics:
@@ -127,23 +134,24 @@ def _fits_schema(document: dict[str, Any], log: _Log) -> bool:
     place = ".".join(str(part) for part in errors[0].absolute_path) or "the document"
     message = f"`{place}` does not fit the schema: {errors[0].message[:200]}"
     notes = (f"{len(errors)} places in all",) if len(errors) > 1 else ()
-    log.broke("schema", Diagnostic(codes.SCHEMA, message, file=CERTIFICATE, notes=notes))
+    log.broke("schema", Diagnostic(codes.SCHEMA, message, file=CERTIFICATE, notes=notes, help=AGAIN))
     return False
 
 
 def _digests(folder: Path, statement: Statement, log: _Log) -> None:
     """Compare files with subjects both ways; the certificate itself is not among them."""
     claimed = {subject.name: subject.digest.sha256 for subject in statement.subject}
-    present = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != CERTIFICATE
-    }
-    for name in sorted(claimed.keys() | present.keys()):
+    files = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    present = {name: path for name, path in files.items() if name != CERTIFICATE}
+    for name in sorted(claimed.keys() | present.keys() | set(PROOF_FILES)):
         if name not in present:
-            log.broke("digests", Diagnostic(codes.FILE_MISSING, f"`{name}` is certified but missing", file=name))
+            message = f"`{name}` is certified but missing" if name in claimed else f"`{name}` is missing"
+            help_text = "restore the file, or apply the plan again"
+            log.broke("digests", Diagnostic(codes.FILE_MISSING, message, file=name, help=help_text))
         elif name not in claimed:
-            log.broke("digests", Diagnostic(codes.FILE_EXTRA, f"`{name}` is not part of the certificate", file=name))
+            message = f"`{name}` is not part of the certificate"
+            help_text = "keep files of your own outside of the result"
+            log.broke("digests", Diagnostic(codes.FILE_EXTRA, message, file=name, help=help_text))
         elif (found := sha256_of(present[name])) != claimed[name]:
             facts = {"certified": claimed[name], "found": found}
             message = f"`{name}` was changed after it was certified"
@@ -154,40 +162,86 @@ def _digests(folder: Path, statement: Statement, log: _Log) -> None:
 
 
 def _proofs(folder: Path, statement: Statement, log: _Log) -> None:
-    """Prove every static obligation again from the plan and the lock in the directory."""
-    text = (folder / "plan.surg").read_text(encoding="utf-8")
+    """Prove every static obligation again from the plan and the lock in the directory, and compare the numbers."""
+    text, found = read_text(folder / PLAN)
     sets = {parameter.name: parameter.value for parameter in statement.predicate.parameters}
-    plan, found = read_plan(text, "plan.surg", sets)
+    plan, more = read_plan(text, PLAN, sets) if not found else (None, found)
     if plan is None:
-        log.broke("proofs", Diagnostic(codes.NOT_PROVED_AGAIN, "the certified plan does not read", file="plan.surg"))
-        log.diagnostics.extend(found)
+        log.broke("proofs", _unproved("the certified plan does not read"))
+        log.diagnostics.extend(more)
         return
-    report = check(plan, Lock.model_validate_json((folder / "plan.surg.lock").read_bytes()))
-    again = {(verdict.verb, verdict.block, verdict.text): verdict for verdict in report.verdicts}
-    claims = statement.predicate.claims.proved
-    for claim in claims:
-        verdict = again.get((claim.verb, claim.step, claim.statement))
-        if verdict is None or verdict.status != "proved":
-            log.broke("proofs", _not_again(claim, verdict.status if verdict else "no such obligation in the plan"))
-    if not any(finding.check == "proofs" for finding in log.findings):
-        log.held("proofs", f"{len(claims)} static claims proved again from plan and lock")
+    try:
+        lock = read_lock(folder / LOCK)
+    except Refused as refused:
+        log.broke("proofs", _unproved("the certified lock does not read"))
+        log.diagnostics.extend(refused.diagnostics)
+        return
+    again: dict[_Key, list[Verdict]] = {}
+    for verdict in check(plan, lock).verdicts:
+        again.setdefault((verdict.verb, verdict.block, verdict.text), []).append(verdict)
+    claims = statement.predicate.claims
+    for claim in claims.proved:
+        _again(claim, again.get(_key(claim), []), log)
+    if any(finding.check == "proofs" for finding in log.findings):
+        return
+    log.held("proofs", f"{len(claims.proved)} static claims proved again from plan and lock")
+    made = {_key(claim) for group in (claims.proved, claims.bounded, claims.measured) for claim in group}
+    for key in again.keys() - made:
+        message = f"the plan asks for `{key[0]} {key[2]}`, and the certificate says nothing of it"
+        log.broke("verdict", Diagnostic(codes.VERDICT, message, file=CERTIFICATE, help=AGAIN))
 
 
-def _not_again(claim: Claim, found: str) -> Diagnostic:
-    message = f"`{claim.statement}` is certified as proved but now is: {found}"
-    return Diagnostic(codes.NOT_PROVED_AGAIN, message, file="plan.surg", facts={"line": claim.line})
+_Key = tuple[str, str, str]
+
+
+def _key(claim: Claim) -> _Key:
+    return claim.verb, claim.step, claim.statement
+
+
+def _again(claim: Claim, verdicts: list[Verdict], log: _Log) -> None:
+    proved = [verdict for verdict in verdicts if verdict.status == "proved"]
+    numbers = (claim.value, claim.limit, claim.margin)
+    if not proved:
+        found = verdicts[0].status if verdicts else "no such obligation in the plan"
+        log.broke("proofs", _unproved(f"`{claim.statement}` is certified as proved but now is: {found}", claim))
+    elif all(numbers != (verdict.value, verdict.limit, verdict.margin) for verdict in proved):
+        one = proved[0]
+        message = f"`{claim.statement}` is certified with {claim.value or 'no value'} against {claim.limit or 'none'}"
+        message += f", and proves with {one.value or 'no value'} against {one.limit or 'none'}"
+        log.broke("proofs", _unproved(message, claim))
+
+
+def _unproved(message: str, claim: Claim | None = None) -> Diagnostic:
+    facts = {"line": claim.line} if claim is not None else {}
+    return Diagnostic(codes.NOT_PROVED_AGAIN, message, file=PLAN, facts=facts, help=AGAIN)
 
 
 def _verdict(statement: Statement, log: _Log) -> None:
-    """An accepted certificate may hold no claim that failed or stayed open."""
-    bad = [
-        claim
-        for group in (statement.predicate.claims.proved, statement.predicate.claims.measured)
-        for claim in group
-        if claim.status not in ("proved", "passed", "vacuous")
-    ]
-    if statement.predicate.verdict == "accepted" and bad:
+    """The verdict must follow from the claims, and the numbers of a claim from one another."""
+    if any(finding.check == "verdict" for finding in log.findings):
+        return
+    verdict, claims = statement.predicate.verdict, statement.predicate.claims
+    every = [*claims.proved, *claims.bounded, *claims.measured]
+    bad = [claim for claim in every if claim.status not in ("proved", "passed", "vacuous")]
+    odd = [claim for claim in every if not _numbers_agree(claim)]
+    message = ""
+    if verdict == "accepted" and bad:
         message = f"the verdict is `accepted`, but `{bad[0].statement}` is {bad[0].status}"
-        log.broke("verdict", Diagnostic(codes.VERDICT, message, file=CERTIFICATE))
+    elif verdict != "accepted" and not bad:
+        message = f"the verdict is `{verdict}`, and every claim holds"
+    elif odd:
+        message = f"`{odd[0].statement}`: {odd[0].value} against {odd[0].limit} leaves no margin of {odd[0].margin}"
+    if message:
+        log.broke("verdict", Diagnostic(codes.VERDICT, message, file=CERTIFICATE, help=AGAIN))
     else:
-        log.held("verdict", statement.predicate.verdict)
+        log.held("verdict", verdict)
+
+
+def _numbers_agree(claim: Claim) -> bool:
+    """Whether the margin is the distance from value to limit, with the sign of the status; text is not judged."""
+    try:
+        value, limit, margin = (Fraction(text) for text in (claim.value, claim.limit, claim.margin))
+    except (ValueError, ZeroDivisionError):
+        return True
+    slack = Fraction(1, 10**9) * max(1, abs(value), abs(limit))  # measured numbers are written with 17 digits
+    return abs(abs(margin) - abs(value - limit)) <= slack and (margin >= 0 or claim.status not in ("proved", "passed"))

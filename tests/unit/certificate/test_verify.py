@@ -1,5 +1,6 @@
 """``verify`` against everything that can be wrong with a result directory."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -25,6 +26,7 @@ identify some {
 excise some
 control final {
   prove params <= 0.9 * base.params
+  measure nonzero <= 100
 }
 """
 
@@ -138,3 +140,63 @@ def test_a_proof_that_the_plan_does_not_carry_is_found(copy: Path) -> None:
 def test_a_failed_claim_contradicts_acceptance(copy: Path) -> None:
     edit(copy, lambda d: d["predicate"]["claims"]["measured"][0].update(status="failed"))
     assert found(copy) == ["SD607"]
+
+
+def _one(document: dict, group: str, verb: str) -> dict:
+    return next(claim for claim in document["predicate"]["claims"][group] if claim["verb"] == verb)
+
+
+def test_numbers_of_a_proof_are_proved_again(copy: Path) -> None:
+    edit(copy, lambda d: _one(d, "proved", "prove").update(value="1"))
+    assert found(copy)[0] == "SD606"
+
+
+def test_a_claim_of_the_plan_cannot_be_left_out(copy: Path) -> None:
+    def drop(document: dict) -> None:
+        document["predicate"]["claims"]["measured"].remove(_one(document, "measured", "measure"))
+
+    edit(copy, drop)
+    assert found(copy) == ["SD607"]
+
+
+def test_a_measured_number_must_leave_its_margin(copy: Path) -> None:
+    edit(copy, lambda d: _one(d, "measured", "measure").update(value="123"))
+    assert found(copy) == ["SD607"]
+
+
+def test_a_refusal_must_have_a_reason(copy: Path) -> None:
+    edit(copy, lambda d: d["predicate"].update(verdict="refused"))
+    assert found(copy) == ["SD607"]
+
+
+@pytest.mark.parametrize("name", ["plan.surg", "plan.surg.lock"])
+def test_a_certificate_that_forgets_what_is_proved_from_is_refused(copy: Path, name: str) -> None:
+    def forget(document: dict) -> None:
+        document["subject"] = [subject for subject in document["subject"] if subject["name"] != name]
+
+    edit(copy, forget)
+    assert found(copy) == ["SD605"]
+    (copy / name).unlink()
+    assert found(copy) == ["SD604"]
+
+
+@pytest.mark.parametrize(("name", "data"), [("plan.surg", b"\xff\x00"), ("plan.surg.lock", b"{}")])
+def test_files_that_do_not_read_are_refused_whatever_their_digest(copy: Path, name: str, data: bytes) -> None:
+    (copy / name).write_bytes(data)
+
+    def certify_anyway(document: dict) -> None:
+        subject = next(subject for subject in document["subject"] if subject["name"] == name)
+        subject["digest"]["sha256"] = hashlib.sha256(data).hexdigest()
+
+    edit(copy, certify_anyway)
+    assert found(copy)[0] == "SD606"
+
+
+def test_every_finding_has_a_fix(copy: Path) -> None:
+    (copy / "report.md").unlink()
+    (copy / "more.txt").write_text("mine")
+    (copy / "sub").mkdir()
+    (copy / "sub" / "certificate.json").write_text("{}")
+    findings = verify(copy).diagnostics
+    assert [finding.code.id for finding in findings] == ["SD605", "SD604", "SD605"]
+    assert all(finding.help for finding in findings)
