@@ -221,22 +221,26 @@ def slots_of(draft: Draft) -> Iterator[tuple[Slot, Dim]]:
 # ---- tidying -----------------------------------------------------------------------------------------------------
 
 
-_APART = frozenset({"cat", "slice", "split", "select", "stack", "view", "group_norm"})
+_SHOW_PARTS = frozenset({"cat", "slice", "split", "select", "stack"})
 
 
 def collapse(draft: Draft, dim: Dim) -> None:
     """Make one leaf of a product or sum that nothing takes apart any more, as the tracer would see it."""
     total = exact_size(draft, dim)
-    if (len(dim) < 2 and not any(draft.axes[axis].parts for axis in dim)) or total is None:
+    sums = any(draft.axes[axis].parts for axis in dim)
+    if (len(dim) < 2 and not sums) or total is None:
         return
     inside = frozenset((*dim, *leaves(draft, dim)))
     shown = [found for slot, found in slots_of(draft) if slot[0] != "sum"]
     shown += [found for module in draft.modules.values() for found in module.integers.values()]
-    if any(found != dim and not inside.isdisjoint(found) for found in shown):
+    if any(not inside.isdisjoint(_without(found, dim)) for found in shown):
         return
     for operator in draft.operators():
-        values = (draft.values[value] for value in (*operator.inputs, *operator.outputs))
-        if operator.kind in _APART and any(found == dim for value in values for found in value.dims):
+        values = [draft.values[value] for value in (*operator.inputs, *operator.outputs)]
+        if sums and operator.kind in _SHOW_PARTS:
+            if any(not inside.isdisjoint(found) for value in values for found in value.dims):
+                return
+        elif operator.kind == "group_norm" and _crosses(draft, dim, values[0].dims[1], operator.settings["num_groups"]):
             return
     reasons = {draft.axes[axis].frozen for axis in inside if not draft.axes[axis].parts} - {""}
     if reasons - {frozen.OUTPUT, frozen.INPUT, frozen.UNCARRIED, frozen.BUFFER}:
@@ -245,12 +249,23 @@ def collapse(draft: Draft, dim: Dim) -> None:
     _replace_whole(draft, dim, leaf)
 
 
+def _crosses(draft: Draft, run: Dim, channels: Dim, groups: object) -> bool:
+    """Whether a run of factors holds both some that count groups of channels and some that count within them."""
+    outer = next((k for k in range(len(channels) + 1) if exact_size(draft, channels[:k]) == groups), len(channels))
+    return not set(run).isdisjoint(channels[:outer]) and not set(run).isdisjoint(channels[outer:])
+
+
+def _without(found: Dim, dim: Dim, leaf: Dim = ()) -> Dim:
+    """Return a dimension with ``leaf`` in the place of every whole ``dim`` in it."""
+    for start in range(len(found) - len(dim) + 1):
+        if found[start : start + len(dim)] == dim:
+            return (*found[:start], *leaf, *_without(found[start + len(dim) :], dim, leaf))
+    return found
+
+
 def _replace_whole(draft: Draft, dim: Dim, leaf: int) -> None:
     def swap(found: Dim) -> Dim:
-        for start in range(len(found) - len(dim) + 1):
-            if found[start : start + len(dim)] == dim:
-                return (*found[:start], leaf, *swap(found[start + len(dim) :]))
-        return found
+        return _without(found, dim, (leaf,))
 
     draft.values = [value.replaced(dims=tuple(map(swap, value.dims))) for value in draft.values]
     for name, tensor in draft.tensors.items():

@@ -49,9 +49,45 @@ def recouple(draft: Draft, axes: Iterable[int]) -> None:
 
     Args:
         draft: The draft; its operators, values and tensors stand as they will.
-        axes: The axes to look at; sums stand for their parts.
+        axes: The axes to look at, with all that they are sums of.
     """
-    wanted = frozenset(leaf for axis in axes for leaf in leaves(draft, (axis,)))
+    chosen = list(axes)
+    parted: set[int] = set()
+    while True:  # sums from the outside inwards: parts of one sum are joined by what shows that very sum
+        sums = _sums(draft, chosen)
+        found = _part(draft, sums)
+        parted |= found
+        chosen += found
+        if not found:
+            break
+    parted |= _part(draft, frozenset(leaf for axis in chosen for leaf in leaves(draft, (axis,))))
+    touched = parted.union(chosen)
+    for dim in dict.fromkeys(dim for _, dim in slots_of(draft) if not touched.isdisjoint((*dim, *leaves(draft, dim)))):
+        for part in _runs(dim):
+            collapse(draft, part)
+
+
+def _runs(dim: Dim) -> list[Dim]:
+    """Return the neighbouring factors of a product that could be one axis, the longest first."""
+    count = len(dim)
+    return [dim[i : i + n] for n in range(count, 0, -1) for i in range(count - n + 1)]
+
+
+def _sums(draft: Draft, axes: Iterable[int]) -> frozenset[int]:
+    found: set[int] = set()
+    waiting = [axis for axis in axes if draft.axes[axis].parts]
+    while waiting:
+        axis = waiting.pop()
+        if axis not in found:
+            found.add(axis)
+            waiting += [inner for part in draft.axes[axis].parts for inner in part if draft.axes[inner].parts]
+    return frozenset(found)
+
+
+def _part(draft: Draft, wanted: frozenset[int]) -> frozenset[int]:
+    """Part some axes, and return those that came of it."""
+    if not wanted:
+        return frozenset()
     groups = _Groups()
     slots: dict[Slot, Dim] = dict(slots_of(draft))
     for slot, dim in slots.items():
@@ -73,9 +109,7 @@ def recouple(draft: Draft, axes: Iterable[int]) -> None:
         for link in operator_links(operator, draft):
             for axis in {axis for slot in link for axis in slots.get(slot, ())} & wanted:
                 groups.join((axis, slot) for slot in link)
-    parted = _Parting(draft, groups, slots, wanted).carry_out()
-    for dim in dict.fromkeys(dim for _, dim in slots_of(draft) if not parted.isdisjoint(leaves(draft, dim))):
-        collapse(draft, dim)
+    return _Parting(draft, groups, slots, wanted).carry_out()
 
 
 @dataclass
@@ -98,9 +132,8 @@ class _Parting:
             for number, (root, slots) in enumerate(found.items()):
                 new = axis
                 if number:
-                    new = self.draft.new_axis(
-                        self.draft.axes[axis].size, _label(slots[0]), self.draft.axes[axis].frozen
-                    )
+                    new = len(self.draft.axes)
+                    self.draft.axes.append(self.draft.axes[axis].replaced(id=new, label=_label(slots[0])))
                 self.renamed[root] = new
                 parted.setdefault(axis, []).append((new, slots))
         if not parted:
@@ -169,6 +202,8 @@ class _Parting:
             frozen.OUTPUT: {port.value for port in draft.outputs},
         }
         for axis, slots in groups:
+            if draft.axes[axis].parts:
+                continue
             values = {slot[1] for slot in slots if slot[0] == "value"}
             own = reason if reason not in ports and self._applies(reason, slots) else ""
             for contract, at in ports.items():

@@ -46,14 +46,18 @@ class Net(nn.Module):
             for layer, norm in zip(layers, norms, strict=True)
         )
         self.head = nn.Linear(sizes[-1], 3)
-        self.skips, self.joins = skips, joins
+        # Decided once: a forward that compares sizes freezes them.
+        self.skips = [
+            skip and layer.in_features == layer.out_features for skip, layer in zip(skips, layers, strict=True)
+        ]
+        self.joins = joins
 
     def forward(self, x: Tensor) -> Tensor:
         for i, layer in enumerate(self.layers):
             y = self.acts[i](self.norms[i](layer(x)))
             if self.joins[i]:
                 y = torch.cat([x, y], dim=-1)
-            elif self.skips[i] and layer.in_features == layer.out_features:
+            elif self.skips[i]:
                 y = x + y
             x = y
         return self.head(x)
@@ -104,16 +108,67 @@ def steps(draw: st.DrawFn, bench: Bench, number: int) -> tuple[Any, ...]:
     return (*chosen, module(path), f"step{number}")
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_every_sequence_of_steps_is_predicted_exact_where_said_and_reloads(data: st.DataObject) -> None:
-    factory, inputs = data.draw(networks())
+@st.composite
+def pictures(draw: st.DrawFn) -> tuple[Any, tuple[InputSpec, ...]]:
+    """Convolutions, plain, grouped and depthwise, with norms and pooling, flattened or averaged for the head."""
+    groups = draw(st.lists(st.sampled_from([1, 2, 4]), min_size=1, max_size=3))
+    widths = [4 * draw(st.integers(1, 2)) for _ in groups]
+    norms = draw(st.lists(st.sampled_from(["batch", "group", ""]), min_size=len(groups), max_size=len(groups)))
+    pooled, averaged = draw(st.booleans()), draw(st.booleans())
+
+    def build() -> nn.Module:
+        layers: list[nn.Module] = []
+        channels = 4
+        for width, group, norm in zip(widths, groups, norms, strict=True):
+            layers.append(nn.Conv2d(channels, width, 3, padding=1, groups=group))
+            layers += [nn.BatchNorm2d(width)] if norm == "batch" else [nn.GroupNorm(2, width)] if norm else []
+            layers.append(nn.ReLU())
+            channels = width
+        layers += [nn.MaxPool2d(2)] if pooled else []
+        layers += [nn.AdaptiveAvgPool2d(1)] if averaged else []
+        side = 1 if averaged else 2 if pooled else 4
+        network = nn.Sequential()
+        network.add_module("layers", nn.Sequential(*layers))
+        network.add_module("flat", nn.Flatten())
+        network.add_module("head", nn.Linear(channels * side * side, 3))
+        return network
+
+    return build, (InputSpec(name="x", dtype="f64", dims=("N", 4, 4, 4)),)
+
+
+@st.composite
+def picture_steps(draw: st.DrawFn, bench: Bench, number: int) -> tuple[Any, ...]:
+    paths = [p for p, m in bench.model.named_modules() if p.startswith("layers.") or p == "head"]
+    path = draw(st.sampled_from(sorted(p for p in paths if bench.interface.calls_of(p))))
+    dims = bench.interface.values[bench.interface.calls_of(path)[0].outputs[0]].dims
+    now = bench.interface.exact(dims[1]) or 1
+    chosen = draw(
+        st.sampled_from(
+            [
+                (Deepen(), "after"),
+                (Deepen(act="identity"), "after"),
+                (Residual(gate=0.0), "around"),
+                (Residual(gate=0.5, learned=False), "around"),
+                (Widen(width=NumberArrow(left=now, right=now + 4 * draw(st.integers(1, 2))), seed=number), "at"),
+                (Int8(per="tensor"), "at"),
+                (Gelu(), "at"),
+                (Identity(), "at"),
+                (Reinit(seed=number), "at"),
+            ]
+        )
+    )
+    return (*chosen, module(path), f"step{number}")
+
+
+def follow(data: st.DataObject, drawn_network: tuple[Any, tuple[InputSpec, ...]], draw_step: Any) -> None:
+    """Carry out drawn steps, and hold each to what it said."""
+    factory, inputs = drawn_network
     on = Bench(drawn(factory()), inputs)
     sizes = {"N": 4, "T": 5}
     x = torch.randn([sizes[d] if isinstance(d, str) else d for d in inputs[0].dims], dtype=torch.float64)
     with torch.no_grad():
         for number in range(data.draw(st.integers(1, 5))):
-            transform, where, site, name = data.draw(steps(on, number))
+            transform, where, site, name = data.draw(draw_step(on, number))
             before = on.model(x)
             old = {key: value.clone() for key, value in on.model.state_dict().items()}
             outcome = on.step(transform, where, site, name=name, scope="all", tie="untie", changes=["outputs"])
@@ -129,3 +184,15 @@ def test_every_sequence_of_steps_is_predicted_exact_where_said_and_reloads(data:
                 if key not in outcome.effect.writes:
                     assert torch.equal(now[outcome.effect.renamed.get(key, key)], value), (transform, key)
         assert torch.equal(on.replayed(factory)(x), on.model(x))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_every_sequence_of_steps_on_rows_is_what_it_says(data: st.DataObject) -> None:
+    follow(data, data.draw(networks()), steps)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_every_sequence_of_steps_on_images_is_what_it_says(data: st.DataObject) -> None:
+    follow(data, data.draw(pictures()), picture_steps)

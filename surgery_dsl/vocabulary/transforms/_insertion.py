@@ -19,11 +19,34 @@ def checked_hosts(scene: Scene, draft: Draft) -> tuple[Target, ...] | None:
         return None
     fits = True
     for target, runs in zip(targets, runs_of(draft, targets), strict=True):
-        fits = name_is_free(scene, draft, target) and fits
+        fits = name_is_free(scene, draft, target) and _is_followed(scene, target) and fits
         for run in runs:
             value = run.inputs[0] if scene.place.where == "before" else run.outputs[0]
             fits = is_real(scene, draft, target, value) and fits
     return targets if fits else None
+
+
+def _is_followed(scene: Scene, target: Target) -> bool:
+    """Report a host that hands its input on, where nobody can tell who reads the input and who what was handed on."""
+    interface = scene.interface
+    for position in target.calls:
+        call = interface.calls[position]
+        (value,) = call.outputs
+        if value not in call.inputs:
+            continue
+        readers = sum(operator.inputs.count(value) for operator in interface.operators[call.last :])
+        readers += sum(port.value == value for port in interface.outputs)
+        if readers > 1:
+            scene.say(
+                shapes.SITE_DOES_NOT_FIT,
+                f"`{target.path}` hands its input on as it is, and {readers} places read it: which of them read it "
+                f"through `{target.path}` cannot be told",
+                path=target.path,
+                facts={"readers": readers},
+                help="name the module before or behind it",
+            )
+            return False
+    return True
 
 
 def keep_step(scene: Scene, draft: Draft, target: Target, values: Sequence[int]) -> bool:

@@ -239,7 +239,8 @@ class Scene:
             return False
         for position in target.calls:
             call = self.interface.calls[position]
-            if len(call.outputs) != 1 or not call.inputs:
+            most = 1 if self.place.where == "at" else len(call.inputs)
+            if len(call.outputs) != 1 or not 1 <= len(call.inputs) <= most:
                 self.say(
                     shapes.NOT_ONE_TENSOR,
                     f"`{target.path or 'the network'}` takes {len(call.inputs)} and gives {len(call.outputs)} tensors",

@@ -163,7 +163,8 @@ def insert_child(draft: Draft, target: Target, runs: Iterable[Run], place: Place
             built, result = body(draft, path, run, value)
             return [built], result
 
-        if place.where == "before":
+        hands_on = run.outputs == run.inputs[:1]  # what is put before it then also is what comes out of it
+        if place.where == "before" and not hands_on:
             draft.insert_before(run, build)
         else:
             draft.insert_after(run, build)

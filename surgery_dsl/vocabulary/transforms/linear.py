@@ -17,7 +17,7 @@ from surgery_dsl.interface.parting import recouple
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.initializers.xavier import Xavier
 from surgery_dsl.vocabulary.kinds import InitializerSlot, Transform
-from surgery_dsl.vocabulary.transforms._insertion import refused
+from surgery_dsl.vocabulary.transforms._insertion import keep_step, refused
 from surgery_dsl.vocabulary.transforms._places import Scene, Target
 from surgery_dsl.vocabulary.transforms._surgery import ends, only_operator, replace_at, runs_of
 from surgery_dsl.vocabulary.transforms._values import (
@@ -87,6 +87,9 @@ class Linear(Transform):
             for target, own in zip(targets, runs, strict=True)
             for run in own
         ]
+        for target, own in zip(targets, runs, strict=True):
+            for side in zip(*(ends(draft, run) for run in own), strict=True):
+                fits.append(all(fits) and keep_step(scene, draft, target, side))
         if not all(fits):
             return refused(place)
         writes: set[str] = set()
