@@ -187,15 +187,19 @@ def variable(axis: int, version: int) -> str:
 def global_sum(
     selection: Selection, before: Interface, after: Interface, versions_after: Mapping[int, int]
 ) -> Sum | None:
-    """Return the sum that a global ranking fixes where every pool is an axis that lost what was taken of it."""
-    if selection.total is None or before is after:
+    """Return the sum that a global ranking fixes where every pool is an axis that lost what was taken of it.
+
+    At a stage of a schedule, what is gone of the original units: the sizes before it may be open.
+    """
+    total = selection.total if selection.gone is None else selection.gone
+    if total is None or before is after:
         return None
     parts = []
     fixed = 0
     for pool in selection.pools:
         if pool.axis is None:
             return None
-        whole = before.exact_size(pool.axis)
+        whole = before.exact_size(pool.axis) if selection.gone is None else pool.original
         size = after.axes[pool.axis].size
         if whole is None or isinstance(size, str | tuple):
             return None
@@ -205,4 +209,4 @@ def global_sum(
             fixed += whole - (size.least if isinstance(size, Extent) else size)
     if not parts:
         return None
-    return Sum(tuple(parts), selection.total.least - fixed, selection.total.most - fixed)
+    return Sum(tuple(parts), total.least - fixed, total.most - fixed)

@@ -58,7 +58,7 @@ def static_identify(
     context.sink.extend(sink.found)
     if sink.failed:
         return None
-    taken, total = _for_every_size(block, take, pools, taken, total, context)
+    taken, total = _for_every_size(block, take, (pools, roundings), taken, total, context)
     return Selection(
         step=block.name,
         unit=unit.name,
@@ -68,6 +68,7 @@ def static_identify(
         asked=getattr(take, "asked", take.name),
         indices=indices,
         span=take.span,
+        gone=take.gone(pools, roundings) if isinstance(take, Staged) and block.per == "global" else None,
     )
 
 
@@ -280,17 +281,21 @@ def _text(amount: int | Percent | None) -> str:
 def _for_every_size(
     block: Identify,
     take: Take,
-    pools: tuple[Pool, ...],
+    counted: tuple[tuple[Pool, ...], tuple[Rounding, ...]],
     taken: tuple[Extent, ...],
     total: Extent | None,
     context: Static,
 ) -> tuple[tuple[Extent, ...], Extent | None]:
     """Widen the counts to every size that a pool can have where an earlier choice left it open."""
+    pools, roundings = counted
     sizes = [pool_sizes(pool, context) for pool in pools]
     if all(size.least == size.most for size in sizes):
         return taken, total
     if block.per == "global" and take.needs_scores:
-        fixed_sum = total if isinstance(take, Staged) else None
+        fixed_sum = None
+        if isinstance(take, Staged):
+            after, before = take.gone(pools, roundings), take.gone(pools, roundings, before=True)
+            fixed_sum = Extent(least=max(0, after.least - before.most), most=max(0, after.most - before.least))
         return tuple(
             _anything(block, pool, size, fixed_sum) for pool, size in zip(pools, sizes, strict=True)
         ), fixed_sum

@@ -33,6 +33,7 @@ def as_of(state: State, name: str, sink: Sink, span: Span | None) -> Selection |
         taken=tuple(selection.taken[index] for index, _ in kept),
         indices=tuple(selection.indices[index] for index, _ in kept) if selection.indices else (),
         total=selection.total if len(kept) == len(selection.pools) else None,
+        gone=selection.gone if len(kept) == len(selection.pools) else None,
     )
 
 

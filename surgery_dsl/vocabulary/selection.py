@@ -66,7 +66,9 @@ class Selection(Data):
         unit: ``weights``, ``channels`` or ``modules``.
         pools: The pools.
         taken: For each pool, how many of its units may be taken.
-        total: Where a global ranking fixes the sum over the pools, that sum.
+        total: Where a global ranking fixes the sum over the pools, that sum, or the bounds that rounding leaves it.
+        gone: For a stage of a schedule with a global ranking that removes units: how many of the original units of all
+            pools are gone after it.
         asked: What the plan asked for, in words (``lowest 40%``).
         indices: For each pool, the units, where the plan itself fixes them (``only([3, 5])``); else ``None``.
         span: Where the plan says how much is taken.
@@ -80,6 +82,7 @@ class Selection(Data):
     asked: str = ""
     indices: tuple[tuple[int, ...] | None, ...] = ()
     span: Span | None = None
+    gone: Extent | None = None
 
     @property
     def sites(self) -> tuple[Site, ...]:

@@ -88,5 +88,6 @@ def test_shared_out_bounds_every_outcome_and_nothing_else(pools: list[tuple[int,
         assert (extent.least, extent.most) == (min(seen), max(seen))
         assert all((n - extent.least) % extent.step == 0 for n in seen)
     sums = {sum(outcome) for outcome in outcomes}
-    if fixed is not None:
+    assert fixed.least <= min(sums) <= max(sums) <= fixed.most
+    if all(rounding.multiple == 1 for rounding in rules):
         assert sums == {fixed.least} == {fixed.most}

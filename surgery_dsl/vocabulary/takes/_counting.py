@@ -65,13 +65,22 @@ def between(least: int, most: int, size: int, rounding: Rounding) -> Extent:
     return Extent(least=least, most=most, step=step)
 
 
-def shared_out(
-    sizes: Sequence[int], asked: int, roundings: Sequence[Rounding]
-) -> tuple[tuple[Extent, ...], Extent | None]:
-    """Return what each pool may lose where ``asked`` units go by one ranking over all pools, and their fixed sum.
+def around(total: int, sizes: Sequence[int], roundings: Sequence[Rounding]) -> Extent:
+    """Return what a sum over pools can be after each pool's part of ``total`` went to the nearest multiple.
 
-    No pool loses more than it may; what one cannot give, the others do. The sum is fixed unless ``round`` moves
-    counts afterwards.
+    The nearest multiple keeps at most half a multiple too many. It takes at most half a multiple too many, or, where
+    the size is no multiple, what is left over of one.
+    """
+    kept = sum(rounding.multiple // 2 for rounding in roundings)
+    gone = sum(max((r.multiple - 1) // 2, size % r.multiple) for size, r in zip(sizes, roundings, strict=True))
+    return Extent.model_construct(least=max(0, total - kept), most=total + gone, step=1)
+
+
+def shared_out(sizes: Sequence[int], asked: int, roundings: Sequence[Rounding]) -> tuple[tuple[Extent, ...], Extent]:
+    """Return what each pool may lose where ``asked`` units go by one ranking over all pools, and what the sum may be.
+
+    No pool loses more than it may; what one cannot give, the others do. The sum is exact unless ``round`` moves counts
+    afterwards.
     """
     limits = [most_taken(size, rounding) for size, rounding in zip(sizes, roundings, strict=True)]
     room = sum(limits)
@@ -82,8 +91,6 @@ def shared_out(
         extents.append(
             between(taken_nearest(size, least, rounding), taken_nearest(size, most, rounding), size, rounding)
         )
-    if all(rounding.multiple == 1 for rounding in roundings):
-        return tuple(extents), exactly(total)
-    if all(extent.least == extent.most for extent in extents):
-        return tuple(extents), exactly(sum(extent.least for extent in extents))
-    return tuple(extents), None
+    bounds = around(total, sizes, roundings)
+    least, most = sum(extent.least for extent in extents), sum(extent.most for extent in extents)
+    return tuple(extents), Extent(least=max(bounds.least, least), most=min(bounds.most, most))

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 from surgery_dsl.interface.model import Extent
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection
-from surgery_dsl.vocabulary.takes._counting import between, exactly, most_taken, share_of, taken_nearest
+from surgery_dsl.vocabulary.takes._counting import (
+    around,
+    exactly,
+    most_taken,
+    share_of,
+    shared_out,
+    taken_nearest,
+)
 from surgery_dsl.vocabulary.takes._ranked import Ranked, Selected, together
 from surgery_dsl.vocabulary.takes._reports import Reports, units_of
 from surgery_dsl.vocabulary.takes.lowest import Lowest
@@ -77,27 +84,26 @@ class Staged(Ranked):
 
     def _of_all(
         self, pools: tuple[Pool, ...], roundings: tuple[Rounding, ...], reports: Reports
-    ) -> tuple[tuple[Extent, ...], Extent | None]:
-        limits = [most_taken(pool.size, rounding) for pool, rounding in zip(pools, roundings, strict=True)]
-        total = min(self._total(pools, roundings), sum(limits))
-        if self.last and not self._gone(pools, roundings, self.reached):
+    ) -> tuple[tuple[Extent, ...], Extent]:
+        if self.last and not self._total(pools, roundings, self.reached):
             reports.rounds_to_nothing(together(pools), self.asked, "take more")
-        extents = []
-        for pool, limit, rounding in zip(pools, limits, roundings, strict=True):
-            least, most = max(0, total - (sum(limits) - limit)), min(limit, total)
-            counts = taken_nearest(pool.size, least, rounding), taken_nearest(pool.size, most, rounding)
-            extents.append(between(*counts, pool.size, rounding))
-        plain = all(rounding.multiple == 1 for rounding in roundings)
-        return tuple(extents), exactly(total) if plain else None
+        return shared_out([pool.size for pool in pools], self._now(pools, roundings), roundings)
 
-    def _gone(self, pools: tuple[Pool, ...], roundings: tuple[Rounding, ...], share: Fraction) -> int:
-        """Return how many units of all pools are gone at a share."""
+    def _now(self, pools: tuple[Pool, ...], roundings: tuple[Rounding, ...]) -> int:
+        """Return how many units of all pools one ranking takes now, to bring the total to the stage's share."""
+        gone = sum(original_of(pool) - pool.size for pool in pools)
+        return max(0, self._total(pools, roundings, self.reached) - gone)
+
+    @staticmethod
+    def _total(pools: tuple[Pool, ...], roundings: tuple[Rounding, ...], share: Fraction) -> int:
+        """Return how many of the original units of all pools are asked for at a share."""
         room = sum(most_taken(original_of(pool), rule) for pool, rule in zip(pools, roundings, strict=True))
         return min(share_of(share, sum(original_of(pool) for pool in pools)), room)
 
-    def _total(self, pools: tuple[Pool, ...], roundings: tuple[Rounding, ...]) -> int:
-        """Return how many units of all pools go at this stage, whatever earlier stages took of each."""
-        return self._gone(pools, roundings, self.reached) - self._gone(pools, roundings, self.before)
+    def gone(self, pools: tuple[Pool, ...], roundings: tuple[Rounding, ...], *, before: bool = False) -> Extent:
+        """Return how many of the original units of all pools are gone after the stage, or before it."""
+        total = self._total(pools, roundings, self.before if before else self.reached)
+        return around(total, [original_of(pool) for pool in pools], roundings)
 
     def pick(
         self,
@@ -112,7 +118,7 @@ class Staged(Ranked):
 
         if per == "site":
             return _picking.counted(selection, scores, [extent.least for extent in selection.taken], largest=False)
-        asked = self._total(selection.pools, roundings)
+        asked = self._now(selection.pools, roundings)
         return _picking.ranked(selection, scores, asked, roundings, largest=False)
 
 
