@@ -4,6 +4,8 @@
 budgets need no new proof; where sources of the structure changed, ``check`` reports drift.
 """
 
+import hashlib
+import re
 from typing import Literal
 
 from surgery_dsl.interface.model import Data, Interface
@@ -72,13 +74,23 @@ class ModelLock(Data):
 
 
 class Lock(Data):
-    """A whole lock file. ``tool`` and ``torch`` are the versions that made it."""
+    """A whole lock file.
+
+    Attributes:
+        format: Of the file.
+        tool: Version of this program that made it.
+        torch: Version of torch that traced the models.
+        models: One entry for each model of the plan.
+        data: One entry for each data set.
+        digest: SHA-256 of the file as it stands without this entry, which is its last.
+    """
 
     format: Literal["1"] = "1"
     tool: str
     torch: str
     models: tuple[ModelLock, ...]
     data: tuple[DataFacts, ...] = ()
+    digest: str = ""
 
     def model(self, name: str) -> ModelLock:
         """Return one model's part; raise ``KeyError`` where there is none."""
@@ -86,3 +98,18 @@ class Lock(Data):
             if model.name == name:
                 return model
         raise KeyError(name)
+
+
+_SEAL = re.compile(rb',"digest":"([0-9a-f]{64})"\}\s*\Z')
+
+
+def sealed(text: str) -> str:
+    """Return the text of a lock, one JSON object, with its digest as the last entry."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text[:-1]},"digest":"{digest}"}}'
+
+
+def is_sealed(data: bytes) -> bool:
+    """Whether the bytes of a lock file are as they were written: what a lock says fits together only as a whole."""
+    seal = _SEAL.search(data, max(0, len(data) - 200))
+    return seal is not None and hashlib.sha256(data[: seal.start()] + b"}").hexdigest().encode() == seal[1]

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.interface.lock import Lock, ModelLock
+from surgery_dsl.interface.lock import Lock, ModelLock, is_sealed
 from surgery_dsl.interface.model import Data, Interface
 from surgery_dsl.interface.safetensors_header import Header, read_header
 
@@ -54,13 +54,21 @@ def read_lock(path: Path) -> Lock:
     """Read a lock file.
 
     Raises:
-        Refused: It is too large, not JSON, or does not hold a lock of this format.
+        Refused: It is too large, not JSON, does not hold a lock of this format, or was edited.
         FileNotFoundError: There is none.
     """
     try:
         if path.stat().st_size > MAX_LOCK:
             raise Refused(_unreadable(path, f"it is larger than {MAX_LOCK >> 20} MiB"))
-        return Lock.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        lock = Lock.model_validate_json(data)
+        if not is_sealed(data):
+            raise Refused(_unreadable(path, "it was changed after it was written"))
+        return lock
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Refused(_unreadable(path, error.strerror or str(error))) from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -71,6 +79,7 @@ def _unreadable(path: Path, why: str) -> Diagnostic:
     return Diagnostic(
         trust.LOCK_UNREADABLE,
         f"the lock file `{path.name}` cannot be read: {why}",
+        file=str(path),
         help=f"make it again with `surgery-dsl lock {path.name.removesuffix('.lock')}`",
     )
 

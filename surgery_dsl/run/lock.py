@@ -10,7 +10,7 @@ import torch
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.canonical import canonical
-from surgery_dsl.interface.lock import Lock, ModelLock, SourceDigest, WeightFacts
+from surgery_dsl.interface.lock import Lock, ModelLock, SourceDigest, WeightFacts, sealed
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.staleness import declared_model, digest_of, placed
 from surgery_dsl.language.plan import Model, Plan
@@ -19,6 +19,7 @@ from surgery_dsl.run.environment import tool_version
 from surgery_dsl.run.grants import Grants
 from surgery_dsl.run.load import Sources, as_built
 from surgery_dsl.run.settings import Settings
+from surgery_dsl.run.written import written
 from surgery_dsl.trace.capture import trace
 
 
@@ -45,16 +46,21 @@ def lock_of(sources: Sources, settings: Settings) -> Lock:
 
 
 def write_lock(lock: Lock, path: Path) -> None:
-    """Write a lock file, whole or not at all; fields that have their default are left out."""
+    """Write a lock file, whole or not at all; fields that have their default are left out.
+
+    Raises:
+        Refused: The disk is full, or the folder cannot be written to.
+    """
     text = json.dumps(
-        {"format": lock.format, **lock.model_dump(mode="json", exclude_defaults=True)},
+        {"format": lock.format, **lock.model_dump(mode="json", exclude_defaults=True, exclude={"digest"})},
         separators=(",", ":"),
         ensure_ascii=False,
     )
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        with written(path, str(path), "the plan's folder"):
+            temporary.write_text(sealed(text) + "\n", encoding="utf-8")
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

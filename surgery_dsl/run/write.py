@@ -1,23 +1,22 @@
 """Writing a result: into a temporary directory beside the place, then one rename; or nothing at all."""
 
-import errno
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from surgery_dsl.diagnostics.codes import runs
-from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.lock import SourceDigest
 from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.record import RECORD, Record
+from surgery_dsl.run.written import written
 
 
 def ties_of(model: nn.Module) -> dict[str, str]:
@@ -87,17 +86,20 @@ def staged(output: Path, force: bool, file: str) -> Iterator[Path]:
     if found is not None:
         raise Refused(found)
     temporary: Path | None = None
+    missing = [folder for folder in (output.parent, *output.parent.parents) if not folder.exists()]
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-        temporary.chmod(0o777 & ~_umask())
-        yield temporary
-        _become(temporary, output)
-    except OSError as error:
-        raise Refused(_not_written(output, error, file)) from error
+        with written(output, file, "the place of `-o`"):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+            temporary.chmod(0o777 & ~_umask())
+            yield temporary
+            _become(temporary, output)
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
+        for folder in missing:
+            with suppress(OSError):  # it is not empty: it holds the result
+                folder.rmdir()
 
 
 def _become(temporary: Path, output: Path) -> None:
@@ -124,14 +126,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _not_written(output: Path, error: OSError, file: str) -> Diagnostic:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return Diagnostic(
-        runs.NOT_WRITTEN,
-        f"`{output}` could not be written: {'the disk is full' if full else error.strerror or error}",
-        file=file,
-        notes=("nothing of it was left behind",),
-        help="make room, or choose another place with `-o`" if full else "choose another place with `-o`",
-    )
