@@ -134,7 +134,10 @@ def digest(tensor: Tensor) -> str:
 
 
 def _raw(block: Tensor) -> Tensor:
-    return block.contiguous().view(-1).view(torch.uint8)
+    flat = block.contiguous().view(-1)
+    if flat.stride(0) != 1:  # one element counts as contiguous whatever its stride
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    return flat.view(torch.uint8)
 
 
 def _square_sum(values: Tensor) -> float:

@@ -118,3 +118,10 @@ def test_a_big_endian_host_hashes_the_same_bytes(monkeypatch: pytest.MonkeyPatch
     tensor = normal(5, 4)
     monkeypatch.setattr(sys, "byteorder", "big")  # as if the bytes in memory were the other way round
     assert digest(tensor) == hashlib.sha256(tensor.numpy().astype(">f4").tobytes()).hexdigest()
+
+
+def test_one_element_of_a_strided_tensor_has_bits_too() -> None:
+    column = torch.tensor([[1.5, 2.5], [3.5, 4.5]], dtype=torch.float16)[:1, 1]
+    assert column.stride() == (2,)
+    assert bits_equal(column, torch.tensor([2.5], dtype=torch.float16))
+    assert digest(column) == digest(torch.tensor([2.5], dtype=torch.float16))
