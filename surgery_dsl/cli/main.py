@@ -55,8 +55,9 @@ def main() -> None:
     gc.disable()  # imports alone would set off a dozen collections; commands that run long turn it on again
     try:
         code = group.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = _interrupted()
+    except click.exceptions.Abort as error:
+        cause = error.__cause__  # click takes the end of a file, wherever it is met, for an interruption
+        code = _defect(cause) if isinstance(cause, EOFError) else _interrupted()
     except KeyboardInterrupt:
         code = _interrupted()
     except click.ClickException as error:

@@ -33,7 +33,14 @@ def exit_code_of(diagnostics: "Iterable[Diagnostic]", strict: bool = False) -> i
 
 def progress(text: str) -> None:
     """Tell on stderr what long work is being done."""
-    click.echo(f"{text} ...", err=True)
+    show(f"{text} ...", err=True)
+
+
+def show(text: str, err: bool = False) -> None:
+    """Print lines of text; names in them cannot steer a terminal."""
+    from surgery_dsl.diagnostics.plain import plain
+
+    click.echo("\n".join(plain(line) for line in text.split("\n")), err=err)
 
 
 def emit(document: Mapping[str, Any]) -> None:
@@ -48,7 +55,8 @@ def finish(
     if output_format == "text" and diagnostics:
         from surgery_dsl.diagnostics.render_text import render_text
 
-        click.echo(render_text(diagnostics, sources, color=use_color(color)), err=True)
+        colored = use_color(color)
+        click.echo(render_text(diagnostics, sources, color=colored), err=True, color=colored)
     click.get_current_context().exit(code)
 
 
@@ -61,7 +69,8 @@ def report_defect(error: Exception) -> None:
     message = f"{type(error).__name__}: {error}"
     help_text = "this is a defect of surgery-dsl, not of your plan; please report it with SURGERY_DSL_TRACEBACK=1"
     diagnostic = Diagnostic(defects.INTERNAL, message, help=help_text)
-    click.echo(render_text((diagnostic,), {}, color=use_color("auto")), err=True)
+    colored = use_color("auto")
+    click.echo(render_text((diagnostic,), {}, color=colored), err=True, color=colored)
     if os.environ.get("SURGERY_DSL_TRACEBACK"):
         import traceback
 

@@ -146,8 +146,9 @@ def _inside(param: plan.Param, value: Value, span: Span, scope: Scope) -> bool:
     else:
         inside = type(value) is type(param.least) and param.least.value <= value.value <= param.most.value
     if type(value) is not type(param.least) or inside is None:
-        message = f"`{param.name}` = `{written}` has another unit than its range {low}..{high}"
-        scope.say(codes.WRONG_UNIT, message, span, help_text=f"write a value such as `{low}`")
+        what = "is no number; its range is" if isinstance(value, str) else "has another unit than its range"
+        message = f"`{param.name}` = `{written}` {what} {low}..{high}"
+        scope.say(codes.WRONG_UNIT, message, span, help_text=_in_its_unit(value, param, low))
         return False
     if inside:
         return True
@@ -172,3 +173,12 @@ def _same_unit(param: plan.Param, value: Value, span: Span, scope: Scope) -> boo
     message = f"`{param.name}` = `{value_text(value)}` has another unit than its default {default}"
     scope.say(codes.WRONG_UNIT, message, span, help_text=f"write a value such as `{default}`")
     return False
+
+
+def _in_its_unit(value: Value, param: plan.Param, low: str) -> str:
+    """Suggest the number in the unit of the range, where it lies in it so."""
+    if isinstance(value, Plain) and isinstance(param.least, Percent) and isinstance(param.most, Percent):
+        for share in (value.value * 100, value.value):
+            if param.least.value <= share <= param.most.value:
+                return f"write `{number_text(share)}%`"
+    return f"write a value such as `{low}`"

@@ -20,7 +20,7 @@ def command(
     color: str,
 ) -> None:
     """Prove plans from the plan and its lock alone; make the lock first if there is none."""
-    from surgery_dsl.cli.output import emit, exit_code_of, finish, progress
+    from surgery_dsl.cli.output import emit, exit_code_of, finish, progress, show
     from surgery_dsl.cli.proof_text import proof_json, proof_text
     from surgery_dsl.diagnostics.render_json import render_json
     from surgery_dsl.run.prepare import check
@@ -34,5 +34,5 @@ def command(
     else:
         for one in checked:
             if one.report is not None:
-                click.echo(proof_text(one))
+                show(proof_text(one))
     finish(found, {str(one.path): one.text for one in checked}, output_format, color, code)

@@ -11,5 +11,15 @@ def command(code: str) -> None:
 
     page = find_page(code)
     if page is None:
-        raise click.UsageError(f"there is no code {code!r}; codes look like SD301 or budget-exceeded")
-    click.echo(page.text)
+        raise click.UsageError(f"there is no code {code!r}; {_nearest(code)}")
+    click.echo(page.text.replace(f"needs: {page.needs}\n\n", "", 1) if page.needs else page.text, nl=False)
+
+
+def _nearest(code: str) -> str:
+    from difflib import get_close_matches
+
+    from surgery_dsl.diagnostics.page import all_codes
+
+    known = {name.casefold(): name for one in all_codes() for name in (one.id, one.name)}
+    close = get_close_matches(code.strip().casefold(), known, 1)
+    return f"did you mean {known[close[0]]}?" if close else "codes look like SD301 or width-mismatch"

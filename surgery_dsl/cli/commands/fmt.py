@@ -1,6 +1,8 @@
 """``surgery-dsl fmt PLAN…``."""
 
 import difflib
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 @output_format()
 def command(plans: tuple[str, ...], check: bool, diff: bool, output_format: str, color: str) -> None:
     """Format plans in place; `-` formats stdin to stdout. There are no options of style."""
-    from surgery_dsl.cli.output import emit, exit_code_of, finish
+    from surgery_dsl.cli.output import emit, exit_code_of, finish, show
+    from surgery_dsl.diagnostics.plain import plain
     from surgery_dsl.diagnostics.render_json import render_json
     from surgery_dsl.language.file import read_text
     from surgery_dsl.language.format import format_source
@@ -38,26 +41,39 @@ def command(plans: tuple[str, ...], check: bool, diff: bool, output_format: str,
         found.extend(mistakes)
         if mistakes:
             continue
-        if formatted != text:
+        if formatted != text and not (check or diff or plan == "-"):
+            mistakes = _replace(Path(plan), formatted)
+            found.extend(mistakes)
+        if formatted != text and not mistakes:
             changed.append(plan)
         if diff:
-            lines = difflib.unified_diff(text.splitlines(True), formatted.splitlines(True), plan, plan)
+            name = plain(plan)
+            lines = difflib.unified_diff(text.splitlines(True), formatted.splitlines(True), name, name)
             click.echo("".join(lines), nl=False)
         elif plan == "-" and not check:
             click.echo(formatted, nl=False)
-        elif formatted != text and not check:
-            _replace(Path(plan), formatted)
     code = exit_code_of(found) or int((check or diff) and bool(changed))
     if output_format == "json":
         emit({"changed": changed, **render_json(found), "exit_code": code})
     elif "-" not in plans:
         for plan in changed:
-            click.echo(f"{'would format' if check or diff else 'formatted'} {plan}", err=True)
+            show(f"{'would format' if check or diff else 'formatted'} {plan}", err=True)
     finish(tuple(found), sources, output_format, color, code)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".formatting")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    temporary.replace(path)
+def _replace(path: Path, text: str) -> "tuple[Diagnostic, ...]":
+    """Write a file whole or not at all; return why it could not be written."""
+    from surgery_dsl.diagnostics.diagnostic import Refused
+    from surgery_dsl.run.written import written
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with written(path, str(path), "its folder"):
+            temporary.write_text(text, encoding="utf-8", newline="")
+            shutil.copymode(path, temporary)
+            temporary.replace(path)
+    except Refused as refused:
+        return refused.diagnostics
+    finally:
+        temporary.unlink(missing_ok=True)
+    return ()

@@ -13,7 +13,7 @@ from surgery_dsl.cli.options import output_format
 def command(folder: Path, output_format: str, color: str) -> None:
     """Check a result again: schema, digests, and the static proofs, without torch."""
     from surgery_dsl.certificate.verify import verify
-    from surgery_dsl.cli.output import emit, exit_code_of, finish
+    from surgery_dsl.cli.output import emit, exit_code_of, finish, show
     from surgery_dsl.diagnostics.render_json import render_json
 
     result = verify(folder)
@@ -23,6 +23,6 @@ def command(folder: Path, output_format: str, color: str) -> None:
         emit({"verified": result.held, "checks": checks, **render_json(result.diagnostics), "exit_code": code})
     else:
         for finding in result.findings:
-            click.echo(f"{'ok  ' if finding.held else 'FAIL'} {finding.check:12} {finding.text}")
+            show(f"{'ok  ' if finding.held else 'FAIL'} {finding.check:12} {finding.text}")
         click.echo("verified" if result.held else "NOT verified")
     finish(result.diagnostics, {}, output_format, color, code)
