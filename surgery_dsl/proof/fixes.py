@@ -1,10 +1,10 @@
 """Edits that make a refuted budget hold; each is offered only after the changed plan was proved."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from fractions import Fraction
 
 from surgery_dsl.language.plan import Arithmetic, Comparison, Expression, Identify, Plan, Quantified, Reading
-from surgery_dsl.proof.bookkeeping import extremes
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.kinds import Take
 from surgery_dsl.vocabulary.values import Bytes, Percent, number_text
@@ -15,43 +15,47 @@ LARGE = 1000
 """Operators from which on only every fifth percentage is tried: each trial follows the whole plan again."""
 
 
+MOST_LIMIT = 1000
+"""Greatest share of the base, in hundredths, that is proposed as a limit."""
+
+
 def base_value(state: State, reading: Reading) -> Fraction | None:
-    """Return a static quantity of the base, free sizes at their least; ``None`` where it is not one number."""
+    """Return a static quantity of the base; ``None`` where it depends on free sizes or is not one number."""
     base = state.at_base()
     low, high = reading.word.bounds(base.interface, base.static())
-    least, most = extremes(base.interface, low)[0], extremes(base.interface, high)[1]
-    return Fraction(least, reading.word.denominator) if least == most else None
+    least, most = low.substitute(base.interface.exact_size).value, high.substitute(base.interface.exact_size).value
+    return None if least is None or least != most else Fraction(least, reading.word.denominator)
 
 
 def smallest_limit(state: State, statement: Comparison, worst: Fraction) -> str:
     """Return the tightest right side that holds, in the form the plan has it, to two decimals; empty where none is."""
-    from surgery_dsl.proof.obligations import decide
-
-    upper = statement.relation in ("<=", "<")
     found = _literal_of(statement.right)
     if found is None:
         return ""
     factor, reading = found
+    upper = statement.relation in ("<=", "<")
     if reading is None:
         limit = Fraction(-(-worst // 1)) if upper else Fraction(worst // 1)
-        value: object = Bytes(value=limit) if isinstance(factor.value, Bytes) else limit
-        changed = factor.replaced(value=value)
-        right: Expression = changed
-    else:
-        base = base_value(state, reading)
-        if not base:
-            return ""
-        hundredths = worst * 100 / base
-        share = Fraction(-(-hundredths // 1) if upper else hundredths // 1, 100)
-        percent = isinstance(factor.value, Percent)
-        changed = factor.replaced(value=Percent(value=share * 100) if percent else share)
-        assert isinstance(statement.right, Arithmetic)
-        side = "left" if statement.right.left is factor else "right"
-        right = statement.right.replaced(**{side: changed})
-    relation = "<=" if upper else ">="
-    if decide(state, statement.replaced(right=right, relation=relation)).answer.status != "proved":
-        return ""
-    return _written(right)
+        right: Expression = factor.replaced(value=Bytes(value=limit) if isinstance(factor.value, Bytes) else limit)
+        return _written(right) if _holds(state, statement, right) else ""
+    hundredths = range(1, MOST_LIMIT + 1) if upper else range(MOST_LIMIT, 0, -1)
+    rights = [_share_of(statement.right, factor, Fraction(share, 100)) for share in hundredths]
+    first = bisect_left(rights, True, key=lambda right: _holds(state, statement, right))
+    return _written(rights[first]) if first < len(rights) else ""
+
+
+def _share_of(side: Expression, factor: Quantified, share: Fraction) -> Expression:
+    """Return ``factor * base.quantity`` with another factor."""
+    assert isinstance(side, Arithmetic)
+    changed = factor.replaced(value=Percent(value=share * 100) if isinstance(factor.value, Percent) else share)
+    return side.replaced(**{"left" if side.left is factor else "right": changed})
+
+
+def _holds(state: State, statement: Comparison, right: Expression) -> bool:
+    from surgery_dsl.proof.obligations import decide
+
+    relation = "<=" if statement.relation in ("<=", "<") else ">="
+    return decide(state, statement.replaced(right=right, relation=relation)).answer.status == "proved"
 
 
 def _literal_of(side: Expression) -> tuple[Quantified, Reading | None] | None:
