@@ -159,7 +159,7 @@ def _missing(
 
 def _build(kind: str, values: Lowered) -> plan.Block:
     if kind == "excise" and "mode" not in values:
-        values["mode"] = catalogue.find("modes", "remove")()
+        values["mode"] = catalogue.find("modes", "remove")(span=values["span"])
     if kind == "param":
         values["value"] = values["default"]  # the caller puts in the one in force
     cls = BLOCKS[kind]

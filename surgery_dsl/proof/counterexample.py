@@ -41,11 +41,11 @@ def refuted(
         f"`{obligation.text}` does not hold: {name} {'can be' if _open(decided) else 'is'} {rounded_text(left)}, "
         f"{rounded_text(distance)}{share} {direction} the limit of {rounded_text(right)}"
     )
-    notes = [*_outcome(state, decided), *_relative(state, statement, left)]
+    notes = [*_outcome(state, statement, decided), *_relative(state, statement, left)]
     if statement.relation != "==":
         best = fixes.smallest_limit(state, statement, left)
         if best:
-            notes.append(f"the {'smallest' if upper else 'greatest'} limit that this plan keeps: `{best}`")
+            notes.append(f"the {'smallest' if upper else 'greatest'} limit that can be proved of this plan: `{best}`")
         fix = fixes.other_amount(plan, state, statement, retry) if retry is not None else ""
         help_text = fix or (f"write `{name} {statement.relation} {best}`" if best else "")
     else:
@@ -72,14 +72,14 @@ def _open(decided: "Decided") -> bool:
     return open_axes or bool(decided.left.loose + decided.right.loose)
 
 
-def _outcome(state: State, decided: "Decided") -> list[str]:
+def _outcome(state: State, statement: Comparison, decided: "Decided") -> list[str]:
     """Say at which sizes it breaks, and what the choices left."""
     notes = []
     domains, witness = decided.reader.domains, decided.answer.witness
     free = [f"{name} = {size}" for name, size in witness.items() if domains[name].kind == "free"]
     if free:
         notes.append(f"at {', '.join(free)}")
-        if not any(domain.kind == "axis" for domain in domains.values()):
+        if isinstance(statement.right, Quantified):
             notes.append(
                 "the limit does not grow with the input: give the size a range in `input`, or compare with the base"
             )
