@@ -226,6 +226,44 @@ class Interface(Data):
         return {module.path: module for module in self.modules}
 
     @cached_property
+    def children(self) -> dict[str, tuple[str, ...]]:
+        """For each module path that has any, the paths of the modules right below it, in module order."""
+        found: dict[str, list[str]] = {}
+        for module in self.modules:
+            if module.path:
+                found.setdefault(module.path.rpartition(".")[0], []).append(module.path)
+        return {path: tuple(below) for path, below in found.items()}
+
+    @cached_property
+    def held(self) -> dict[str, tuple[str, ...]]:
+        """For each module path that has any, the names of the tensors that the module itself holds."""
+        found: dict[str, list[str]] = {}
+        for tensor in self.tensors:
+            found.setdefault(tensor.name.rpartition(".")[0], []).append(tensor.name)
+        return {path: tuple(names) for path, names in found.items()}
+
+    @cached_property
+    def ties(self) -> dict[str, tuple[str, ...]]:
+        """For each tensor that has several names, by the first, all of them."""
+        found: dict[str, list[str]] = {}
+        for tensor in self.tensors:
+            if tensor.tied_to:
+                found.setdefault(tensor.tied_to, [tensor.tied_to]).append(tensor.name)
+        return {owner: tuple(names) for owner, names in found.items()}
+
+    def modules_below(self, path: str) -> Iterator[str]:
+        """Yield the paths of all modules below one, parents first."""
+        for child in self.children.get(path, ()):
+            yield child
+            yield from self.modules_below(child)
+
+    def tensors_below(self, path: str) -> Iterator[str]:
+        """Yield the names of the tensors that a module and those below it hold."""
+        yield from self.held.get(path, ())
+        for child in self.modules_below(path):
+            yield from self.held.get(child, ())
+
+    @cached_property
     def carriers(self) -> dict[int, tuple[tuple[str, int], ...]]:
         """For each leaf axis, the (tensor name, dimension) pairs that carry it, sums included."""
         found: dict[int, dict[tuple[str, int], None]] = {}

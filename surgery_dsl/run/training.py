@@ -293,6 +293,7 @@ def _rate(run: _Run, position: int, base: float) -> float:
 
 def _not_finite(run: _Run, epoch: int, position: int, loss: float) -> Diagnostic:
     rate = max(group["lr"] for group in run.optimizer.param_groups)
+    half = any(tensor.dtype is torch.float16 for tensor in run.tensors.values())
     return Diagnostic(
         runs.LOSS_NOT_FINITE,
         f"the loss of `{run.step.name}` is {loss} in step {position + 1} (epoch {epoch + 1}), at a learning rate of "
@@ -301,7 +302,9 @@ def _not_finite(run: _Run, epoch: int, position: int, loss: float) -> Diagnostic
         span=run.step.spans.get("optimizer", run.step.span),
         facts={"step": position + 1, "epoch": epoch + 1, "lr": rate},
         notes=(f"the loss before it was {run.last:.4g}",) if math.isfinite(run.last) else (),
-        help="lower `lr`, warm up (`schedule = cosine(warmup = 20)`), or bound the gradient with `clip = 1.0`",
+        help="train in `--dtype bf16` or `--dtype f32`: an optimizer's small numbers are zero in f16"
+        if half
+        else "lower `lr`, warm up (`schedule = cosine(warmup = 20)`), or bound the gradient with `clip = 1.0`",
     )
 
 

@@ -35,6 +35,9 @@ from surgery_dsl.vocabulary.context import Effect
 from tests.conformance.workbench import GRANTS, Workbench
 
 
+Dtype = Literal["", "f16", "bf16", "f64"]
+
+
 class Injected(Exception):
     """The failure after the last step."""
 
@@ -90,12 +93,14 @@ class Operation:
     session: Session = field(repr=False)
 
 
-def operate(bench: Workbench, text: str, dtype: Literal["", "f64"] = "", folder: Path | None = None) -> Operation:
+def operate(
+    bench: Workbench, text: str, dtype: Dtype = "", folder: Path | None = None, seed: int = 0
+) -> Operation:
     """Run a plan, write its result to a folder, where one is given, and reload it; then fail and roll back."""
     plan, found = bench.read(text)
     assert plan is not None, found
-    sources = Sources(plan, bench.folder, GRANTS)
-    settings = Settings(device="cpu", dtype=dtype, allow_code=GRANTS.patterns)
+    sources = Sources(plan, bench.folder, GRANTS, seed=seed)
+    settings = Settings(device="cpu", dtype=dtype, seed=seed, allow_code=GRANTS.patterns)
     lock = lock_of(sources, settings) if dtype else bench.lock(plan)
     session = Session(sources, lock, settings, lambda *_: None, needs_base=True)
     before = fingerprint(session.model)
@@ -164,7 +169,8 @@ def _inputs(session: Session) -> Tensor:
         return data.moved(data.inputs[:24])
     spec = session.plan.patient.inputs[0]
     generator = torch.Generator().manual_seed(5)
-    return torch.randn([24 if isinstance(size, str) else size for size in spec.dims], generator=generator)
+    drawn = torch.randn([24 if isinstance(size, str) else size for size in spec.dims], generator=generator)
+    return drawn.to(session.settings.torch_dtype())
 
 
 def _reload(session: Session, sources: Sources, folder: Path) -> Snapshot:

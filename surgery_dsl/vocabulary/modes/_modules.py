@@ -43,7 +43,8 @@ def drop(selection: Selection, draft: Draft, context: Static, span: Span | None)
         chosen = range(pool.size - taken.most, pool.size) if fixed is None else fixed
         candidates = [pool.modules[index] for index in chosen]
         checked = pool.modules if fixed is None else candidates
-        passes = all(_passes(path, draft, context.interface, report) for path in checked)  # the first that does not speaks
+        # The first module that cannot go speaks for all.
+        passes = all(_passes(path, draft, context.interface, report) for path in checked)
         doomed += candidates if passes else []
     names = {name: name for name in draft.tensors}
     if doomed:

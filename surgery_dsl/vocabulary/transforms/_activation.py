@@ -72,7 +72,7 @@ class Activation(Transform, ABC):
                 continue
             changed += len(target.sites)
             brings += target.paths
-            writes.update(name for path in target.paths for name in _own_tensors(draft, path))
+            writes.update(name for path in target.paths for name in draft.before.held.get(path, ()))
             gaps.append(gap(theirs, mine))
             replace_at(draft, target, own, self._body)
         function, reason = _weakest(gaps) if gaps else ("none", f"every site already is {self.name}")
@@ -147,7 +147,3 @@ def _slope(function: Function) -> float | None:
 def _weakest(gaps: Sequence[tuple[FunctionEffect, str]]) -> tuple[FunctionEffect, str]:
     order: tuple[FunctionEffect, ...] = ("exact", "bounded", "changing")
     return max(gaps, key=lambda entry: order.index(entry[0]))
-
-
-def _own_tensors(draft: Draft, path: str) -> list[str]:
-    return [name for name in draft.tensors if name.rpartition(".")[0] == path]

@@ -255,21 +255,17 @@ class Scene:
 
     def tensors_of(self, path: str) -> tuple[str, ...]:
         """Return the names of the tensors at or below a module."""
-        prefix = path + "." if path else ""
-        return tuple(tensor.name for tensor in self.interface.tensors if tensor.name.startswith(prefix))
+        return tuple(self.interface.tensors_below(path))
 
     def ties(self, names: Iterable[str], paths: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Return, for tensors that share memory with others outside of ``paths``, the names of those others."""
         inside = tuple(path + "." for path in paths)
-        by_owner: dict[str, list[str]] = {}
-        for tensor in self.interface.tensors:
-            by_owner.setdefault(tensor.tied_to or tensor.name, []).append(tensor.name)
         found = {}
         for name in names:
-            tensor = self.interface.tensor_by_name[name]
-            others = [n for n in by_owner[tensor.tied_to or tensor.name] if n != name and not n.startswith(inside)]
+            group = self.interface.ties.get(self.interface.tensor_by_name[name].tied_to or name, ())
+            others = tuple(other for other in group if other != name and not other.startswith(inside))
             if others:
-                found[name] = tuple(others)
+                found[name] = others
         return found
 
     def may_go(self, target: Target) -> bool:

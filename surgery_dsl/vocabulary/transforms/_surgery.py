@@ -53,7 +53,7 @@ def replace_at(draft: Draft, target: Target, runs: Sequence[Run], body: Body) ->
     Returns the axes that what is gone may have held together.
     """
     axes = _axes_of(draft, target, runs)
-    kept = {path for path in draft.modules if _is_kept(draft, path, target.path)}
+    kept = _kept(draft, target.path)
     inserted: dict[str, Inserted] = {path: draft.modules[path].inserted for path in target.paths}
     _clear(draft, target, kept)
     for run in runs:
@@ -73,40 +73,46 @@ def replace_at(draft: Draft, target: Target, runs: Sequence[Run], body: Body) ->
 
 
 def _axes_of(draft: Draft, target: Target, runs: Iterable[Run]) -> frozenset[int]:
-    heads = tuple(path + "." for path in target.paths)
-    dims = [dim for name, tensor in draft.tensors.items() if name.startswith(heads) for dim in tensor.dims]
+    names = [name for path in target.paths for name in draft.before.tensors_below(path) if name in draft.tensors]
+    dims = [dim for name in names for dim in draft.tensors[name].dims]
     for run in runs:
         dims += [dim for value in ends(draft, run) for dim in draft.values[value].dims]
     return frozenset(axis for dim in dims for axis in dim)
 
 
-def _is_kept(draft: Draft, path: str, host: str) -> bool:
-    """Whether a module below ``host`` is, or stands below, a child that was inserted into it."""
-    if not path.startswith(host + "."):
-        return False
-    child = path.removeprefix(host + ".").partition(".")[0]
-    return bool(draft.modules[f"{host}.{child}"].inserted)
+def _kept(draft: Draft, host: str) -> frozenset[str]:
+    """Return the children that were inserted into a host, and all modules below them."""
+    before = draft.before
+    heads = [child for child in before.children.get(host, ()) if before.module_by_path[child].inserted]
+    return frozenset(path for head in heads for path in (head, *before.modules_below(head)))
 
 
-def _clear(draft: Draft, target: Target, kept: Iterable[str]) -> None:
+def _clear(draft: Draft, target: Target, kept: frozenset[str]) -> None:
     """Remove a module's tensors and children at all its paths; pass on what others share."""
-    kept_heads = tuple(path + "." for path in kept)
-    heads = tuple(path + "." for path in target.paths)
-    tensors = [n for n in draft.tensors if n.startswith(heads) and not n.startswith(kept_heads)]
-    modules = {p for p in draft.modules if p.startswith(heads) and p not in kept}
-    tensor_heirs = _heirs({t.name: t.tied_to for t in draft.tensors.values()}, set(tensors))
-    module_heirs = _heirs(
-        {m.path: m.same_as for m in draft.modules.values()}, modules | set(target.paths if target.stays else ())
-    )
+    before = draft.before
+    modules = {path for top in target.paths for path in before.modules_below(top)} - kept
+    tensors = [name for path in (*target.paths, *modules) for name in before.held.get(path, ())]
+    tensor_names = set(tensors)
+    tensor_heirs = {}
+    if any(name in tensor_names for group in before.ties.values() for name in group):
+        tensor_heirs = _heirs({t.name: t.tied_to for t in draft.tensors.values()}, tensor_names)
+    module_heirs = {}
+    if any(module.same_as for module in before.modules):
+        gone = modules | set(target.paths if target.stays else ())
+        module_heirs = _heirs({m.path: m.same_as for m in draft.modules.values()}, gone)
+    integers = {path: draft.modules[path].integers for path in module_heirs}
     for name in tensors:
-        draft.drop_tensor(name)
+        if name in tensor_heirs:
+            draft.drop_tensor(name)
+        else:
+            del draft.tensors[name]
     for path in modules:
         del draft.modules[path]
-    for path, module in list(draft.modules.items()):
+    for path, module in list(draft.modules.items()) if module_heirs else ():
         heir = module_heirs.get(module.same_as)
         if heir is not None and path not in target.paths:
-            integers = draft.before.module_by_path[module.same_as].integers if heir == path else {}
-            draft.modules[path] = module.replaced(same_as="" if heir == path else heir, integers=integers)
+            own = integers[module.same_as] if heir == path else {}
+            draft.modules[path] = module.replaced(same_as="" if heir == path else heir, integers=own)
     if tensor_heirs or module_heirs:
         _rename(draft, module_heirs, tensor_heirs)
 
