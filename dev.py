@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Set up a virtual environment once, then run the main job or the tests in it. Needs Python 3.11-3.13 alone.
 
-    python3 dev.py demo     apply examples/slim_digits/plan.surg and show the outcome
-    python3 dev.py test     linters, types, import contracts, the whole test suite
+python3 dev.py demo     apply examples/slim_digits/plan.surg and show the outcome
+python3 dev.py test     linters, types, import contracts, the whole test suite
 """
 
 import hashlib

@@ -243,5 +243,5 @@ def _numbers_agree(claim: Claim) -> bool:
         value, limit, margin = (Fraction(text) for text in (claim.value, claim.limit, claim.margin))
     except (ValueError, ZeroDivisionError):
         return True
-    slack = Fraction(1, 10**9) * max(1, abs(value), abs(limit))  # measured numbers are written with 17 digits
+    slack = Fraction(1, 10**9) * max(Fraction(1), abs(value), abs(limit))  # measured numbers are written with 17 digits
     return abs(abs(margin) - abs(value - limit)) <= slack and (margin >= 0 or claim.status not in ("proved", "passed"))

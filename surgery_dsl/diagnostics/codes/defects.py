@@ -5,6 +5,8 @@ from surgery_dsl.diagnostics.code import Code
 INTERNAL = Code("SD900", "internal-error", "the program failed where it should not", exit_code=2)
 PREDICTION = Code("SD901", "prediction-differs", "a changed network is not what its static rule predicted", exit_code=2)
 FORMATTER = Code("SD902", "formatter-not-faithful", "formatting would have changed what the plan says", exit_code=2)
-UNDECLARED_WRITE = Code("SD903", "undeclared-write", "a step changed a tensor that it did not say it would", exit_code=2)
+UNDECLARED_WRITE = Code(
+    "SD903", "undeclared-write", "a step changed a tensor that it did not say it would", exit_code=2
+)
 RELOAD_DIFFERS = Code("SD904", "reload-differs", "the written result does not reload to the same outputs", exit_code=2)
 EDIT_MISFIT = Code("SD905", "edit-misfit", "a change that a rule asked for does not fit the network", exit_code=2)
