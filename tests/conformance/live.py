@@ -34,7 +34,6 @@ from surgery_dsl.trace.capture import trace
 from surgery_dsl.vocabulary.context import Effect
 from tests.conformance.workbench import GRANTS, Workbench
 
-
 Dtype = Literal["", "f16", "bf16", "f64"]
 
 
@@ -93,9 +92,7 @@ class Operation:
     session: Session = field(repr=False)
 
 
-def operate(
-    bench: Workbench, text: str, dtype: Dtype = "", folder: Path | None = None, seed: int = 0
-) -> Operation:
+def operate(bench: Workbench, text: str, dtype: Dtype = "", folder: Path | None = None, seed: int = 0) -> Operation:
     """Run a plan, write its result to a folder, where one is given, and reload it; then fail and roll back."""
     plan, found = bench.read(text)
     assert plan is not None, found

@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 import torch
 
+from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.canonical import differences
 from surgery_dsl.vocabulary.context import Effect
 from tests.conformance.live import (
@@ -150,6 +151,14 @@ def test_equal_seeds_give_equal_bits(entry: Entry, runs: Runs, workbench: Workbe
     assert [operation.final.digests for operation in again] == [operation.final.digests for operation in first]
 
 
+@each(entries("criteria", "initializers", "modes", "transforms"))
+def test_what_needs_a_seed_draws_and_nothing_else_does(entry: Entry, runs: Runs, workbench: Workbench) -> None:
+    first = list(runs.all(entry))
+    other = [operate(workbench, entry.example(template), seed=3) for template in workbench.accepted(entry)]
+    drew = any(a.final.digests != b.final.digests for a, b in zip(first, other, strict=True))
+    assert drew == ("seed" in entry.card.needs)
+
+
 @each(entries("modes", "transforms"))
 def test_card_covers_what_the_word_does(entry: Entry, runs: Runs) -> None:
     for _, moment in moments(runs.all(entry)):
@@ -173,3 +182,13 @@ def test_card_claims_no_more_than_some_use_reaches(entry: Entry, runs: Runs) -> 
         if isinstance(getattr(moment.run.step, "mode", None) or getattr(moment.run.step, "transform", None), entry.word)
     }
     assert entry.card.function in reached
+
+
+def test_training_that_f16_cannot_do_says_what_can(workbench: Workbench) -> None:
+    """AdamW divides by the root of a second moment plus 1e-8, which is zero in f16."""
+    entry = Entry("optimizers", "adamw")
+    with pytest.raises(Refused) as caught:
+        operate(workbench, workbench.example(entry), dtype="f16")
+    assert caught.value.diagnostics[0].code.id == "SD504"
+    assert "bf16" in caught.value.diagnostics[0].help
+    assert operate(workbench, workbench.example(entry), dtype="bf16").moments
