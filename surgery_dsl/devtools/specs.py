@@ -1,6 +1,7 @@
 """Writes ``specs/*.schema.json`` from the pydantic models, or checks that they are in step.
 
-``python -m surgery_dsl.devtools.specs`` writes, ``--check`` compares and exits 1 where a file is stale. Dialect 2020-12.
+``python -m surgery_dsl.devtools.specs`` writes, ``--check`` compares and exits 1 where a file is stale. The dialect
+is 2020-12.
 """
 
 import json

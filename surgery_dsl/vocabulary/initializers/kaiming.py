@@ -16,7 +16,8 @@ class Kaiming(Initializer):
     """Random weights that keep the variance of activations through layers with ReLU.
 
     Arguments:
-        mode: `fan_in` keeps the variance of activations on the way forward, `fan_out` that of gradients on the way back.
+        mode: `fan_in` keeps the variance of activations on the way forward, `fan_out` that of gradients on the way
+            back.
         slope: Slope of a leaky ReLU on its negative side; 0 for ReLU.
         distribution: `normal` or `uniform`.
 
