@@ -4,46 +4,58 @@ from collections.abc import Iterable
 
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.interface.draft import Draft
-from surgery_dsl.interface.model import Operator
+from surgery_dsl.interface.model import Interface, Operator
 from surgery_dsl.interface.parting import recouple
 from surgery_dsl.vocabulary.transforms._places import Scene
 
 
+def places(interface: Interface, name: str) -> dict[str, list[str]]:
+    """Return the names of a tensor's memory by the module objects that hold it, each under its first name there."""
+    owner = interface.tensor_by_name[name].tied_to or name
+    found: dict[str, list[str]] = {}
+    for other in interface.ties.get(owner, (owner,)):
+        path, _, attribute = other.rpartition(".")
+        home = interface.module_by_path[path].same_as or path
+        found.setdefault(f"{home}.{attribute}" if home else attribute, []).append(other)
+    return found
+
+
 def untie(scene: Scene, draft: Draft, names: Iterable[str]) -> bool:
-    """Give each named tensor memory of its own; report where the forward does not show who reads which."""
+    """Give each named tensor memory of its own; report where the forward does not show who reads which.
+
+    Names are the first ones in the module objects that hold the tensors.
+    """
     axes: set[int] = set()
     for name in dict.fromkeys(names):
-        tensor = draft.tensors[name]
-        owner = tensor.tied_to or name
-        group = [t.name for t in draft.tensors.values() if (t.tied_to or t.name) == owner]
-        if len(group) < 2:
+        held = places(draft.before, name)
+        mine = held.pop(name)
+        owner = draft.tensors[name].tied_to or name
+        others = [other for group in held.values() for other in group]
+        others = [other for other in others if (draft.tensors[other].tied_to or other) == owner]
+        if not others:
             continue
-        own = _names_read(draft, owner, group)
-        if own is None:
+        read = _names_read(draft, owner, (*mine, *others))
+        if read is None:
             scene.say(
                 shapes.READ_ELSEWHERE,
                 f"the forward reads `{owner}` outside of the modules that hold it, so nobody can tell by which of its "
-                f"{len(group)} names",
+                "names",
                 path=owner,
-                facts={"names": len(group)},
+                facts={"names": len(mine) + len(others)},
                 help="write `tie = keep`",
             )
             return False
-        heir = next(other for other in group if other != name)
-        _rename(
-            draft, {at: (name if read == name else heir if owner == name else owner) for at, read in own.items()}, owner
-        )
-        for other in group:
-            if other == name:
-                draft.tensors[other] = draft.tensors[other].replaced(tied_to="")
-            elif owner == name:
-                draft.tensors[other] = draft.tensors[other].replaced(tied_to="" if other == heir else heir)
-        axes |= {axis for dim in tensor.dims for axis in dim}
+        for group in (mine, others):
+            for other in group:
+                tied_to = "" if other == group[0] else group[0]
+                draft.tensors[other] = draft.tensors[other].replaced(tied_to=tied_to)
+        _rename(draft, {at: mine[0] if by in mine else others[0] for at, by in read.items()}, owner)
+        axes |= {axis for dim in draft.tensors[name].dims for axis in dim}
     recouple(draft, axes)
     return True
 
 
-def _names_read(draft: Draft, owner: str, group: list[str]) -> dict[int, str] | None:
+def _names_read(draft: Draft, owner: str, group: Iterable[str]) -> dict[int, str] | None:
     """Return by which name each operator reads a tensor, keyed by the operator's identity; ``None`` if that is open."""
     found: dict[int, str] = {}
     for operator in draft.operators():

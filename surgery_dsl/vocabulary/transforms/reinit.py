@@ -15,7 +15,7 @@ from surgery_dsl.vocabulary.kinds import InitializerSlot, Transform
 from surgery_dsl.vocabulary.selection import Pool, Site
 from surgery_dsl.vocabulary.transforms._insertion import refused
 from surgery_dsl.vocabulary.transforms._places import Scene
-from surgery_dsl.vocabulary.transforms._ties import untie
+from surgery_dsl.vocabulary.transforms._ties import places, untie
 from surgery_dsl.vocabulary.transforms._units import entries, exact, uses
 from surgery_dsl.vocabulary.units._axes import layers_of
 from surgery_dsl.vocabulary.word import Card
@@ -104,7 +104,7 @@ class Reinit(Transform):
         return Effect(
             function="changing",
             reason="fresh values",
-            writes=frozenset(work.tensors) | _shared(scene, work.tensors),
+            writes=_shared(scene, work.tensors),
             matched=len(place.sites),
             changed=changed,
         )
@@ -224,7 +224,7 @@ class _Work:
     def _name(self, name: str, module: str) -> str:
         owner = self.interface.tensor_by_name[name].tied_to or name
         if self.unties:
-            group = [t.name for t in self.interface.tensors if owner in (t.name, t.tied_to)]
+            group = self.interface.ties.get(owner, ())
             held = [other for other in group if other.rpartition(".")[0] == module]
             return held[0] if len(held) == 1 else owner
         return owner
@@ -295,16 +295,17 @@ class _Work:
 
 
 def _tied(interface: Interface, names: Iterable[str]) -> tuple[str, ...]:
-    """Return those tensors of some that share their memory with others."""
-    owners = {tensor.tied_to for tensor in interface.tensors}
-    return tuple(name for name in names if name in owners or interface.tensor_by_name[name].tied_to)
+    """Return those tensors of some that share their memory with other modules."""
+    return tuple(name for name in names if len(places(interface, name)) > 1)
 
 
 def _shared(scene: Scene, names: Iterable[str]) -> frozenset[str]:
-    """Return the other names of tensors that change wherever they are tied to."""
-    if scene.tie == "untie":
-        return frozenset()
-    return frozenset(other for others in scene.ties(names, ()).values() for other in others)
+    """Return all names of tensors, which change wherever they stand; a tie that is cut leaves the others alone."""
+    found: set[str] = set()
+    for name in names:
+        held = places(scene.interface, name)
+        found.update(held[name] if scene.tie == "untie" and name in held else (n for g in held.values() for n in g))
+    return frozenset(found)
 
 
 def _whole(scene: Scene) -> bool:
@@ -328,16 +329,9 @@ def _may_write(scene: Scene, names: Iterable[str]) -> bool:
     """Report a tied tensor where the step does not say what becomes of the tie."""
     if scene.tie:
         return True
-    for name, others in scene.ties(names, ()).items():
-        if not _same_module(scene, name, others):
-            scene.refuse_tie(name, others, keep="")
-            return False
+    for name in _tied(scene.interface, names):
+        held = places(scene.interface, name)
+        others = tuple(other for home, group in held.items() if name not in group for other in group if home)
+        scene.refuse_tie(name, others, keep="")
+        return False
     return True
-
-
-def _same_module(scene: Scene, name: str, others: Iterable[str]) -> bool:
-    """Whether the other names are those of one module object that stands at several paths."""
-    modules = scene.interface.module_by_path
-    home = modules[name.rpartition(".")[0]]
-    owner = home.same_as or home.path
-    return all(owner in (modules[at].path, modules[at].same_as) for at in (n.rpartition(".")[0] for n in others))
