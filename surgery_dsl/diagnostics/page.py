@@ -24,8 +24,8 @@ A page has this form, and a test runs its plans::
 
 A code that no plan gives on demand (a full disk, a defect of this program) has no examples; there a line
 ``not shown: why`` stands under the title. The line ``needs:`` stands where the plans are about a network: it names
-the conformance network with which they are checked. The fence may carry ``escaped`` (``\xNN`` stands for a byte) and ``repeat=N`` (the last line stands
-there N times), for files that cannot be printed here.
+the conformance network with which they are checked. The fence may carry ``escaped`` (``\xNN`` stands for a byte)
+and ``repeat=N`` (the last line stands there N times), for files that cannot be printed here.
 """
 
 import importlib
