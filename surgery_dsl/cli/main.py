@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from surgery_dsl.cli import commands
+from surgery_dsl.cli import commands, interrupts
 
 # pydantic looks for plug-ins of other packages at start-up; none has business here, and looking costs 15 ms.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -52,6 +52,7 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
+    interrupts.install()
     gc.disable()  # imports alone would set off a dozen collections; commands that run long turn it on again
     try:
         code = group.main(standalone_mode=False)
@@ -67,12 +68,13 @@ def main() -> None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the reader of our output is gone
         code = 1
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
-        code = _defect(error)
+        code = _interrupted() if interrupts.came() else _defect(error)
     sys.exit(code)
 
 
 def _interrupted() -> int:
-    click.echo("interrupted; nothing was written", err=True)
+    interrupts.ignore()
+    click.echo("interrupted: nothing half-done is left behind", err=True)
     return EXIT_INTERRUPTED
 
 

@@ -5,6 +5,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from surgery_dsl.cli import interrupts
+
 EVERY = 0.1
 """Seconds between two updates of the moving line."""
 
@@ -29,7 +31,12 @@ class Progress:
             sys.stderr.flush()
 
     def tell(self, text: str, done: int, total: int) -> None:
-        """Show that ``done`` of ``total`` parts of a phase are done; ``total`` is 0 where it is not known."""
+        """Show that ``done`` of ``total`` parts of a phase are done; ``total`` is 0 where it is not known.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed, and something swallowed it.
+        """
+        interrupts.check()
         if not self._shown:
             return
         now = time.monotonic()

@@ -77,6 +77,7 @@ class Reloader:
             text=True,
             encoding="utf-8",
             env=environment,
+            start_new_session=True,  # Ctrl-C is for the parent, which ends its child
         )
 
     def ask(self, job: Job, timeout: float = TIMEOUT) -> Answer:
