@@ -92,6 +92,8 @@ def merge(draft: Draft, left: Iterable[Dim], right: Iterable[Dim]) -> bool:
         if not found:
             del draft.axes[start:]
             return False
+    if not mapping:
+        return True
     for axis, into in merged:
         _freeze_like(draft, axis, _resolved(draft, into, mapping))
     final = {axis: _resolved(draft, (axis,), mapping) for axis in mapping}

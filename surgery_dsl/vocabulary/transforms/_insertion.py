@@ -9,7 +9,7 @@ from surgery_dsl.interface.draft import Draft
 from surgery_dsl.vocabulary.context import Effect, Place, Runtime
 from surgery_dsl.vocabulary.transforms._places import Scene, Target
 from surgery_dsl.vocabulary.transforms._surgery import runs_of
-from surgery_dsl.vocabulary.transforms._values import is_real, name_is_free, size_text, works_on_channels
+from surgery_dsl.vocabulary.transforms._values import is_real, name_is_free, shape_text, size_text, works_on_channels
 
 
 def checked_hosts(scene: Scene, draft: Draft) -> tuple[Target, ...] | None:
@@ -66,6 +66,50 @@ def keep_step(scene: Scene, draft: Draft, target: Target, values: Sequence[int])
             )
             return False
     return True
+
+
+def join_ends(scene: Scene, draft: Draft, ends: Sequence[tuple[Target, int, int]], why: str) -> bool:
+    """Make what modules take and what they give keep step; report those that cannot, and ``why`` they must.
+
+    ``ends`` are modules with the value that each takes and the one that it gives.
+    """
+    values = draft.values
+    alike = [
+        (values[a].dims, values[b].dims)
+        for _, a, b in ends
+        if values[a].dtype == values[b].dtype and len(values[a].dims) == len(values[b].dims)
+    ]
+    taken, given = ([dim for pair in alike for dim in pair[side]] for side in (0, 1))
+    if len(alike) == len(ends) and merge(draft, taken, given):
+        return True
+    joined = [_joins(scene, draft, target, source, result, why) for target, source, result in ends]
+    return all(joined)
+
+
+def _joins(scene: Scene, draft: Draft, target: Target, source: int, result: int, why: str) -> bool:
+    taken, given = draft.values[source], draft.values[result]
+    path = target.path or "the network"
+    if taken.dtype != given.dtype:
+        scene.say(
+            shapes.SITE_DOES_NOT_FIT,
+            f"`{path}` takes {taken.dtype} and gives {given.dtype} numbers",
+            path=target.path,
+            help="name modules that keep the dtype",
+        )
+        return False
+    if len(taken.dims) == len(given.dims) and merge(draft, taken.dims, given.dims):
+        return True
+    sizes = [(size_text(draft, a), size_text(draft, b)) for a, b in zip(taken.dims, given.dims, strict=False)]
+    whole = (shape_text(draft, source), shape_text(draft, result))
+    odd = next((pair for pair in sizes if pair[0] != pair[1]), whole) if len(taken.dims) == len(given.dims) else whole
+    scene.say(
+        shapes.WIDTH_MISMATCH,
+        f"`{path}` takes {whole[0]} and gives {whole[1]}: {why}",
+        path=target.path,
+        facts={"in": odd[0], "out": odd[1]},
+        help="name modules that give as many features as they take",
+    )
+    return False
 
 
 def host_has_no(place: Place, runtime: Runtime, target: Target) -> None:

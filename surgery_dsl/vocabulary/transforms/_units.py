@@ -1,6 +1,6 @@
 """Who writes the units of an axis, who reads them, and who would notice that some were duplicated."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -62,10 +62,23 @@ class Uses:
             self.mixed.append((operator, f"`{place[0]}` is both written and read along the axis"))
 
 
-def uses(interface: Interface, axis: int) -> Uses:
-    """Return how a network uses an axis."""
-    found = Uses()
+def showing(interface: Interface) -> dict[int, tuple[Operator, ...]]:
+    """Return the operators that show each axis in what they read or write, in order."""
+    of_value = [frozenset(axis for dim in value.dims for axis in interface.leaves(dim)) for value in interface.values]
+    found: dict[int, list[Operator]] = {}
     for operator in interface.operators:
+        axes = frozenset[int]().union(*(of_value[value] for value in (*operator.inputs, *operator.outputs)))
+        tensors = (interface.tensor_by_name[name] for name in operator.tensors.values())
+        axes |= {axis for tensor in tensors for dim in tensor.dims for axis in interface.leaves(dim)}
+        for axis in axes:
+            found.setdefault(axis, []).append(operator)
+    return {axis: tuple(operators) for axis, operators in found.items()}
+
+
+def uses(interface: Interface, axis: int, operators: Sequence[Operator] | None = None) -> Uses:
+    """Return how a network uses an axis; ``operators`` are those that show it, where that is known."""
+    found = Uses()
+    for operator in interface.operators if operators is None else operators:
         _Use(interface, operator, axis, found).look()
     seen = {name for name, _ in found.roles}
     for name, position in interface.carriers.get(axis, ()):

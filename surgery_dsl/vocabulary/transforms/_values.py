@@ -1,5 +1,7 @@
 """What static rules ask of the values that flow at a site."""
 
+from collections.abc import Mapping
+
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.coupling import exact_size, leaves
@@ -170,9 +172,13 @@ def name_is_free(scene: Scene, draft: Draft, target: Target) -> bool:
     return True
 
 
-def never_negative(draft: Draft, value: int) -> bool:
+def writers_of(draft: Draft) -> dict[int, Operator]:
+    """Return the operator that writes each value."""
+    return {out: op for op in draft.operators() for out in op.outputs}
+
+
+def never_negative(writers: Mapping[int, Operator], value: int) -> bool:
     """Whether a value is at least zero for every input, as far as the last operators show."""
-    writers: dict[int, Operator] = {out: op for op in draft.operators() for out in op.outputs}
     waiting, seen = [value], set[int]()
     while waiting:
         current = waiting.pop()

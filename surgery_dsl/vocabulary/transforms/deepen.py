@@ -1,19 +1,20 @@
 """``deepen(act = "relu")``: one more layer, which at first gives what it gets."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, final
 
 from surgery_dsl.interface.coupling import settle
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import InsertModule, ModuleSpec
 from surgery_dsl.interface.fragment import Built, deepened
+from surgery_dsl.interface.model import Operator
 from surgery_dsl.interface.parting import recouple
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Transform
 from surgery_dsl.vocabulary.transforms._insertion import checked_hosts, created, host_has_no, keep_step, refused
 from surgery_dsl.vocabulary.transforms._places import Scene
 from surgery_dsl.vocabulary.transforms._surgery import insert_child, runs_of
-from surgery_dsl.vocabulary.transforms._values import has_number, never_negative, works_on_channels
+from surgery_dsl.vocabulary.transforms._values import has_number, never_negative, works_on_channels, writers_of
 from surgery_dsl.vocabulary.word import Card
 
 
@@ -65,11 +66,12 @@ class Deepen(Transform):
         runs = runs_of(draft, targets)
         fits = True
         exact = True
+        writers = writers_of(draft)
         for target, own in zip(targets, runs, strict=True):
             for run in own:
                 features = draft.values[run.outputs[0]].dims[1 if works_on_channels(draft, run.outputs[0]) else -1]
                 fits = has_number(scene, draft, target, features, "a new layer") and fits
-                exact = exact and self._leaves_alone(draft, run.outputs[0])
+                exact = exact and self._leaves_alone(writers, run.outputs[0])
             fits = fits and keep_step(scene, draft, target, [run.outputs[0] for run in own])
         if not fits:
             return refused(place)
@@ -88,8 +90,8 @@ class Deepen(Transform):
             changed=len(place.sites),
         )
 
-    def _leaves_alone(self, draft: Draft, value: int) -> bool:
-        return self.act == "identity" or (self.act in ("relu", "leaky_relu") and never_negative(draft, value))
+    def _leaves_alone(self, writers: Mapping[int, Operator], value: int) -> bool:
+        return self.act == "identity" or (self.act in ("relu", "leaky_relu") and never_negative(writers, value))
 
     def _body(self, draft: Draft, path: str, run: Run, value: int) -> Built:
         return deepened(draft, path, value, self.act, works_on_channels(draft, value), draft.values[value].dtype)

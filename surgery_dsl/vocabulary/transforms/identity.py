@@ -1,10 +1,9 @@
 """``identity()``: a module is taken out of the way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
-from surgery_dsl.diagnostics.codes import shapes
-from surgery_dsl.interface.coupling import merge, settle
+from surgery_dsl.interface.coupling import settle
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import ModuleSpec, SetModule
 from surgery_dsl.interface.fragment import Built, activation
@@ -12,10 +11,10 @@ from surgery_dsl.interface.model import Operator
 from surgery_dsl.interface.parting import recouple
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Transform
-from surgery_dsl.vocabulary.transforms._insertion import refused
-from surgery_dsl.vocabulary.transforms._places import Scene, Target
+from surgery_dsl.vocabulary.transforms._insertion import join_ends, refused
+from surgery_dsl.vocabulary.transforms._places import Scene
 from surgery_dsl.vocabulary.transforms._surgery import ends, own_events, replace_at, runs_of
-from surgery_dsl.vocabulary.transforms._values import never_negative, shape_text, size_text
+from surgery_dsl.vocabulary.transforms._values import never_negative, writers_of
 from surgery_dsl.vocabulary.word import Card
 
 
@@ -63,10 +62,11 @@ class Identity(Transform):
             if _does_something(draft, own)
         ]
         allowed = [scene.may_go(target) for target, _ in pairs]
-        joined = [self._join(scene, draft, target, run) for target, own in pairs for run in own]
-        if not all(allowed) or not all(joined):
+        sides = [(target, *ends(draft, run)) for target, own in pairs for run in own]
+        if not all(allowed) or not join_ends(scene, draft, sides, "no identity can"):
             return refused(place)
-        exact = all(_changes_nothing(draft, run) for _, own in pairs for run in own)
+        writers = writers_of(draft)
+        exact = all(_changes_nothing(draft, writers, run) for _, own in pairs for run in own)
         writes: set[str] = set()
         axes: frozenset[int] = frozenset()
         for target, own in pairs:
@@ -83,25 +83,6 @@ class Identity(Transform):
             matched=len(place.sites),
             changed=sum(len(target.sites) for target, _ in pairs),
         )
-
-    def _join(self, scene: Scene, draft: Draft, target: Target, run: Run) -> bool:
-        source, result = ends(draft, run)
-        taken, given = draft.values[source], draft.values[result]
-        same = taken.dtype == given.dtype and len(taken.dims) == len(given.dims)
-        if same and merge(draft, taken.dims, given.dims):
-            return True
-        odd = [(size_text(draft, a), size_text(draft, b)) for a, b in zip(taken.dims, given.dims, strict=False)]
-        sizes = next(
-            (pair for pair in odd if pair[0] != pair[1]), (shape_text(draft, source), shape_text(draft, result))
-        )
-        scene.say(
-            shapes.WIDTH_MISMATCH,
-            f"`{target.path}` takes {shape_text(draft, source)} and gives {shape_text(draft, result)}: no identity can",
-            path=target.path,
-            facts={"in": sizes[0], "out": sizes[1]},
-            help="name modules that give as many features as they take",
-        )
-        return False
 
     def execute(self, place: Place, runtime: Runtime) -> Sequence[Change]:
         """Put an identity at each site that did something."""
@@ -123,7 +104,7 @@ def _does_something(draft: Draft, runs: Sequence[Run]) -> bool:
     return any(len(set(ends(draft, run))) > 1 for run in runs)
 
 
-def _changes_nothing(draft: Draft, run: Run) -> bool:
+def _changes_nothing(draft: Draft, writers: Mapping[int, Operator], run: Run) -> bool:
     own = own_events(draft, run)
     only = own[0] if len(own) == 1 else None
-    return isinstance(only, Operator) and only.kind == "relu" and never_negative(draft, only.inputs[0])
+    return isinstance(only, Operator) and only.kind == "relu" and never_negative(writers, only.inputs[0])

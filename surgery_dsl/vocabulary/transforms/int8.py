@@ -76,7 +76,8 @@ class Int8(Transform):
                 return self._quantized(draft, path, value, layer)
 
             axes |= replace_at(draft, layer.target, layer.runs, body)
-        recouple(draft, axes)
+        if draft.before.ties:
+            recouple(draft, axes)
         settle(draft)
         return Effect(
             function="bounded",

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import ClassVar, final
 
-from surgery_dsl.diagnostics.codes import shapes
-from surgery_dsl.interface.coupling import merge, settle
+from surgery_dsl.interface.coupling import settle
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import InsertModule, ModuleSpec
 from surgery_dsl.interface.fragment import Built, residual
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Transform
-from surgery_dsl.vocabulary.transforms._insertion import checked_hosts, created, host_has_no, refused
-from surgery_dsl.vocabulary.transforms._places import Scene, Target
+from surgery_dsl.vocabulary.transforms._insertion import checked_hosts, created, host_has_no, join_ends, refused
+from surgery_dsl.vocabulary.transforms._places import Scene
 from surgery_dsl.vocabulary.transforms._surgery import insert_child, runs_of
-from surgery_dsl.vocabulary.transforms._values import shape_text, size_text
 from surgery_dsl.vocabulary.word import Card
 
 
@@ -67,10 +65,10 @@ class Residual(Transform):
         if targets is None:
             return refused(place)
         runs = runs_of(draft, targets)
-        joined = [
-            self._join(scene, draft, target, run) for target, own in zip(targets, runs, strict=True) for run in own
+        ends = [
+            (target, run.inputs[0], run.outputs[0]) for target, own in zip(targets, runs, strict=True) for run in own
         ]
-        if not all(joined):
+        if not join_ends(scene, draft, ends, "they cannot be added"):
             return refused(place)
         brings: list[str] = []
         for target, own in zip(targets, runs, strict=True):
@@ -84,33 +82,6 @@ class Residual(Transform):
             matched=len(place.sites),
             changed=len(place.sites),
         )
-
-    def _join(self, scene: Scene, draft: Draft, target: Target, run: Run) -> bool:
-        source, result = run.inputs[0], run.outputs[0]
-        path = target.path or "the network"
-        if draft.values[source].dtype != draft.values[result].dtype:
-            scene.say(
-                shapes.SITE_DOES_NOT_FIT,
-                f"`{path}` takes {draft.values[source].dtype} and gives {draft.values[result].dtype} numbers",
-                path=target.path,
-                help="name modules that keep the dtype",
-            )
-            return False
-        taken, given = draft.values[source].dims, draft.values[result].dims
-        if len(taken) == len(given) and merge(draft, taken, given):
-            return True
-        odd = next(
-            (p for p in zip(taken, given, strict=False) if size_text(draft, p[0]) != size_text(draft, p[1])), None
-        )
-        sizes = (size_text(draft, odd[0]), size_text(draft, odd[1])) if odd and len(taken) == len(given) else ("", "")
-        scene.say(
-            shapes.WIDTH_MISMATCH,
-            f"`{path}` takes {shape_text(draft, source)} and gives {shape_text(draft, result)}: they cannot be added",
-            path=target.path,
-            facts={"in": sizes[0] or shape_text(draft, source), "out": sizes[1] or shape_text(draft, result)},
-            help="name modules that give as many features as they take",
-        )
-        return False
 
     def _body(self, draft: Draft, path: str, run: Run, value: int) -> Built:
         dtype = draft.values[value].dtype

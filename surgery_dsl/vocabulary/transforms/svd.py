@@ -78,7 +78,8 @@ class Svd(Transform):
                 return low_rank(draft, path, value, self.rank, layer.out, layer.dtype, bool(layer.bias))
 
             axes |= replace_at(draft, layer.target, layer.runs, body)
-        recouple(draft, axes)
+        if draft.before.ties:
+            recouple(draft, axes)
         settle(draft)
         return Effect(
             function="bounded",

@@ -16,7 +16,7 @@ from surgery_dsl.vocabulary.kinds import Transform
 from surgery_dsl.vocabulary.selection import Site
 from surgery_dsl.vocabulary.transforms._insertion import refused
 from surgery_dsl.vocabulary.transforms._places import Scene
-from surgery_dsl.vocabulary.transforms._units import Uses, entries, exact, uses
+from surgery_dsl.vocabulary.transforms._units import Uses, entries, exact, showing, uses
 from surgery_dsl.vocabulary.transforms._values import size_text
 from surgery_dsl.vocabulary.units._axes import site_dims
 from surgery_dsl.vocabulary.values import NumberArrow, number_text
@@ -80,9 +80,10 @@ class Widen(Transform):
         if self.width.left == self.width.right:
             return Effect(function="none", reason="the widths are equal", matched=len(place.sites))
         targets: dict[int, int] = {}
+        shown = showing(draft.before)
         for site, dim in units:
             picked = self._axis(scene, draft, site, dim)
-            if picked is None or not _unnoticed(scene, site, uses(draft.before, picked[0])):
+            if picked is None or not _unnoticed(scene, site, uses(draft.before, picked[0], shown.get(picked[0], ()))):
                 return refused(place)
             targets[picked[0]] = picked[1]
         for axis, size in targets.items():
@@ -178,7 +179,8 @@ class Widen(Transform):
             if not sources.keys().isdisjoint(interface.leaves(dim))
         )
         edit = Resize(indices=indices, slices=tuple(slices), integers=integers)
-        roles = {place: role for axis in sources for place, role in uses(interface, axis).roles.items()}
+        shown = showing(interface)
+        roles = {p: role for axis in sources for p, role in uses(interface, axis, shown.get(axis, ())).roles.items()}
         values = {
             name: self._values(runtime, name, sources, roles, generator)
             for name in dict.fromkeys(s.tensor for s in slices)
