@@ -1,6 +1,5 @@
 """A folder with everything that the plans of the suite name, and locks that are made once for each network."""
 
-import shutil
 from functools import cache
 from pathlib import Path
 
@@ -28,7 +27,8 @@ class Workbench:
         self._locks: dict[str, Lock] = {}
         self._folders = 0
         self._accepted: dict[Entry, list[Path]] = {}
-        shutil.copy(networks.__file__, folder / "networks.py")
+        # A file that only hands on: the plans' code is compiled anew for every run, and there are many runs.
+        (folder / "networks.py").write_text(f"from {networks.__name__} import *\n", encoding="utf-8")
         for name in networks.INPUTS:
             save_model(getattr(networks, name)(), str(folder / f"{name}.safetensors"))
         inputs, labels = networks.data(count=32)
