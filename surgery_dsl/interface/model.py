@@ -251,6 +251,15 @@ class Interface(Data):
                 found.setdefault(tensor.tied_to, [tensor.tied_to]).append(tensor.name)
         return {owner: tuple(names) for owner, names in found.items()}
 
+    @cached_property
+    def aliases(self) -> dict[str, tuple[str, ...]]:
+        """For each module object that stands at several paths, by the first, all of them."""
+        found: dict[str, list[str]] = {}
+        for module in self.modules:
+            if module.same_as:
+                found.setdefault(module.same_as, [module.same_as]).append(module.path)
+        return {first: tuple(paths) for first, paths in found.items()}
+
     def modules_below(self, path: str) -> Iterator[str]:
         """Yield the paths of all modules below one, parents first."""
         for child in self.children.get(path, ()):

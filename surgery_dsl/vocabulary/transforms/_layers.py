@@ -53,9 +53,9 @@ def _layer(scene: Scene, draft: Draft, target: Target, runs: tuple[Run, ...], wh
     if operator is not None and operator.kind == "linear":
         weight, bias = operator.tensors.get("weight", ""), operator.tensors.get("bias", "")
         tensor = draft.tensors[weight]
-        prefix = (draft.modules[target.path].same_as or target.path) + "."
-        held = {n for n in draft.tensors if n.startswith(prefix) and not _is_inserted(draft, n, prefix)}
-        owned = {draft.tensors[name].tied_to or name for name in held}
+        home = draft.modules[target.path].same_as or target.path
+        own = [name for name in scene.interface.tensors_below(home) if not _is_inserted(draft, name, home + ".")]
+        owned = {draft.tensors[name].tied_to or name for name in own}
         if tensor.dtype not in ("f16", "bf16", "f32", "f64"):
             problem = f"stores its weight as {tensor.dtype}"
         elif operator.tensors.keys() - {"weight", "bias"} or owned != set(operator.tensors.values()):

@@ -91,13 +91,9 @@ class Scene:
 
     # ---- modules -----------------------------------------------------------------------------------------------
 
-    @cached_property
-    def aliases(self) -> dict[str, tuple[str, ...]]:
-        """Every path of each module object, by its first."""
-        found: dict[str, list[str]] = {}
-        for module in self.interface.modules:
-            found.setdefault(module.same_as or module.path, []).append(module.path)
-        return {owner: tuple(paths) for owner, paths in found.items()}
+    def paths_of(self, owner: str) -> tuple[str, ...]:
+        """Return every path of a module object, by its first."""
+        return self.interface.aliases.get(owner, (owner,))
 
     @cached_property
     def calls(self) -> dict[str, list[int]]:
@@ -182,7 +178,7 @@ class Scene:
         return True
 
     def _target(self, owner: str, sites: list[Site]) -> Target | None:
-        paths, calls = self.aliases[owner], self.calls.get(owner, [])
+        paths, calls = self.paths_of(owner), self.calls.get(owner, [])
         if self.scope != "site" or (len(paths) == 1 and len(calls) == 1):
             return Target(owner, paths, tuple(calls), tuple(sites))
         wanted = tuple(path for path in paths if any(site.path == path for site in sites))
@@ -214,7 +210,7 @@ class Scene:
     def _homes(self, call: Call, paths: tuple[str, ...]) -> list[str]:
         """Return the paths of a module object by which a run may have called it."""
         parent = self.interface.calls[call.parent].module if call.parent >= 0 else ""
-        holders = self.aliases.get(parent, (parent,))
+        holders = self.paths_of(parent)
         return [path for path in paths if any(not holder or path.startswith(holder + ".") for holder in holders)]
 
     def _refuse_scope(self, owner: str, why: str, runs: int) -> None:
@@ -223,7 +219,7 @@ class Scene:
             f"`{owner}` runs {runs} times, and only all of them can be changed: {why}",
             path=owner,
             facts={"runs": runs},
-            notes=("it stands at " + ", ".join(f"`{path}`" for path in self.aliases[owner][:6]),),
+            notes=("it stands at " + ", ".join(f"`{path}`" for path in self.paths_of(owner)[:6]),),
             help="write `scope = all`",
         )
 

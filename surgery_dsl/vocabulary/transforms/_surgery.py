@@ -97,7 +97,7 @@ def _clear(draft: Draft, target: Target, kept: frozenset[str]) -> None:
     if any(name in tensor_names for group in before.ties.values() for name in group):
         tensor_heirs = _heirs({t.name: t.tied_to for t in draft.tensors.values()}, tensor_names)
     module_heirs = {}
-    if any(module.same_as for module in before.modules):
+    if before.aliases:
         gone = modules | set(target.paths if target.stays else ())
         module_heirs = _heirs({m.path: m.same_as for m in draft.modules.values()}, gone)
     integers = {path: draft.modules[path].integers for path in module_heirs}

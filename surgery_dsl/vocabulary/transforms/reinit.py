@@ -313,12 +313,12 @@ def _whole(scene: Scene) -> bool:
     for site in scene.place.sites:
         module = scene.interface.module_by_path.get(site.module)
         owner = (module.same_as or module.path) if module is not None else ""
-        if scene.scope == "site" and len(scene.aliases.get(owner, ())) > 1:
+        if scene.scope == "site" and len(scene.paths_of(owner)) > 1:
             scene.say(
                 budgets.SHARED_MODULE,
-                f"`{site.path}` is one module at {len(scene.aliases[owner])} paths, and its values are the same at all",
+                f"`{site.path}` is one module at {len(scene.paths_of(owner))} paths, and its values are the same at all",
                 path=site.path,
-                facts={"paths": len(scene.aliases[owner])},
+                facts={"paths": len(scene.paths_of(owner))},
                 help="write `scope = all`",
             )
             return False
