@@ -316,7 +316,7 @@ def _whole(scene: Scene) -> bool:
         if scene.scope == "site" and len(scene.paths_of(owner)) > 1:
             scene.say(
                 budgets.SHARED_MODULE,
-                f"`{site.path}` is one module at {len(scene.paths_of(owner))} paths, with the same values at all of them",
+                f"`{site.path}` is one module at {len(scene.paths_of(owner))} paths, with the same values everywhere",
                 path=site.path,
                 facts={"paths": len(scene.paths_of(owner))},
                 help="write `scope = all`",
