@@ -23,6 +23,7 @@ from surgery_dsl.run.digests import Mark, digests, marks, named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
 from surgery_dsl.run.identify import identify
+from surgery_dsl.run.lists import dropped_lists, fails_without, no_longer_runs
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.training import train
@@ -137,7 +138,7 @@ class Steps:
             masks = holds.followed(masks, effect, isinstance(step, Replace), session.model)
             session.set_zeros(holds.added(masks, changes))
         with self.evidence.phase("trace"):
-            self._compare(step, predicted.interface, any(change.edit for change in changes))
+            self._compare(step, predicted.interface, any(change.edit for change in changes), dropped_lists(changes))
         self._refuse_undeclared(step, effect, before)
         self._refuse_lost_zeros(step, predicted)
         self.state = predicted
@@ -263,14 +264,30 @@ class Steps:
         self.session.note_state(self.state.interface, self.state.brought, sites)
         self.session.coverage = self.state.coverage
 
-    def _compare(self, step: Block, predicted: Interface, retrace: bool) -> None:
-        """Refuse a network that is not the predicted one, axis for axis."""
+    def _traced(self, step: Block, lists: tuple[str, ...]) -> Interface:
         session = self.session
         patient = session.plan.patient
+        try:
+            return trace(
+                session.model,
+                session.settings.cast(patient.inputs),
+                patient.outputs or None,
+                session.base_interface.free,
+            )
+        except Refused as refused:
+            if lists:
+                raise Refused(fails_without(step, lists, refused.diagnostics[0], session.file)) from None
+            raise
+
+    def _compare(self, step: Block, predicted: Interface, retrace: bool, lists: tuple[str, ...] = ()) -> None:
+        """Refuse a network that is not the predicted one, axis for axis."""
+        session = self.session
         if retrace:
-            free = self.session.base_interface.free
-            traced = trace(session.model, session.settings.cast(patient.inputs), patient.outputs or None, free)
+            traced = self._traced(step, lists)
             found = differences(predicted, traced)
+            paired = no_longer_runs(step, lists, predicted, traced, session.file) if found else None
+            if paired is not None:
+                raise Refused(paired)
         elif predicted is session.interface:
             return
         else:

@@ -31,9 +31,9 @@ PLANS = 6
 
 DATA_DECIDES = {
     "SD129": "an index that a smaller layer does not have",
-    "SD200": "the host's own forward pairs two lists",
     "SD221": "everything that an earlier choice left",
     "SD222": "too few units left to round to one",
+    "SD234": "the host's own forward pairs two lists",
     "SD306": "a take that looks for something finds none",
 }
 """What may be refused only as the plan runs, because an earlier choice or the data decides it."""

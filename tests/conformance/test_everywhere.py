@@ -3,6 +3,8 @@
 Most of these plans are refused, which is an answer too; nothing may be accepted and then turn out otherwise.
 """
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ ODD = ["embedding", "grouped", "residual", "tied"]
 
 ONLY_RUNNING_TELLS = {
     ("takes", "SD306"),  # a take that looks for something finds none in this data
-    ("modes", "SD200"),  # the host's own forward pairs the list with another one, in Python
+    ("modes", "SD234"),  # the host's own forward pairs the list with another one, in Python
 }
 """Kinds and codes of refusals that no static rule can foresee."""
 
@@ -118,3 +120,48 @@ def test_codes_are_not_taken_for_weights(entry: Entry, unit: str, workbench: Wor
     assert codes <= {"SD126", "SD128", "SD231", "SD306"}
     if not codes:
         assert broken(workbench, entry, text) == []
+
+
+PAIRED = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.ModuleList([nn.Linear(8, 8) for _ in range(3)])
+        self.act = nn.ModuleList([nn.ReLU() for _ in range(3)])
+
+    def forward(self, x):
+        for layer, act in zip(self.hidden, self.act, strict=STRICT):
+            x = act(layer(x))
+        return x
+"""
+
+DROPPED = """surg 1
+
+model net {
+  load = python("paired:Net")
+  input = x("f32", [N, 8])
+}
+
+identify late {
+  in = module("hidden.*")
+  unit = modules
+  take = only([1])
+}
+excise late
+"""
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_forward_that_pairs_lists_is_told_from_a_wrong_prediction(strict: bool, tmp_path: Path) -> None:
+    bench = Workbench(tmp_path)
+    (tmp_path / "paired.py").write_text(PAIRED.replace("STRICT", str(strict)), encoding="utf-8")
+    assert bench.errors(DROPPED) == []
+    with pytest.raises(Refused) as caught:
+        operate(bench, DROPPED)
+    (found,) = caught.value.diagnostics
+    assert found.code.id == "SD234"
+    assert found.path == ("hidden" if strict else "act.2")
+    assert "mode = zero" in found.help
+    assert operate(bench, DROPPED.replace("excise late", "excise late { mode = zero }")).moments
