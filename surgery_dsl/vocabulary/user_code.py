@@ -161,7 +161,8 @@ def _visible(root: Path) -> Iterator[None]:
         yield
     finally:
         sys.path[:], sys.dont_write_bytecode = path, no_bytecode
-        for name, module in list(sys.modules.items()):
+        for name in list(sys.modules):  # names alone: pairs are made one by one, and a collection may import
+            module = sys.modules.get(name)
             if name not in modules and (name.split(".")[0] == PRIVATE or _lies_in(module, root)):
                 del sys.modules[name]
 
