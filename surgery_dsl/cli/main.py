@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import io
 import os
 import pkgutil
 import sys
@@ -53,6 +54,8 @@ def group() -> None:
 def main() -> None:
     """Run the command line and exit."""
     interrupts.install()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a character shows its number
     gc.disable()  # imports alone would set off a dozen collections; commands that run long turn it on again
     try:
         code = group.main(standalone_mode=False)

@@ -45,7 +45,7 @@ def show(text: str, err: bool = False) -> None:
 
 def emit(document: Mapping[str, Any]) -> None:
     """Print one JSON object on stdout."""
-    click.echo(json.dumps({"format_version": "1.0", **document}, indent=2, ensure_ascii=False, allow_nan=False))
+    click.echo(json.dumps({"format_version": "1.0", **document}, indent=2, allow_nan=False))
 
 
 def finish(

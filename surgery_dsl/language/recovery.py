@@ -166,7 +166,16 @@ class Recovery:
         parser = self.parser
         statement = parser.tokens[parser.statement : parser.index]
         first = statement[0] if statement else token
-        if token.kind == "RBRACE" and not statement:
+        if parser.tokens[parser.index - 1].kind == "RBRACE" and parser.accepts("_NL"):
+            if token.kind == "NAME":
+                self._say(
+                    codes.MISSING_LINE_END,
+                    f"{shown(token)} stands on the line of a `}}`",
+                    token.span,
+                    "start each block on a line of its own",
+                )
+            parser.insert(parser.index, "_NL", "\n")  # the block is finished: what follows is looked at by itself
+        elif token.kind == "RBRACE" and not statement:
             self._say(codes.UNMATCHED_BRACKET, "`}` closes no block", token.span, "remove it")
             self._go_on(parser.index + 1)
         elif len(statement) == 1 and statement[0].kind == "NAME" and self._lacks_name(token):
@@ -180,14 +189,6 @@ class Recovery:
             parser.insert(parser.index, "NAME", "")
         elif (statement and token.kind == "EQUAL") or first.kind in _VERB_KINDS:
             self._stray_statement(first)
-        elif token.kind == "NAME" and parser.tokens[parser.index - 1].kind == "RBRACE" and parser.accepts("_NL"):
-            self._say(
-                codes.MISSING_LINE_END,
-                f"{shown(token)} stands on the line of a `}}`",
-                token.span,
-                "start each block on a line of its own",
-            )
-            parser.insert(parser.index, "_NL", "\n")
         else:
             self._bad_header(token, statement)
 

@@ -57,15 +57,16 @@ class TreeBuilder:
         digits, unit = found.groups()
         if unit and unit not in tree.UNITS:
             self.report(self._unknown_unit(text, digits, unit, span))
-        elif len(digits) > limits.DIGITS or float(digits) in (float("inf"), float("-inf")):
+        elif what := _beyond(digits):
+            limit = "above 1e-308" if what == "small" else "below 1e308"
             self.report(
                 Diagnostic(
                     codes.MALFORMED_NUMBER,
-                    "this number is too long" if len(digits) > limits.DIGITS else "this number is too large",
+                    f"this number is too {what}",
                     self.file,
                     span,
                     facts={"characters": len(digits), "limit": limits.DIGITS},
-                    help=f"write numbers of at most {limits.DIGITS} characters, below 1e308",
+                    help=f"write numbers of at most {limits.DIGITS} characters, {limit}",
                 )
             )
         else:
@@ -120,6 +121,17 @@ class TreeBuilder:
                     )
                 )
         return tree.String(_ESCAPE.sub(lambda m: _ESCAPES.get(m.group(1), m.group(1)), inside), raw, span)
+
+
+def _beyond(digits: str) -> str:
+    """Say in which way a number is beyond what is computed with; empty where it is not."""
+    if len(digits) > limits.DIGITS:
+        return "long"
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        return "large"
+    written = digits.lower().partition("e")[0]
+    return "small" if abs(value) < 1e-308 and any(digit in "123456789" for digit in written) else ""
 
 
 def _meant_unit(unit: str) -> str:
