@@ -23,7 +23,7 @@ REST = 'data a { load = digits(split = "test") }\n'
 def test_behind_a_closed_block(line: str, codes: list[str], end: str) -> None:
     file, found = parse(f"surg 1\ncontrol final {{\n  prove params <= 3\n{line}{end}")
     assert [finding.code.id for finding in found] == codes
-    assert [block.name.text for block in file.blocks][0] == "final"
+    assert file.blocks[0].name.text == "final"
 
 
 def test_the_next_block_is_read(  # the mistake is told once, and costs nothing else
