@@ -51,7 +51,7 @@ def command(plans: tuple[str, ...], check: bool, diff: bool, output_format: str,
             lines = difflib.unified_diff(text.splitlines(True), formatted.splitlines(True), name, name)
             click.echo("".join(lines), nl=False)
         elif plan == "-" and not check:
-            click.get_binary_stream("stdout").write(formatted.encode())
+            sys.stdout.buffer.write(formatted.encode("utf-8"))
     code = exit_code_of(found) or int((check or diff) and bool(changed))
     if output_format == "json":
         emit({"changed": changed, **render_json(found), "exit_code": code})
