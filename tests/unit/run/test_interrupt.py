@@ -25,7 +25,7 @@ def test_ctrl_c_in_the_middle_of_training(plan: Callable, tmp_path: Path) -> Non
         """
     )
     command = [sys.executable, "-m", "surgery_dsl", "apply", str(path), "-o", str(tmp_path / "out")]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--allow-code", "network:*", "--device", "cpu"],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -33,15 +33,14 @@ def test_ctrl_c_in_the_middle_of_training(plan: Callable, tmp_path: Path) -> Non
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         start_new_session=True,
-    )
-    assert process.stderr is not None
-    said = []
-    for line in process.stderr:
-        said.append(line)
-        if "training tune" in line:
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group, the child included
-    assert process.wait(timeout=60) == 130, said
-    assert said[-1].strip() == "interrupted; nothing was written"
+    ) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "training tune" in line:
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group, the child included
+    assert process.returncode == 130, said
+    assert said[-1].strip() == "interrupted: nothing half-done is left behind"
     assert not any("Traceback" in line for line in said)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["plans"]
-    process.stderr.close()
