@@ -1,0 +1,38 @@
+"""What the documents show is true: plans are plans, commands exist, the README's transcript is what comes out."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from surgery_dsl.cli.main import group
+from surgery_dsl.language.format import format_source
+from tests.cli.program import ROOT, run
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "examples").glob("*/README.md"))]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_plans_in_documents_are_formatted_plans(path: Path) -> None:
+    for block in re.findall(r"```surg\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL):
+        assert format_source(block) == (block, ())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_commands_in_documents_exist(path: Path) -> None:
+    names = set(group.commands) | set(group.list_commands(None))  # type: ignore[arg-type]
+    for name in re.findall(r"surgery-dsl ([a-z]+)\b", path.read_text(encoding="utf-8")):
+        assert name in names or name in ("makes", "is"), name
+
+
+def test_the_transcript_is_what_check_prints() -> None:
+    shown = README.split("$ surgery-dsl check examples/slim_digits/plan.surg\n")[1].split("  ...\n")[0]
+    assert run(ROOT, "check", "examples/slim_digits/plan.surg").out.startswith(shown)
+
+
+def test_the_two_commands_are_those_of_the_set_up_script() -> None:
+    script = (ROOT / "dev.py").read_text(encoding="utf-8")
+    for job in re.findall(r"python3 dev\.py (\w+)", README):
+        assert f"def {job}()" in script
+    assert "python3 dev.py test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
