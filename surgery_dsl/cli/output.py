@@ -21,6 +21,27 @@ def use_color(choice: str) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or sys.stderr.isatty()
 
 
+ALIKE = 3
+"""Findings of one code at one place that are told one by one; more have one cause."""
+
+
+def few_of_each(diagnostics: "Iterable[Diagnostic]") -> "tuple[Diagnostic, ...]":
+    """Leave the first findings of each code at each place; the last of them says how many more there are."""
+    from dataclasses import replace
+
+    alike: dict[object, list[Diagnostic]] = {}
+    for diagnostic in diagnostics:
+        key = (diagnostic.code.id, diagnostic.file, diagnostic.span) if diagnostic.span else object()
+        alike.setdefault(key, []).append(diagnostic)
+    found: list[Diagnostic] = []
+    for group in alike.values():
+        found += group[:ALIKE]
+        more = len(group) - ALIKE
+        if more > 0:
+            found[-1] = replace(found[-1], notes=(*found[-1].notes, f"{more} more like this, at the same place"))
+    return tuple(found)
+
+
 def exit_code_of(diagnostics: "Iterable[Diagnostic]", strict: bool = False) -> int:
     """Return the exit code of the worst finding: drift before a defect, a refusal before what stayed undecided."""
     from surgery_dsl.diagnostics.code import Severity

@@ -52,8 +52,10 @@ def accumulated(
     with _requiring(tensors.values()), torch.enable_grad():
         for inputs, targets in batches:
             loss = loss_of(forward(inputs), targets)
-            found = torch.autograd.grad(loss, list(tensors.values()), allow_unused=True)
             count += len(inputs)
+            if not totals or not loss.requires_grad:  # no tensor is asked for, or none of them is used
+                continue
+            found = torch.autograd.grad(loss, list(tensors.values()), allow_unused=True)
             for total, gradient in zip(totals.values(), found, strict=True):
                 if gradient is not None:
                     accumulate_(total, _weighted(score, len(inputs)), gradient)

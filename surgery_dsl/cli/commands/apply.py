@@ -46,7 +46,7 @@ def command(
         raise click.UsageError("apply needs -o OUT (or --dry-run)")
     gc.enable()
     from surgery_dsl.cli.apply_text import outcome_json, outcome_text
-    from surgery_dsl.cli.output import emit, exit_code_of, finish, show
+    from surgery_dsl.cli.output import emit, exit_code_of, few_of_each, finish, show
     from surgery_dsl.cli.progress import Progress
     from surgery_dsl.diagnostics.render_json import render_json
     from surgery_dsl.run.apply import apply
@@ -66,9 +66,10 @@ def command(
             allow_pickle=allow_pickle,
             progress=progress.tell,
         )
-    code = exit_code_of(outcome.diagnostics, strict)
+    found = few_of_each(outcome.diagnostics)
+    code = exit_code_of(found, strict)
     if output_format == "json":
-        emit({**outcome_json(outcome), **render_json(outcome.diagnostics), "exit_code": code})
+        emit({**outcome_json(outcome), **render_json(found), "exit_code": code})
     else:
         show(outcome_text(outcome))
-    finish(outcome.diagnostics, {plan: outcome.checked.text}, output_format, color, code)
+    finish(found, {plan: outcome.checked.text}, output_format, color, code)

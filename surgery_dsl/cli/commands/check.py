@@ -20,14 +20,14 @@ def command(
     color: str,
 ) -> None:
     """Prove plans from the plan and its lock alone; make the lock first if there is none."""
-    from surgery_dsl.cli.output import emit, exit_code_of, finish, progress, show
+    from surgery_dsl.cli.output import emit, exit_code_of, few_of_each, finish, progress, show
     from surgery_dsl.cli.proof_text import proof_json, proof_text
     from surgery_dsl.diagnostics.render_json import render_json
     from surgery_dsl.run.prepare import check
 
     values = parse_sets(sets)
     checked = [check(plan, sets=values, allow_code=allow_code, progress=progress) for plan in plans]
-    found = tuple(diagnostic for one in checked for diagnostic in one.diagnostics)
+    found = few_of_each(diagnostic for one in checked for diagnostic in one.diagnostics)
     code = exit_code_of(found, strict)
     if output_format == "json":
         emit({"plans": [proof_json(one) for one in checked], **render_json(found), "exit_code": code})

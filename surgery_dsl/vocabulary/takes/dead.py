@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
+from surgery_dsl.diagnostics.codes import names
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.flow import Flow
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Take
@@ -69,7 +71,18 @@ class Dead(Take):
         per: Literal["site", "global"],
         context: Static,
     ) -> Selected:
-        """Any number of channels may be dead."""
+        """Any number of channels may be dead; what has no output of its own is refused."""
+        if any(pool.axis is None for pool in pools):
+            context.say(
+                Diagnostic(
+                    names.UNIT_DOES_NOT_FIT,
+                    "`dead` finds channels: only what has an output of its own can be seen to stay silent",
+                    file=context.file,
+                    span=self.span,
+                    help="write `unit = channels`",
+                )
+            )
+            return open_counts(pools, roundings)
         flow = Flow(context.interface)
         for pool in pools:
             unwatched(pool, flow, self.span, "dead", context)

@@ -58,7 +58,12 @@ class Only(Trainable):
                 file=context.file,
                 span=self.span,
                 facts={"modules": len(paths), "parameters": 0},
-                notes=tuple(f"`{path}` is {context.interface.module_by_path[path].type}" for path in paths[:4]),
+                notes=tuple(_what(path, context.interface) for path in paths[:4]),
                 help="name a step that brings parameters, or write `train = all`",
             )
         )
+
+
+def _what(path: str, interface: Interface) -> str:
+    module = interface.module_by_path.get(path)
+    return f"`{path}` is {module.type}" if module is not None else f"`{path}` is no longer there"

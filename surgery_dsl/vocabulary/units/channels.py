@@ -57,6 +57,9 @@ class Channels(Unit):
 
     def _axis(self, dim: Dim, site: Site, context: Static) -> int | None:
         axes = context.interface.axes
+        if not dim:
+            self._refuse(shapes.FIXED_AXIS, site, "has a single unit, which cannot be taken away", context)
+            return None
         if axes[dim[-1]].parts:
             parts = " + ".join(_size(part, context.interface) for part in axes[dim[-1]].parts)
             text = f"has units that are several parts behind one another ({parts})"
