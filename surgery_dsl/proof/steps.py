@@ -166,7 +166,11 @@ def place_of(state: State, step: Replace, context: Static, sink: Sink) -> Place 
                 help=f"write `expect = {len(sites)}`, or a narrower pattern",
             )
         )
-    if sink.failed or (not sites and not step.optional):
+    if not sites and not step.optional and not sink.failed:
+        text = f"`{step.name}` names no site: what it names holds none here"
+        fix = "name sites by their paths, or write `optional = true`"
+        sink.say(Diagnostic(names.SITES_DO_NOT_FIT, text, file=state.file, span=span, help=fix))
+    if sink.failed:
         return None
     return Place(
         where=step.where,

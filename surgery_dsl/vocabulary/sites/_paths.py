@@ -44,10 +44,20 @@ class PathSites(SiteWord, ABC):
         if wanted is None or None in excepted:
             return ()
         out = [pattern for pattern in excepted if pattern is not None]
-        return tuple(
-            site
-            for site in every
-            if wanted.matches(site.path) and not any(pattern.matches(site.path) for pattern in out)
+        found = tuple(site for site in every if wanted.matches(site.path))
+        kept = tuple(site for site in found if not any(pattern.matches(site.path) for pattern in out))
+        if not kept:
+            context.say(self._all_excepted(len(found), context))
+        return kept
+
+    def _all_excepted(self, count: int, context: Static) -> Diagnostic:
+        return Diagnostic(
+            names.SELECTOR_UNMATCHED,
+            f"`{self.pattern}` matches {_sites(count, self.name)}, and `except` leaves none of them",
+            file=context.file,
+            span=self.span,
+            facts={"pattern": self.pattern, "matched": count, "sites": 0},
+            help="except less, or leave the step out",
         )
 
     def _pattern(
