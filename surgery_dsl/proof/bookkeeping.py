@@ -8,7 +8,7 @@ from surgery_dsl.interface.model import Extent, Interface, Tensor
 from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.proof.questions import Sum
 from surgery_dsl.vocabulary.context import Effect
-from surgery_dsl.vocabulary.predicates._holding import with_ties
+from surgery_dsl.vocabulary.predicates._holding import follow, with_ties
 from surgery_dsl.vocabulary.quantities import _counting
 from surgery_dsl.vocabulary.selection import Selection
 
@@ -60,6 +60,14 @@ def coverage(interface: Interface, names: frozenset[str]) -> tuple[Fraction, Fra
 
 
 # ---- writes and names --------------------------------------------------------------------------------------------
+
+
+def of_base(base: Interface, history: Iterable[tuple[str, Effect]], names: frozenset[str]) -> frozenset[str]:
+    """Return which tensors of the base bear some names after the runs of a history, by the names they began with."""
+    present = {name: name for name in base.tensor_by_name}
+    for _, effect in history:
+        present = follow(present, effect)
+    return frozenset(first for first, now in present.items() if now in names)
 
 
 def all_writes(effect: Effect, before: Interface, after: Interface) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """Selections that are used later than they were made."""
 
-from surgery_dsl.diagnostics.codes import budgets
+from surgery_dsl.diagnostics.codes import budgets, names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.model import Interface
@@ -35,6 +35,31 @@ def as_of(state: State, name: str, sink: Sink, span: Span | None) -> Selection |
         total=selection.total if len(kept) == len(selection.pools) else None,
         gone=selection.gone if len(kept) == len(selection.pools) else None,
     )
+
+
+def sites_now(state: State, name: str, sink: Sink, span: Span | None) -> Selection | None:
+    """Return a selection with those of its sites that are still there, where they are now; ``None`` after reporting.
+
+    What it counted does not matter here: a step picks anew at these sites.
+    """
+    selection, then, now = state.selections[name], state.sizes[name], state.interface
+    if then is now:
+        return selection
+    moves = _moves(state, name)
+    for pool in selection.pools:
+        if pool.modules and (stale := _stale(pool, then, now, moves)):
+            sink.say(_report(state, name, pool, stale, span))
+            return None
+    pools = []
+    for pool in selection.pools:
+        moved = (_moved_site(site, then, now, moves) for site in pool.sites)
+        pools.append(pool.replaced(sites=tuple(site for site in moved if site is not None)))
+    found = selection.replaced(pools=tuple(pools))
+    if found.sites:
+        return found
+    text, fix = f"no site of `{name}` is there any more", "name sites by their paths"
+    sink.say(Diagnostic(names.SITES_DO_NOT_FIT, text, file=state.file, span=span, help=fix))
+    return None
 
 
 def _moves(state: State, name: str) -> dict[str, str]:

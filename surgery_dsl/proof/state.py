@@ -38,6 +38,7 @@ class State:
         versions: How often a choice has changed an axis: equal versions mean the same size.
         sums: Sums that global rankings fix, over variables of :mod:`surgery_dsl.proof.readings`.
         coverage: Share of the parameters that each step's sites hold.
+        held: Tensors of the base that stood at each step's sites when it ran, or where it brought modules in.
         choices: Where each ``identify`` says what it takes.
         places: Where each other step stands.
         broken: Names of steps that could not be followed: what depends on them is not decided.
@@ -62,6 +63,7 @@ class State:
     versions: Mapping[int, int] = field(default_factory=dict)
     sums: tuple[Sum, ...] = ()
     coverage: Mapping[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
+    held: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
     choices: Mapping[str, Span] = field(default_factory=dict, repr=False)
     places: Mapping[str, Span] = field(default_factory=dict, repr=False)
     broken: frozenset[str] = frozenset()
@@ -88,6 +90,7 @@ class State:
             zeros=self.zeros,
             zeros_total=self.zeros_total,
             coverage=self.coverage,
+            held=self.held,
         )
 
     def at_base(self) -> "State":

@@ -17,7 +17,7 @@ from surgery_dsl.proof.recovery import names_broken, training_effect
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.context import Effect, Place, Static
 from surgery_dsl.vocabulary.kinds import SiteWord
-from surgery_dsl.vocabulary.predicates._holding import tensors_at
+from surgery_dsl.vocabulary.predicates._holding import tensors_at, tensors_below
 from surgery_dsl.vocabulary.selection import Selection, Site
 
 
@@ -58,18 +58,29 @@ def _identify(state: State, step: Identify, picked: Selection | None) -> State:
         from surgery_dsl.proof.identify import static_identify
 
         sink = Sink(state.file)
-        selection = static_identify(step, state.static(step.name, sink), state.brought)
+        named = {
+            target.step: selections.sites_now(state, target.step, sink, target.span)
+            for target in step.sites
+            if target.step in state.selections
+        }
+        if not sink.failed:
+            known = {name: found for name, found in named.items() if found is not None}
+            context = replace(state.static(step.name, sink), selections={**state.selections, **known})
+            selection = static_identify(step, context, state.brought)
         state.sink.extend(sink.found)
         if sink.failed:
             selection = None
     if selection is None:
         return _broken(state, step.name)
-    covered = bookkeeping.coverage(state.interface, tensors_at(state.interface, selection.sites))
+    there = tensors_at(state.interface, selection.sites)
+    covered = bookkeeping.coverage(state.interface, there)
+    held = bookkeeping.of_base(state.base, state.history, there)
     done = replace(
         state,
         selections={**state.selections, step.name: selection},
         sizes={**state.sizes, step.name: state.interface},
         coverage={**state.coverage, step.name: covered},
+        held={**state.held, step.name: held},
         broken=state.broken - {step.name},
     )
     return done.ran(step.name, state)
@@ -315,6 +326,7 @@ def _note(
     versions = bookkeeping.versions(state.versions, before, after, selection)
     fixed = bookkeeping.global_sum(selection, before, after, versions) if selection is not None else None
     held_zeros, total = bookkeeping.zeros(state.zeros, state.zeros_total, effect, before, after, hold)
+    replaced = bookkeeping.of_base(state.base, state.history, tensors_below(before, effect.brings))
     done = replace(
         state,
         interface=after,
@@ -326,6 +338,7 @@ def _note(
         versions=versions,
         sums=(*state.sums, fixed) if fixed is not None else state.sums,
         coverage={**state.coverage, name: bookkeeping.coverage(before, held)},
+        held={**state.held, name: state.held.get(name, frozenset()) | replaced},
         broken=state.broken - {name},
     )
     return done.ran(name, state)

@@ -71,6 +71,8 @@ class Static:
         zeros: Tensors, by the name they have now, with zeros that training holds: how many at least, at most.
         zeros_total: The same over all of them (a global ranking fixes the sum, not the parts).
         coverage: Share of the parameters that each earlier step's sites hold: at least, at most.
+        held: Tensors of the base, by the names they have there, that stood at an ``identify``'s sites when it ran, or
+            where a step brought modules in.
     """
 
     interface: Interface
@@ -90,6 +92,7 @@ class Static:
     zeros: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     zeros_total: tuple[int, int] = (0, 0)
     coverage: Mapping[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
+    held: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     def say(self, diagnostic: Diagnostic) -> None:
         """Report a finding."""

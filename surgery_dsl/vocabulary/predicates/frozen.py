@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, final
 
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import NameOr, Predicate, Ruling, SiteWord
-from surgery_dsl.vocabulary.predicates._holding import follow, tensors_at, tensors_below, with_ties
+from surgery_dsl.vocabulary.predicates._holding import follow, tensors_at, with_ties
 from surgery_dsl.vocabulary.word import Card
 
 Named = str | SiteWord
@@ -64,7 +64,7 @@ class Frozen(Predicate):
         if isinstance(self.what, str):
             runs = [(at, effect) for at, (step, effect) in enumerate(context.history) if step == self.what]
             if self.what in context.selections or not runs:
-                return {name: name for name in self._at_step(self.what, context)}, 0
+                return {name: name for name in context.held.get(self.what, ())}, 0
             position, effect = runs[-1]
             return {name: name for name in effect.creates}, position + 1
         sites = self.what.resolve(context.base, context)
@@ -72,14 +72,7 @@ class Frozen(Predicate):
 
     def _excepted(self, context: Static) -> frozenset[str]:
         if isinstance(self.except_, str):
-            return self._at_step(self.except_, context)
+            return context.held.get(self.except_, frozenset())
         if self.except_ is None:
             return frozenset()
         return with_ties(context.base, tensors_at(context.base, self.except_.resolve(context.base, context)))
-
-    @staticmethod
-    def _at_step(step: str, context: Static) -> frozenset[str]:
-        """Return the tensors of the base that stand at a step's sites, or where it brought modules in."""
-        selection = context.selections.get(step)
-        held = tensors_at(context.base, selection.sites) if selection is not None else frozenset[str]()
-        return held | tensors_below(context.base, context.brought.get(step, ()))
