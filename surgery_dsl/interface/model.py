@@ -97,7 +97,9 @@ class Module(Data):
     Attributes:
         path: Dotted path; empty for the root.
         type: Qualified class, ``torch.nn.*`` classes in their public spelling (``torch.nn.Conv2d``).
-        integers: Integer attributes that follow axes: attribute name to the product it must equal.
+        integers: Integer attributes that follow axes: attribute name to the product it must equal. Dots lead through
+            plain objects and into tuples and lists (``config.num_heads``, ``normalized_shape.0``); an object that
+            several modules share gives way to a copy of the module's own when its integer is set.
         same_as: First path of the very same module object, where it stands at several paths.
         inserted: Where it runs, for a child that a surgery inserted into its host; empty for all others.
     """
@@ -178,6 +180,16 @@ class Requirement(Data):
     reason: str
 
 
+class SizeTie(Data):
+    """Dimensions that must keep equal sizes though their indices are free: one integer of the forward serves them all.
+
+    ``reason`` names the integer, as ``layers.0.attention.head_dim``.
+    """
+
+    dims: tuple[Dim, ...]
+    reason: str
+
+
 class FreeSize(Data):
     """A free input size and the range that proofs cover; ``most`` is ``None`` where there is no end."""
 
@@ -201,6 +213,7 @@ class Interface(Data):
         outputs: The contract's outputs.
         free: Free sizes of the inputs.
         requirements: Relations of sizes to prove.
+        size_ties: Dimensions that one integer of the forward serves.
     """
 
     network: str
@@ -214,6 +227,7 @@ class Interface(Data):
     outputs: tuple[Port, ...]
     free: tuple[FreeSize, ...] = ()
     requirements: tuple[Requirement, ...] = ()
+    size_ties: tuple[SizeTie, ...] = ()
 
     @cached_property
     def tensor_by_name(self) -> dict[str, Tensor]:

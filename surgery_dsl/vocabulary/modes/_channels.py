@@ -1,6 +1,6 @@
 """Removing indices of an axis from everything that carries it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import shapes
@@ -8,8 +8,9 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.draft import Draft, Run
-from surgery_dsl.interface.edits import IntegerChange, Resize, Slice
+from surgery_dsl.interface.edits import Resize
 from surgery_dsl.interface.flow import unit_dim
+from surgery_dsl.interface.gathering import gather
 from surgery_dsl.interface.model import Dim, Extent, Interface, Operator, Setting
 from surgery_dsl.vocabulary.context import Effect, Static
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
@@ -166,62 +167,10 @@ def _group_settings(
 
 
 def resize(picked: Picked, interface: Interface) -> Resize | None:
-    """Return the edit that removes what was picked; ``None`` where nothing was.
-
-    Every tensor dimension that carries an axis gets the list of entries that stay; dimensions of the same axes share
-    one list. Tied tensors are named once, by their owner.
-    """
+    """Return the edit that removes what was picked; ``None`` where nothing was."""
     kept: dict[int, list[int]] = {}
     for pool, taken in zip(picked.selection.pools, picked.indices, strict=True):
         if taken:
             gone = set(taken)
             kept[axis_of(pool, interface)] = [index for index in range(pool.size) if index not in gone]
-    if not kept:
-        return None
-    names: dict[Dim, str] = {}
-    indices: dict[str, tuple[int, ...]] = {}
-    slices: list[Slice] = []
-    for tensor in interface.tensors:
-        for position, dim in enumerate(tensor.dims):
-            if tensor.tied_to or kept.keys().isdisjoint(interface.leaves(dim)):
-                continue
-            if dim not in names:
-                names[dim] = f"{tensor.name}[{position}]"
-                indices[names[dim]] = tuple(_entries(dim, kept, interface))
-            slices.append(Slice(tensor=tensor.name, dim=position, indices=names[dim]))
-    return Resize(indices=indices, slices=tuple(slices), integers=tuple(_integers(kept, interface)))
-
-
-def _integers(kept: Mapping[int, list[int]], interface: Interface) -> Iterable[IntegerChange]:
-    for module in interface.modules:
-        for attribute, dim in module.integers.items():
-            if not kept.keys().isdisjoint(interface.leaves(dim)):
-                value = len(_entries(dim, kept, interface))
-                yield IntegerChange(module=module.path, attribute=attribute, value=value)
-
-
-def _entries(dim: Dim, kept: Mapping[int, list[int]], interface: Interface) -> list[int]:
-    """Return which entries of a dimension stay: products in row-major order, parts of a sum behind one another."""
-    entries = [0]
-    for axis in dim:
-        parts = interface.axes[axis].parts
-        if axis in kept:
-            own, size = kept[axis], _size((axis,), interface)
-        elif parts:
-            own, offset = [], 0
-            for part in parts:
-                own += [offset + entry for entry in _entries(part, kept, interface)]
-                offset += _size(part, interface)
-            size = offset
-        else:
-            size = _size((axis,), interface)
-            own = list(range(size))
-        entries = [outer * size + entry for outer in entries for entry in own]
-    return entries
-
-
-def _size(dim: Dim, interface: Interface) -> int:
-    size = interface.exact(dim)
-    if size is None:
-        raise ValueError(f"axes {dim} have no exact size")
-    return size
+    return gather(kept, interface)
