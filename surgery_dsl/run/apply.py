@@ -6,6 +6,7 @@ from typing import Literal
 
 from surgery_dsl.diagnostics.code import Severity
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.shards import SHARD_SIZE
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
@@ -32,6 +33,7 @@ def apply(
     force: bool = False,
     strict: bool = False,
     allow_pickle: bool = False,
+    shard_size: int = SHARD_SIZE,
     progress: Progress = silent,
 ) -> Outcome:
     """Execute a plan: prove, load, operate, train, measure, write, and reload in a clean process.
@@ -48,6 +50,7 @@ def apply(
         force: Replace an earlier result at ``output``.
         strict: Let warnings refuse the plan.
         allow_pickle: Read weights that are a pickle.
+        shard_size: Bytes of tensors that one file of the result may hold; larger results are divided.
         progress: Hears a few words, how much is done, and of how much (0 where that is not known).
 
     Returns:
@@ -65,6 +68,7 @@ def apply(
         allow_pickle=allow_pickle,
         force=force,
         strict=strict,
+        shard_size=shard_size,
     )
     return _apply(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)
 

@@ -13,7 +13,6 @@ from surgery_dsl.diagnostics.codes import defects, runs, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
 from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.lock import Lock
-from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.language.plan import Excise, Plan, Recover, Replace
 from surgery_dsl.proof.check import check as prove
@@ -31,7 +30,6 @@ from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.prepare import Checked
 from surgery_dsl.run.probe import probe_inputs
-from surgery_dsl.run.record import WEIGHTS
 from surgery_dsl.run.reload import Job, Probe, Reloader
 from surgery_dsl.run.report import report
 from surgery_dsl.run.results import record_of, source_files
@@ -213,9 +211,9 @@ class _Execution:
         with write.staged(place, self.settings.force, self.plan.file) as folder:
             self.progress("writing", 0, 0)
             with self.evidence.phase("write"):
-                write.write_weights(session.model, folder / WEIGHTS)
+                weights = write.write_weights(session.model, folder, self.settings.shard_size)
                 digests = write.copy_sources(source_files(self.sources), folder)
-                write.write_record(record_of(session, self.sources, digests, digest_of(folder / WEIGHTS)), folder)
+                write.write_record(record_of(session, self.sources, digests, weights), folder)
                 (folder / PLAN).write_text(self.checked.text, encoding="utf-8", newline="")
                 write_lock(self.lock, folder / LOCK)
             self._reload(folder, reloader)

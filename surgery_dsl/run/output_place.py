@@ -5,9 +5,10 @@ from pathlib import Path
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.shards import INDEX, WEIGHTS
 
-OURS = ("surgery.json", "model.safetensors", "plan.surg")
-"""Files that tell a result of ``apply`` from any other directory."""
+OURS = ("surgery.json", "plan.surg")
+"""Files that tell a result of ``apply`` from any other directory; weights stand there too, in one file or several."""
 
 
 def in_the_way(output: Path, force: bool, inputs: Iterable[Path] = ()) -> Diagnostic | None:
@@ -41,6 +42,8 @@ def in_the_way(output: Path, force: bool, inputs: Iterable[Path] = ()) -> Diagno
             help="choose another place with `-o`, or pass `--force` to replace an earlier result",
         )
     missing = [name for name in OURS if name not in names]
+    if not missing and not {WEIGHTS, INDEX} & set(names):
+        missing = [WEIGHTS]
     if missing:
         return Diagnostic(
             runs.OUTPUT_IN_THE_WAY,

@@ -11,10 +11,12 @@ from surgery_dsl.interface.edits import Edit
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.lock import SourceDigest
 from surgery_dsl.interface.model import Data
+from surgery_dsl.interface.shards import WEIGHTS
 from surgery_dsl.vocabulary.kinds import ModelLoaderSlot
 
+__all__ = ["MAX_RECORD", "RECORD", "WEIGHTS", "Record", "read_record", "unreadable"]
+
 RECORD = "surgery.json"
-WEIGHTS = "model.safetensors"
 MAX_RECORD = 256 << 20
 
 
@@ -32,7 +34,8 @@ class Record(Data):
         dtype: What floating-point tensors were turned into before the first step; empty where they stayed.
         edits: Structural changes in order.
         ties: Names of tensors that share memory with another: the name to its owner, which stands in the weights.
-        weights: SHA-256 of ``model.safetensors``.
+        weights: SHA-256 of ``model.safetensors``, or of its index where the weights are divided.
+        shards: The files that the index names, with their digests.
     """
 
     format: Literal["1"] = "1"
@@ -46,6 +49,7 @@ class Record(Data):
     edits: tuple[Edit, ...] = ()
     ties: dict[str, str] = {}
     weights: str
+    shards: tuple[SourceDigest, ...] = ()
 
 
 def read_record(directory: Path) -> Record:

@@ -1,6 +1,6 @@
 """Rebuilding a network from a result directory: architecture, edits, tensors; no pickle anywhere."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -9,12 +9,13 @@ from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
-from surgery_dsl.interface.safetensors_header import Header, read_header
+from surgery_dsl.interface.safetensors_header import Entry, Header, read_header
+from surgery_dsl.interface.shards import INDEX, WEIGHTS, weight_files
 from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.run import changes
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.grants import collect
-from surgery_dsl.run.record import RECORD, WEIGHTS, Record, read_record, unreadable
+from surgery_dsl.run.record import RECORD, Record, read_record, unreadable
 from surgery_dsl.trace.dtypes import BY_NAME, name_of
 
 LARGE = 64 << 20
@@ -49,14 +50,13 @@ def rebuild(directory: Path, device: str) -> nn.Module:
     _check_sources(directory, record)
     if device == "meta":
         return skeleton(directory, record, "meta")
-    weights = directory / WEIGHTS
-    header = read_header(weights)
-    model = skeleton(directory, record, "meta" if header.size > LARGE else "cpu")
+    files = _weight_files(directory, record)
+    headers = {path: read_header(path) for path in files}
+    large = sum(header.size for header in headers.values()) > LARGE
+    model = skeleton(directory, record, "meta" if large else "cpu")
     if any(tensor.is_meta for _, tensor in _hidden(model)):  # a plain attribute, which no file restores
         model = skeleton(directory, record, "cpu")
-    if digest_of(weights) != record.weights:
-        raise Refused(_changed(WEIGHTS, directory))
-    _fill(model, weights, header, record, torch.device(device))
+    _fill(model, headers, record, torch.device(device))
     left = [name for name, tensor in (*named_tensors(model), *_hidden(model)) if tensor.is_meta]
     if left:
         raise Refused(unreadable(directory, f"`{left[0]}` has no values"))
@@ -99,6 +99,26 @@ def _check_sources(directory: Path, record: Record) -> None:
             raise Refused(_changed(source.path, directory))
 
 
+def _weight_files(directory: Path, record: Record) -> tuple[Path, ...]:
+    """Return the files of weights, each of which is as it was written."""
+    files = {source.path: source.sha256 for source in record.shards}
+    named = {path.name for path in weight_files(directory)}
+    for name in sorted(named ^ files.keys() if files else named - {WEIGHTS}):
+        raise Refused(_changed(INDEX if (directory / INDEX).is_file() else name, directory))
+    expected = files or {WEIGHTS: record.weights}
+    if files:
+        expected = {INDEX: record.weights, **files}
+    for name, sha256 in expected.items():
+        path = directory / name
+        if not path.is_file():
+            read_header(path)  # says that it is missing
+        if digest_of(path) != sha256:
+            if name != INDEX:
+                read_header(path)  # what is no sound file is said as such
+            raise Refused(_changed(name, directory))
+    return tuple(directory / name for name in sorted(files)) or (directory / WEIGHTS,)
+
+
 def _changed(name: str, directory: Path) -> Diagnostic:
     return Diagnostic(
         trust.RESULT_CHANGED,
@@ -115,29 +135,31 @@ def _hidden(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
                 yield f"{path}.{name}" if path else name, value
 
 
-def _fill(model: nn.Module, path: Path, header: Header, record: Record, device: torch.device) -> None:
-    """Put the file's tensors where the skeleton's stand; ties stay ties."""
+def _fill(model: nn.Module, headers: Mapping[Path, Header], record: Record, device: torch.device) -> None:
+    """Put the files' tensors where the skeleton's stand; ties stay ties."""
     places: dict[int, list[tuple[nn.Module, str]]] = {}
     for module in model.modules():
         for name, held in (*module._parameters.items(), *module._buffers.items()):
             if held is not None:
                 places.setdefault(id(held), []).append((module, name))
     tensors = dict(named_tensors(model))
-    _check_names(tensors, header, record)
-    _check_forms(tensors, header)
-    with safe_open(path, framework="pt", device="cpu") as file:
-        for name in header.tensors:
-            old = tensors[name]
-            # Fresh memory: kernels may choose their way by alignment, and a mapped file is aligned by chance.
-            value = torch.empty(old.shape, dtype=old.dtype, device=device).copy_(file.get_tensor(name))
-            new = nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
-            for module, attribute in places[id(old)]:
-                setattr(module, attribute, new)
+    entries = {name: entry for header in headers.values() for name, entry in header.tensors.items()}
+    _check_names(tensors, entries, record)
+    _check_forms(tensors, entries)
+    for path, header in headers.items():
+        with safe_open(path, framework="pt", device="cpu") as file:
+            for name in header.tensors:
+                old = tensors[name]
+                # Fresh memory: kernels may choose their way by alignment, and a mapped file is aligned by chance.
+                value = torch.empty(old.shape, dtype=old.dtype, device=device).copy_(file.get_tensor(name))
+                new = nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
+                for module, attribute in places[id(old)]:
+                    setattr(module, attribute, new)
 
 
-def _check_names(tensors: dict[str, Tensor], header: Header, record: Record) -> None:
+def _check_names(tensors: dict[str, Tensor], entries: Mapping[str, Entry], record: Record) -> None:
     expected = tensors.keys() - record.ties.keys()
-    for name in sorted(header.tensors.keys() ^ expected):
+    for name in sorted(entries.keys() ^ expected):
         absent = name in expected
         raise Refused(
             Diagnostic(
@@ -145,7 +167,7 @@ def _check_names(tensors: dict[str, Tensor], header: Header, record: Record) -> 
                 f"`{WEIGHTS}` {'lacks' if absent else 'holds'} `{name}`, which the rebuilt network "
                 f"{'has' if absent else 'does not have'}",
                 path=name,
-                facts={"in_file": len(header.tensors), "in_network": len(expected)},
+                facts={"in_file": len(entries), "in_network": len(expected)},
                 help="apply the plan again",
             )
         )
@@ -161,8 +183,8 @@ def _check_names(tensors: dict[str, Tensor], header: Header, record: Record) -> 
             )
 
 
-def _check_forms(tensors: dict[str, Tensor], header: Header) -> None:
-    for name, entry in header.tensors.items():
+def _check_forms(tensors: dict[str, Tensor], entries: Mapping[str, Entry]) -> None:
+    for name, entry in entries.items():
         form = (name_of(tensors[name].dtype), tuple(tensors[name].shape))
         if form != (entry.dtype, entry.shape):
             raise Refused(

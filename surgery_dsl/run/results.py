@@ -26,8 +26,10 @@ def source_files(sources: Sources) -> list[tuple[Path, str]]:
     return found
 
 
-def record_of(session: Session, sources: Sources, digests: tuple[SourceDigest, ...], weights: str) -> Record:
-    """Return the record of the session's network as it is."""
+def record_of(
+    session: Session, sources: Sources, digests: tuple[SourceDigest, ...], weights: tuple[SourceDigest, ...]
+) -> Record:
+    """Return the record of the session's network as it is; ``weights`` are the files as they were written."""
     patient, loader = session.plan.patient, session.plan.patient.load
     origin = read_record(sources.folder / loader.directory) if isinstance(loader, Result) else None
     return Record(
@@ -40,5 +42,6 @@ def record_of(session: Session, sources: Sources, digests: tuple[SourceDigest, .
         dtype=session.settings.dtype or (origin.dtype if origin else ""),
         edits=(*(origin.edits if origin else ()), *session.edits),
         ties=ties_of(session.model),
-        weights=weights,
+        weights=weights[-1].sha256,
+        shards=weights[:-1],
     )

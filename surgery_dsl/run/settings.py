@@ -6,6 +6,7 @@ from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Data
+from surgery_dsl.interface.shards import SHARD_SIZE
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +28,7 @@ class Settings(Data):
         force: Whether an earlier result may be replaced.
         dry_run: Whether nothing is written at the end.
         strict: Whether warnings refuse the run.
+        shard_size: Bytes of tensors that one file of the result may hold.
     """
 
     device: str = "auto"
@@ -38,6 +40,7 @@ class Settings(Data):
     force: bool = False
     dry_run: bool = False
     strict: bool = False
+    shard_size: int = SHARD_SIZE
 
     def torch_device(self) -> "torch.device":
         """Return the device.

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.lock import SourceDigest
+from surgery_dsl.interface.shards import SHARD_SIZE
 from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.record import RECORD, Record
+from surgery_dsl.run.weights_writer import write_shards
 from surgery_dsl.run.written import written
 
 
@@ -30,22 +32,14 @@ def ties_of(model: nn.Module) -> dict[str, str]:
     return ties
 
 
-def write_weights(model: nn.Module, path: Path) -> None:
-    """Write every parameter and buffer, tied ones once, those included that a state dict leaves out."""
-    from safetensors.torch import save_file
+def write_weights(model: nn.Module, folder: Path, most: int = SHARD_SIZE) -> tuple[SourceDigest, ...]:
+    """Write every parameter and buffer, tied ones once, those included that a state dict leaves out.
 
+    Returns:
+        The files with their digests: one, or shards of at most ``most`` bytes and last their index.
+    """
     ties = ties_of(model)
-    tensors: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in named_tensors(model):
-        if name not in ties:
-            value = tensor.detach().cpu()
-            # The format wants memory of its own for each tensor; most have it already.
-            memory = value.untyped_storage()
-            own = value.is_contiguous() and memory.nbytes() == value.nbytes and memory.data_ptr() not in seen
-            seen.add(memory.data_ptr())
-            tensors[name] = value if own else value.contiguous().clone()
-    save_file(tensors, path, metadata={"format": "pt", **ties})
+    return write_shards({name: tensor for name, tensor in named_tensors(model) if name not in ties}, ties, folder, most)
 
 
 def write_record(record: Record, folder: Path) -> None:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.diagnostic import Sink
 from surgery_dsl.interface.model import Interface, Operator
-from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.kernels.differences import digest
 from surgery_dsl.language.plan import Control, Identify
 from surgery_dsl.proof.sequence import Run, sequence
@@ -25,7 +24,6 @@ from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.lock import lock_of
 from surgery_dsl.run.points import Values
-from surgery_dsl.run.record import WEIGHTS
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
@@ -171,9 +169,9 @@ def _inputs(session: Session) -> Tensor:
 
 
 def _reload(session: Session, sources: Sources, folder: Path) -> Snapshot:
-    write.write_weights(session.model, folder / WEIGHTS)
+    weights = write.write_weights(session.model, folder)
     copied = write.copy_sources(source_files(sources), folder)
-    write.write_record(record_of(session, sources, copied, digest_of(folder / WEIGHTS)), folder)
+    write.write_record(record_of(session, sources, copied, weights), folder)
     model = restore.load(folder, GRANTS.patterns)
     patient = session.plan.patient
     traced = trace(model, session.settings.cast(patient.inputs), patient.outputs or None, session.base_interface.free)

@@ -7,6 +7,7 @@ from typing import Literal
 import click
 
 from surgery_dsl.cli.options import grants, output_format, parse_sets, plan_argument, settings
+from surgery_dsl.cli.sizes import byte_size
 
 
 @click.command()
@@ -22,6 +23,14 @@ from surgery_dsl.cli.options import grants, output_format, parse_sets, plan_argu
 @click.option("--force", is_flag=True, help="Replace a non-empty output directory.")
 @click.option("--strict", is_flag=True, help="Let warnings refuse the plan.")
 @click.option("--allow-pickle", is_flag=True, help="Read weights that are pickles (they can run any code).")
+@click.option(
+    "--shard-size",
+    callback=byte_size,
+    metavar="SIZE",
+    default="5GB",
+    show_default=True,
+    help="Bytes of weights in one file.",
+)
 @grants()
 @click.option("--no-progress", is_flag=True, help="Show no progress on stderr.")
 @output_format()
@@ -36,6 +45,7 @@ def command(
     force: bool,
     strict: bool,
     allow_pickle: bool,
+    shard_size: int,
     allow_code: tuple[str, ...],
     no_progress: bool,
     output_format: str,
@@ -64,6 +74,7 @@ def command(
             force=force,
             strict=strict,
             allow_pickle=allow_pickle,
+            shard_size=shard_size,
             progress=progress.tell,
         )
     found = few_of_each(outcome.diagnostics)

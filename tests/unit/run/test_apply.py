@@ -13,6 +13,8 @@ import surgery_dsl
 from surgery_dsl.certificate.verify import verify
 from surgery_dsl.diagnostics.codes import budgets, defects, runs, trust
 from surgery_dsl.diagnostics.diagnostic import Refused
+from surgery_dsl.interface.lock import SourceDigest
+from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.run import reload, session, steps, write
 from surgery_dsl.run.apply import apply
 from surgery_dsl.run.outcome import Outcome
@@ -484,11 +486,13 @@ def test_a_result_that_does_not_come_back_is_our_defect(
 ) -> None:
     original = write.write_weights
 
-    def forgetful(model: torch.nn.Module, path: Path) -> None:
-        original(model, path)
+    def forgetful(model: torch.nn.Module, folder: Path, most: int) -> tuple[SourceDigest, ...]:
+        original(model, folder, most)
+        path = folder / "model.safetensors"
         tensors = load_file(path)
         tensors["scale"] = tensors["scale"] * 2
         save_file(tensors, path)
+        return (SourceDigest(path=path.name, sha256=digest_of(path)),)
 
     monkeypatch.setattr(write, "write_weights", forgetful)
     outcome = go(plan(SLIM), tmp_path / "out")
