@@ -67,6 +67,7 @@ class _Canonical:
             values=values,
             operators=operators,
             calls=calls,
+            size_ties=tuple(tie.replaced(dims=self.dims(tie.dims)) for tie in source.size_ties),
             inputs=tuple(port.replaced(value=self.value_number[port.value]) for port in source.inputs),
             outputs=tuple(port.replaced(value=self.value_number[port.value]) for port in source.outputs),
         )
@@ -188,6 +189,11 @@ class _Comparison:
                 where, reason = ("prediction", a.frozen) if a.frozen else ("trace", b.frozen)
                 yield f"{place} is frozen in the {where} alone: {reason}"
 
+    def _paired(self, mine: Dim, theirs: Dim) -> bool:
+        """Whether two dimensions are of axes that were met as the same before: what differs was told there."""
+        one, two = _visible(self.predicted, mine), _visible(self.traced, theirs)
+        return [self.forward.get(axis) for axis in one] == list(two)
+
     def _size(self, interface: Interface, dim: Dim) -> str:
         exact = interface.exact(dim)
         if exact is not None:
@@ -239,11 +245,15 @@ class _Comparison:
                     f"as {b.same_as or 'no other'} in the trace"
                 )
             for name in sorted(a.integers.keys() | b.integers.keys()):
-                if name not in a.integers or name not in b.integers:
-                    where = "prediction" if name in a.integers else "trace"
-                    yield f"{place} has the integer {name} in the {where} alone"
-                else:
-                    yield from self._dim(f"{place} {name}", a.integers[name], b.integers[name])
+                # An integer may be said by one of several products that size ties keep equal: its size decides.
+                sizes = [
+                    self._size(interface, module.integers[name]) if name in module.integers else ""
+                    for interface, module in ((self.predicted, a), (self.traced, b))
+                ]
+                if "" in sizes and set(sizes) != {"", "1"}:
+                    yield f"{place} has the integer {name} in the {'trace' if sizes[1] else 'prediction'} alone"
+                elif "" not in sizes and sizes[0] != sizes[1] and not self._paired(a.integers[name], b.integers[name]):
+                    yield f"{place} {name} is {sizes[0]} in the prediction, {sizes[1]} in the trace"
 
     def _operators(self) -> Iterator[str]:
         mine, theirs = self.predicted.operators, self.traced.operators

@@ -34,6 +34,7 @@ def substitute(draft: Draft, mapping: Mapping[int, Dim]) -> None:
     for index, axis in enumerate(draft.axes):
         if shows(axis.parts, mapping):
             draft.axes[index] = axis.replaced(parts=tuple(map(swap, axis.parts)))
+    draft.size_ties = tuple(tie.replaced(dims=tuple(map(swap, tie.dims))) for tie in draft.size_ties)
     change_operators(
         draft,
         lambda op: op.replaced(macs=tuple(map(swap, op.macs))) if shows(op.macs, mapping) else op,
@@ -275,6 +276,7 @@ def _replace_whole(draft: Draft, dim: Dim, leaf: int) -> None:
     for path, module in draft.modules.items():
         if module.integers:
             draft.modules[path] = module.replaced(integers={k: swap(v) for k, v in module.integers.items()})
+    draft.size_ties = tuple(tie.replaced(dims=tuple(map(swap, tie.dims))) for tie in draft.size_ties)
     change_operators(draft, lambda op: op.replaced(macs=tuple(map(swap, op.macs))) if op.macs else op)
 
 

@@ -76,6 +76,7 @@ class Draft:
         self.values = list(interface.values)
         self.inputs = interface.inputs
         self.outputs = interface.outputs
+        self.size_ties = interface.size_ties
         self.root = _tree(interface)
         self._same: dict[int, int] = {}
 
@@ -324,4 +325,5 @@ def _flatten(draft: Draft) -> Interface:
         operators=tuple(operators),
         calls=tuple(calls),
         outputs=outputs,
+        size_ties=draft.size_ties,
     )

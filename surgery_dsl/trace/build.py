@@ -19,6 +19,7 @@ from surgery_dsl.interface.model import (
     Operator,
     Port,
     Requirement,
+    SizeTie,
     Tensor,
     Value,
 )
@@ -26,6 +27,7 @@ from surgery_dsl.modules.insertion import inserted, own_class
 from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.fold import fold
+from surgery_dsl.trace.integers import Solution
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
 from surgery_dsl.trace.recorder import ModuleRun, Recording, Ref
 
@@ -66,10 +68,11 @@ def build(
     input_names: Sequence[str],
     output_names: Sequence[str],
     free: tuple[FreeSize, ...],
+    solution: Solution,
 ) -> tuple[Interface, dict[int, int]]:
     """Return the interface, and the number of each axis by the ``id`` of its atom.
 
-    ``output_names`` go with ``recording.outputs``.
+    ``output_names`` go with ``recording.outputs``; ``solution`` says what integers of the code stand for.
     """
     kept = {flow.states[ref].value for _, ref in recording.outputs}
     for run in recording.runs:
@@ -79,6 +82,7 @@ def build(
     _freeze_uncarried(flow, recording, facts)
     builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
     owned = _owned(recording, flow)
+    read = _read(solution)
     for ref in recording.inputs:
         builder.dims(flow.states[ref].dims)
     tensors = tuple(builder.tensor(fact, recording) for fact in facts)
@@ -92,9 +96,10 @@ def build(
     calls = builder.calls(recording, flow)
     everywhere = dict(model.named_modules(remove_duplicate=False))
     modules = tuple(
-        builder.module(path, module, owned, tensors).replaced(inserted=_inserted_where(path, everywhere))
+        builder.module(path, module, owned, read, tensors).replaced(inserted=_inserted_where(path, everywhere))
         for path, module in everywhere.items()
     )
+    ties = builder.ties(solution, facts, recording)
     order = {old: new for new, old in enumerate(sorted(builder.used))}
     values = tuple(builder.value(flow.values[old]) for old in order)
     builder.label(facts, recording, input_names, order)
@@ -110,6 +115,7 @@ def build(
         outputs=_ports(output_names, [order[value] for value in outputs]),
         free=free,
         requirements=_requirements(flow, operators),
+        size_ties=ties,
     )
     return interface, builder.numbers
 
@@ -204,6 +210,14 @@ def _owned(recording: Recording, flow: Flow) -> dict[str, dict[str, Product]]:
         if draft.sizes:
             owned.setdefault(recording.runs[draft.run].path, {}).update(draft.sizes)
     return owned
+
+
+def _read(solution: Solution) -> dict[str, dict[str, Product]]:
+    """Return, for each module, the integers that its forward reads as sizes."""
+    read: dict[str, dict[str, Product]] = {}
+    for (path, attribute), product in solution.integers.items():
+        read.setdefault(path, {})[attribute] = product
+    return read
 
 
 def _requirements(flow: Flow, operators: Sequence[Operator]) -> tuple[Requirement, ...]:
@@ -342,14 +356,26 @@ class _Builder:
         path: str,
         module: nn.Module,
         owned: dict[str, dict[str, Product]],
+        read: dict[str, dict[str, Product]],
         tensors: Sequence[Tensor],
     ) -> Module:
         first = self.paths[id(module)]
         integers: dict[str, Dim] = {}
         if first == path:
-            integers = self._integers(path, module, owned.get(path, {}), tensors)
+            integers = {name: self.dim(product) for name, product in read.get(path, {}).items()}
+            integers |= self._integers(path, module, owned.get(path, {}), tensors)
         return Module.model_construct(
             path=path, type=type_name(module), integers=integers, same_as="" if first == path else first
+        )
+
+    def ties(self, solution: Solution, facts: Sequence[TensorFacts], recording: Recording) -> tuple[SizeTie, ...]:
+        """Return the ties that a change of tensors can break: those with an axis that a parameter or buffer carries."""
+        states = (self.flow.states[recording.tensors[fact.name]] for fact in facts)
+        carried = {id(leaf) for state in states for dim in state.dims for leaf in leaves(dim)}
+        return tuple(
+            SizeTie.model_construct(dims=self.dims(sides), reason=reason)
+            for sides, reason in solution.ties
+            if any(id(leaf) in carried for side in sides for leaf in leaves(side))
         )
 
     def _integers(

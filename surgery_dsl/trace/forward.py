@@ -14,10 +14,12 @@ from torch._subclasses.fake_tensor import (
 )
 
 from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.modules.integers import set_integer
 from surgery_dsl.trace import dtypes
 from surgery_dsl.trace.build import TensorFacts
 from surgery_dsl.trace.fakes import fake_mode, in_eval_mode, memory_key, swap, tensors_of
 from surgery_dsl.trace.recorder import Recorder, Recording, is_library, run_forward
+from surgery_dsl.trace.taint import Tainting, Uses, taint
 
 _NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
 
@@ -91,17 +93,18 @@ def record(
         ForwardFailed: The forward raised.
         ValuesNeeded: The forward looks at values, and the model stands on the meta device.
     """
+    numbered = list(enumerate(chosen))
     if _cheap(model, inputs, chosen):
-        return [_run_on_values(model, inputs, sizes, resized) for sizes in chosen]
+        return [_run_on_values(model, inputs, sizes, resized, i == 0) for i, sizes in numbered]
     try:
         with in_eval_mode(model), fake_mode():
             tensors = swap(model, None if resized is None else resized.shapes)
             _set_integers(model, resized)
-            return [_run(model, tensors, inputs, sizes, None) for sizes in chosen]
+            return [_run(model, tensors, inputs, sizes, None, i == 0 and resized is None) for i, sizes in numbered]
     except _NEEDS_VALUES as error:
         if any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
             raise ValuesNeeded(str(error)) from error
-    return [_run_on_values(model, inputs, sizes, resized) for sizes in chosen]
+    return [_run_on_values(model, inputs, sizes, resized, i == 0) for i, sizes in numbered]
 
 
 CHEAP_WEIGHTS = 1 << 20
@@ -120,7 +123,7 @@ def _cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Mappi
 
 
 def _run_on_values(
-    model: nn.Module, inputs: Sequence[InputSpec], sizes: Mapping[str, int], resized: Resized | None
+    model: nn.Module, inputs: Sequence[InputSpec], sizes: Mapping[str, int], resized: Resized | None, first: bool
 ) -> Recording:
     device = next((tensor.device for _, tensor, _, _ in tensors_of(model)), torch.device("cpu"))
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):
@@ -132,18 +135,12 @@ def _run_on_values(
                 copies = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
                 module._buffers.update(copies)
             tensors = {name: tensor for name, tensor, _, _ in tensors_of(model)}
-        return _run(model, tensors, inputs, sizes, device)
+        return _run(model, tensors, inputs, sizes, device, first and resized is None)
 
 
 def _set_integers(model: nn.Module, resized: Resized | None) -> None:
     for (path, attribute), size in ({} if resized is None else resized.integers).items():
-        module = model.get_submodule(path)
-        owner, _, entry = attribute.partition(".")
-        old = getattr(module, owner)
-        if entry:
-            setattr(module, owner, type(old)(size if i == int(entry) else n for i, n in enumerate(old)))
-        else:
-            setattr(module, owner, size)
+        set_integer(model.get_submodule(path), attribute, size)
 
 
 def _run(
@@ -152,11 +149,18 @@ def _run(
     inputs: Sequence[InputSpec],
     sizes: Mapping[str, int],
     device: torch.device | None,
+    tainted: bool,
 ) -> Recording:
     recorder = Recorder(model, tensors)
     given = [(spec.name, _input(spec, sizes, device)) for spec in inputs]
     try:
-        return run_forward(model, given, recorder)
+        if not tainted:
+            return run_forward(model, given, recorder)
+        uses, session = Uses(), object()
+        taint(model, uses, session)
+        recorder.recording.uses = uses
+        with Tainting(recorder, uses, session):
+            return run_forward(model, given, recorder)
     except _NEEDS_VALUES:
         raise
     except Exception as error:

@@ -13,6 +13,7 @@ from surgery_dsl.trace.atoms import leaves
 from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.build import build
 from surgery_dsl.trace.forward import facts_of, record
+from surgery_dsl.trace.integers import Solution, solve
 from surgery_dsl.trace.propagate import Flow, propagate
 from surgery_dsl.trace.recorder import Recording
 from surgery_dsl.trace.samples import samples
@@ -61,7 +62,8 @@ def graph(
     recording = recordings[0]
     names = _name_outputs(recording, flow, outputs)
     _refuse_unknown_sizes(flow, recording, chosen)
-    interface, numbers = build(model, recording, flow, facts, [spec.name for spec in inputs], names, free)
+    solution = Solution() if recording.uses is None else solve(recording, recording.uses, flow)
+    interface, numbers = build(model, recording, flow, facts, [spec.name for spec in inputs], names, free, solution)
     return Traced(interface, chosen, recordings, flow, numbers)
 
 

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+if TYPE_CHECKING:
+    from surgery_dsl.trace.taint import Uses
 
 _HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _LIBRARY = (os.path.dirname(os.path.abspath(torch.__file__)) + os.sep, _HERE + os.sep)
@@ -118,6 +121,7 @@ class Recording:
         inputs: The network's inputs, in order.
         outputs: Names and tensors of the network's result, in order.
         constants: Tensors that were neither given nor made while recording.
+        uses: The calls that were given integers of the Python code, where those were traced.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -128,6 +132,7 @@ class Recording:
     inputs: tuple[Ref, ...] = ()
     outputs: tuple[tuple[str, Ref], ...] = ()
     constants: set[Ref] = field(default_factory=set)
+    uses: "Uses | None" = None
 
 
 class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -171,6 +176,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             ref = self._new(tensor)
             self.recording.constants.add(ref)
         return ref
+
+    def number(self, tensor: Tensor) -> Ref | None:
+        """Return the number of a tensor that the recording has met."""
+        return self._refs.get(id(tensor))
 
     def flatten(self, value: Any) -> Iterator[Ref]:
         """Yield the tensors of nested containers."""

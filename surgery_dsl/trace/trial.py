@@ -16,6 +16,7 @@ from torch import nn
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.ties import SizeTies
 from surgery_dsl.trace.atoms import Product, flat, leaves
 from surgery_dsl.trace.forward import ForwardFailed, Resized, ValuesNeeded, record
 from surgery_dsl.trace.graph import Traced
@@ -53,6 +54,7 @@ class _Trial:
         self.traced = traced
         self.interface = traced.interface
         self.inputs = inputs
+        self.ties = SizeTies(traced.interface)
         self.base = traced.recordings[0]
         self.states = traced.flow.states
 
@@ -75,9 +77,7 @@ class _Trial:
 
     def objection(self, axes: Iterable[int]) -> Objection | None:
         """Try other sizes for some axes; say what went wrong, ``None`` if nothing did."""
-        grown = {
-            axis: (self.interface.exact_size(axis) or 0) + _AMOUNTS[i % len(_AMOUNTS)] for i, axis in enumerate(axes)
-        }
+        grown = self._grown(list(axes))
         try:
             (other,) = record(self.model, self.inputs, self.traced.chosen[:1], self._resized(grown))
         except ForwardFailed as failed:
@@ -86,6 +86,27 @@ class _Trial:
         except ValuesNeeded:
             return Objection(0, frozen.hard_coded("an operator", "the forward looks at values at another size"))
         return self._object(len(self.base.records), grown, other)
+
+    def _grown(self, axes: Sequence[int]) -> dict[int, int]:
+        """Return larger sizes for axes, and what size ties then ask of others; axes that ties hold back stay."""
+        chosen: dict[int, int] = {}
+        forced: dict[int, int] = {}
+        amounts = {axis: _AMOUNTS[i % len(_AMOUNTS)] for i, axis in enumerate(axes)}
+        tied = [axis for axis in axes if axis in self.ties.by_axis]
+        for axis in tied:
+            if axis in forced:
+                continue
+            size = self.interface.exact_size(axis) or 0
+            for grown in dict.fromkeys((size + amounts[axis], 2 * size, 3 * size)):
+                following = self.ties.following({**chosen, axis: grown})
+                if isinstance(following, dict) and all(
+                    n >= (self.interface.exact_size(other) or n) for other, n in following.items()
+                ):
+                    chosen[axis] = grown
+                    forced.update(following)
+                    break
+        plain = {a: (self.interface.exact_size(a) or 0) + n for a, n in amounts.items() if a not in self.ties.by_axis}
+        return {**plain, **forced, **chosen}
 
     def _object(self, until: int, grown: Mapping[int, int], other: Recording, failed: str = "") -> Objection | None:
         """Compare two recordings up to the call that ``failed``, to the end if none did."""

@@ -17,6 +17,8 @@ from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.expression import evaluate
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Dim, Interface
+from surgery_dsl.interface.ties import SizeTies
+from surgery_dsl.modules.integers import set_integer
 from surgery_dsl.trace.capture import trace
 from surgery_dsl.trace.dtypes import BY_NAME
 
@@ -82,13 +84,7 @@ def gathered(model: nn.Module, interface: Interface, order: Order, wrong: str = 
         (module._parameters if leaf in module._parameters else module._buffers)[leaf] = made[id(tensor)]  # type: ignore[assignment]
     for module in interface.modules:
         for attribute, dim in module.integers.items():
-            owner, _, entry = attribute.partition(".")
-            target, size = result.get_submodule(module.path), len(kept(interface, dim, order))
-            if entry:
-                old = getattr(target, owner)
-                setattr(target, owner, type(old)(size if i == int(entry) else n for i, n in enumerate(old)))
-            else:
-                setattr(target, attribute, size)
+            set_integer(result.get_submodule(module.path), attribute, len(kept(interface, dim, order)))
     return result
 
 
@@ -169,6 +165,13 @@ def assert_permutable(
         )
 
 
+def tied_along(cuts: Mapping[int, list[int]], interface: Interface) -> dict[int, list[int]]:
+    """The cuts, and as many indices of every axis whose size is tied to theirs."""
+    following = SizeTies(interface).following({axis: len(indices) for axis, indices in cuts.items()})
+    assert isinstance(following, dict), following
+    return {**cuts, **{axis: list(range(n)) for axis, n in following.items()}}
+
+
 def assert_removable(
     model: nn.Module,
     interface: Interface,
@@ -179,22 +182,21 @@ def assert_removable(
     """Indices of a free axis that are zero in all carriers may be cut; all axes at once as well."""
     chosen = free_axes(interface) if axes is None else list(axes)
     cuts: dict[int, list[int]] = {}
+    alone: list[dict[int, list[int]]] = []
     for axis in chosen:
         size = width(interface, axis)
         if size > 1:
             cuts[axis] = [i for i in range(size) if i % 3 != 1 or (size == 2 and i == 0)]
-    for order in [{axis: cuts[axis]} for axis in cuts] + [cuts]:
+            alone.append(tied_along({axis: cuts[axis]}, interface))
+    for order in [*alone, tied_along(cuts, interface)]:
         reference = outputs(planted(model, interface, order), given)
         small = gathered(model, interface, order)
         labels = ", ".join(interface.axes[axis].label for axis in order)
         assert error(reference, outputs(small, given)) < 1e-9, f"{labels} cannot be cut"
-    for axis, indices in cuts.items():
+    for axis, order in zip(cuts, alone, strict=True):
         carriers = list(dict.fromkeys(name for name, _ in interface.carriers[axis]))
-        reference = outputs(planted(model, interface, {axis: indices}), given)
-        told = (
-            error(reference, outputs(gathered(model, interface, {axis: indices}, wrong=name), given))
-            for name in carriers
-        )
+        reference = outputs(planted(model, interface, order), given)
+        told = (error(reference, outputs(gathered(model, interface, order, wrong=name), given)) for name in carriers)
         label = interface.axes[axis].label
         assert not control or len(carriers) == 1 or any(wrong > 1e-6 for wrong in told), (
             f"{label}: the check cannot tell"

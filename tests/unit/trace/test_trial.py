@@ -27,7 +27,7 @@ class HardView(nn.Module):
 
 
 class Heads(nn.Module):
-    """``heads`` is a number in the forward; the size of a head follows from the tensor."""
+    """``heads`` is an attribute; the size of a head follows from the tensor."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,21 +83,27 @@ def test_a_width_that_a_view_holds_as_a_number_is_frozen_and_the_line_named() ->
     assert reason(interface, "b.weight", 0) == [""]
 
 
-def test_the_number_of_heads_is_frozen_and_their_size_is_not() -> None:
+def test_the_number_of_heads_follows_from_the_attribute_that_the_forward_reads() -> None:
     interface = trace(Heads(), spec("N", 4))
     heads, size = reason(interface, "a.weight", 0)
-    assert "view" in heads
-    assert size == ""
+    assert (heads, size) == ("", "")
+    assert interface.module_by_path[""].integers == {"heads": interface.tensor_by_name["a.weight"].dims[0][:1]}
     model = shaken(Heads())
     given = inputs_for(spec("N", 4), {"N": 3})
     assert_permutable(model, interface, given)
     assert_removable(model, interface, given)
 
 
-def test_halves_that_must_stay_equal_are_frozen() -> None:
+def test_halves_that_must_stay_equal_are_tied() -> None:
     interface = trace(Chunks(), spec("N", 4))
-    assert all(reason(interface, "a.weight", 0))
+    (tie,) = interface.size_ties
+    assert {axis for dim in tie.dims for axis in dim} == set(
+        interface.leaves(interface.tensor_by_name["a.weight"].dims[0])
+    )
+    assert reason(interface, "a.weight", 0) == ["", ""]
     assert reason(interface, "b.weight", 0) == [""]
+    model, given = shaken(Chunks()), inputs_for(spec("N", 4), {"N": 3})
+    assert_removable(model, interface, given)
 
 
 def test_a_scale_that_follows_from_a_width_freezes_it() -> None:

@@ -1,0 +1,86 @@
+"""Sizes that must stay equal: what follows for other axes where some axes change."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+
+from surgery_dsl.interface.model import Dim, Interface, SizeTie
+
+
+class SizeTies:
+    """The size ties of an interface, grouped by the axes that they connect."""
+
+    def __init__(self, interface: Interface) -> None:
+        self.interface = interface
+
+    @cached_property
+    def by_axis(self) -> dict[int, list[SizeTie]]:
+        """For each leaf axis that a tie names, all ties that are connected with it."""
+        groups: dict[int, list[SizeTie]] = {}
+        for tie in self.interface.size_ties:
+            axes = {axis for dim in tie.dims for axis in self.interface.leaves(dim)}
+            met = {id(groups[axis]): groups[axis] for axis in axes if axis in groups}
+            group = [other for found in met.values() for other in found] + [tie]
+            connected = axes | {axis for found in met.values() for axis in self._axes(found)}
+            groups |= dict.fromkeys(connected, group)
+        return groups
+
+    def _axes(self, ties: Iterable[SizeTie]) -> set[int]:
+        return {axis for tie in ties for dim in tie.dims for axis in self.interface.leaves(dim)}
+
+    def following(self, sizes: Mapping[int, int]) -> dict[int, int] | SizeTie:
+        """Return the sizes that other axes must take where some axes take new ones; a tie that cannot be kept.
+
+        A side of a tie follows by its only axis that may change and is not given; of several, the first that can.
+
+        Args:
+            sizes: New sizes of leaf axes.
+        """
+        found: dict[int, int] = {}
+        todo = {id(tie): tie for axis in sizes for tie in self.by_axis.get(axis, ())}
+        for _ in range(len(todo) + 1):
+            changed = False
+            for tie in todo.values():
+                known = {**found, **sizes}
+                values = [self._size(dim, known) for dim in tie.dims]
+                if None in values or len(set(values)) == 1:
+                    continue
+                forced = self._force(tie, [value for value in values if value is not None], sizes, found)
+                if forced is None:
+                    return tie
+                found.update(forced)
+                changed = True
+            if not changed:
+                return found
+        return next(iter(todo.values()))
+
+    def _force(
+        self, tie: SizeTie, values: list[int], given: Mapping[int, int], found: Mapping[int, int]
+    ) -> dict[int, int] | None:
+        """Return a new size for one axis of a side so that it meets the side that has changed."""
+        known = {**found, **given}
+        touched = [any(axis in known for axis in self.interface.leaves(dim)) for dim in tie.dims]
+        for leader in sorted(range(len(values)), key=lambda i: not touched[i]):
+            for side, dim in enumerate(tie.dims):
+                if side == leader or values[side] == values[leader]:
+                    continue
+                for axis in dict.fromkeys(self.interface.leaves(dim)):
+                    if axis in known or self.interface.axes[axis].frozen:
+                        continue
+                    size = self._solved(dim, axis, values[leader], known)
+                    if size is not None:
+                        return {axis: size}
+        return None
+
+    def _solved(self, dim: Dim, axis: int, target: int, known: Mapping[int, int]) -> int | None:
+        """Return the size of one axis that gives a dimension its size."""
+        rest = self.interface.size(dim).substitute(
+            lambda other: None if other == axis else known.get(other, self.interface.exact_size(other))
+        )
+        if not set(rest.terms) <= {(), (axis,)}:
+            return None
+        factor, constant = rest.terms.get((axis,), 0), rest.terms.get((), 0)
+        size, left = divmod(target - constant, factor) if factor else (0, 1)
+        return size if not left and size > 0 else None
+
+    def _size(self, dim: Dim, known: Mapping[int, int]) -> int | None:
+        return self.interface.size(dim).substitute(lambda axis: known.get(axis, self.interface.exact_size(axis))).value

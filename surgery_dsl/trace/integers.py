@@ -1,0 +1,315 @@
+"""Which integer of the Python code holds the size of which axes.
+
+Every use of a traced integer that decides a size gives an equation: what the code computed (``3 * head_size``) equals
+the size of a dimension, as polynomials over axes. An attribute that is used as it is equals that dimension; one that
+only occurs in expressions is found among the products of axes near its uses. Equations that are then not true of the
+axes alone, because one number serves axes whose indices are free of each other, become size ties; those that products
+of axes cannot say freeze their axes.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from surgery_dsl.interface import frozen
+from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
+from surgery_dsl.trace.equations import Equation, equations
+from surgery_dsl.trace.propagate import Flow
+from surgery_dsl.trace.recorder import Recording, Ref
+from surgery_dsl.trace.taint import Origin, Uses
+
+Attribute = tuple[str, str]
+"""Path of a module and name of its integer, dotted."""
+
+Terms = Mapping[tuple[int, ...], int]
+"""A polynomial: coefficient of each monomial, a sorted tuple of the ``id`` s of leaf atoms."""
+
+_EQUAL_SPLITS = {"split", "unsafe_split", "split_copy"}
+
+
+@dataclass(slots=True)
+class Solution:
+    """What the integers of a forward stand for.
+
+    Attributes:
+        integers: The product of axes that each attribute equals.
+        ties: Dimensions of equal size, with the integer or operator that serves both.
+    """
+
+    integers: dict[Attribute, Product] = field(default_factory=dict)
+    ties: list[tuple[tuple[Product, Product], str]] = field(default_factory=list)
+
+
+def solve(recording: Recording, uses: Uses, flow: Flow) -> Solution:
+    """Return what the integers that a recorded forward used stand for; freeze what cannot be said."""
+    solver = _Solver(flow, uses, equations(recording, uses, flow))
+    solution = solver.run()
+    for pieces, reason in _equal_pieces(recording, flow):
+        for piece in pieces[1:]:
+            solver.tie(pieces[0], piece, reason)
+    return solution
+
+
+def _equal_pieces(recording: Recording, flow: Flow) -> Iterator[tuple[list[Product], str]]:
+    """Yield what splits into equal pieces must keep equal: ``chunk(3)`` of three projections in one."""
+    for record in recording.records:
+        if record.operation.name in _EQUAL_SPLITS and record.operation.overload == "Tensor":
+            rank = len(recording.shapes[record.outputs[0]])
+            at = int(record.arguments.get("dim") or 0) % rank
+            pieces = [flow.states[ref].dims[at] for ref in record.outputs]
+            whole = [piece for piece in pieces if flow.axes.sizes(piece) == flow.axes.sizes(pieces[0])]
+            path = recording.runs[record.run].path if record.run >= 0 else ""
+            yield whole, f"a split into equal pieces ({path or 'the network'} at {record.source})"
+
+
+class _Solver:
+    def __init__(self, flow: Flow, uses: Uses, found: Iterable[Equation]) -> None:
+        self.flow = flow
+        self.uses = uses
+        self.equations = list(found)
+        self.solution = Solution()
+        self.numerals: dict[int, bool] = {}
+        self.seen: set[frozenset[tuple[int, ...]]] = set()
+
+    def run(self) -> Solution:
+        for equation in self.equations:
+            origin = equation.origin
+            if origin[0] == "attribute":
+                self.solution.integers.setdefault((origin[1], origin[2]), equation.product)
+        self._search()
+        for equation in self.equations:
+            self._settle(equation)
+        constant = [key for key, product in self.solution.integers.items() if _number(self.terms(product)) is not None]
+        for key in constant:
+            del self.solution.integers[key]
+        return self.solution
+
+    # ---- attributes that only occur in expressions -------------------------------------------------------------
+
+    def _search(self) -> None:
+        """Find attributes that no use shows as they are, each by the equations in which it alone is unknown."""
+        progress = True
+        while progress:
+            progress = False
+            open_: dict[Attribute, list[Equation]] = {}
+            for equation in self.equations:
+                unknown = {one for one in _attributes(equation.origin) if one not in self.solution.integers}
+                if len(unknown) == 1:
+                    open_.setdefault(unknown.pop(), []).append(equation)
+            for attribute, about in open_.items():
+                best = self._best(attribute, about)
+                if best is not None:
+                    self.solution.integers[attribute] = best
+                    progress = True
+
+    def _best(self, attribute: Attribute, about: list[Equation]) -> Product | None:
+        value = self.uses.values.get(attribute)
+        best, most = None, 0
+        tried: set[tuple[int, ...]] = set()
+        for candidate in self._near(about):
+            key = tuple(id(atom) for atom in candidate)
+            if key in tried or self.flow.axes.sizes(candidate)[0] != value:
+                continue
+            tried.add(key)
+            self.solution.integers[attribute] = candidate
+            true = sum(self._is_true(equation) for equation in about)
+            del self.solution.integers[attribute]
+            if true > most:
+                best, most = candidate, true
+            if true == len(about):
+                break
+        return best
+
+    def _near(self, about: list[Equation]) -> Iterator[Product]:
+        """Yield products of axes that occur around some equations: of what is written, then of what is read."""
+        for equation in about:
+            for dim in (equation.product, *equation.near):
+                yield from _subproducts(dim)
+
+    # ---- are the equations true? -------------------------------------------------------------------------------
+
+    def _is_true(self, equation: Equation) -> bool:
+        said = self.evaluate(equation.origin)
+        return said is not None and said == self.terms(equation.product)
+
+    def _settle(self, equation: Equation) -> None:
+        """Tie or freeze what an equation joins beyond the axes' own coupling."""
+        said, is_ = self.evaluate(equation.origin), self.terms(equation.product)
+        if said == is_:
+            return
+        product = self._product(equation.origin)
+        if product is not None:
+            self.tie(product, equation.product, _name(equation))
+        elif said is not None or any(True for _ in _attributes(equation.origin)):
+            self._freeze(equation)
+
+    def tie(self, one: Product, two: Product, reason: str) -> None:
+        """Note that two products must keep equal sizes; what they have in common does not matter."""
+        left, right = _without_common(flat(one), flat(two))
+        key = frozenset((tuple(id(a) for a in left), tuple(id(a) for a in right)))
+        if key in self.seen or self.terms(left) == self.terms(right):
+            return
+        self.seen.add(key)
+        self.solution.ties.append(((left, right), reason))
+
+    def _freeze(self, equation: Equation) -> None:
+        place = _place(equation)
+        for dim in (equation.product, *self._known(equation.origin)):
+            self.flow.axes.freeze(dim, frozen.hard_coded(equation.function, place))
+
+    def _known(self, origin: Origin) -> Iterator[Product]:
+        if origin[0] == "attribute":
+            product = self.solution.integers.get((origin[1], origin[2]))
+            if product is not None:
+                yield product
+        elif origin[0] == "size":
+            yield self._size(origin)
+        elif origin[0] != "number":
+            yield from chain(self._known(origin[1]), self._known(origin[2]))
+
+    # ---- polynomials -------------------------------------------------------------------------------------------
+
+    def _size(self, origin: Origin) -> Product:
+        return self.flow.states[Ref(origin[1])].dims[origin[2]]
+
+    def _product(self, origin: Origin) -> Product | None:
+        """Return an origin as a product of axes, where it is one."""
+        kind = origin[0]
+        if kind == "attribute":
+            return self.solution.integers.get((origin[1], origin[2]))
+        if kind == "size":
+            return self._size(origin)
+        if kind == "*":
+            left, right = self._product(origin[1]), self._product(origin[2])
+            return None if left is None or right is None else [*left, *right]
+        if kind == "number" and origin[1] == 1:
+            return []
+        return None
+
+    def evaluate(self, origin: Origin) -> Terms | None:
+        """Return an origin as a polynomial; ``None`` where it is none or holds an unknown."""
+        kind = origin[0]
+        if kind == "number":
+            return {(): origin[1]} if origin[1] else {}
+        if kind in ("attribute", "size"):
+            product = self._product(origin)
+            return None if product is None else self.terms(product)
+        left, right = self.evaluate(origin[1]), self.evaluate(origin[2])
+        if left is None or right is None:
+            return None
+        match kind:
+            case "+":
+                return _sum(left, right, 1)
+            case "-":
+                return _sum(left, right, -1)
+            case "*":
+                return _times(left, right)
+            case "//":
+                return _quotient(left, right)
+        divided = _quotient(left, right)
+        return {} if divided is not None else None
+
+    def terms(self, product: Product) -> Terms:
+        """Return the size of a product; axes that can never change are numbers."""
+        total: Terms = {(): 1}
+        for atom in flat(product):
+            if atom.parts is not None:
+                inner: Terms = {}
+                for part in atom.parts:
+                    inner = _sum(inner, self.terms(part), 1)
+                total = _times(total, inner)
+            elif self._is_numeral(atom):
+                total = _times(total, {(): atom.sizes[0]})
+            else:
+                total = _times(total, {(id(atom),): 1})
+        return total
+
+    def _is_numeral(self, atom: Atom) -> bool:
+        found = self.numerals.get(id(atom))
+        if found is None:
+            firm = any(frozen.rank(reason) == 0 for reason in atom.frozen)
+            found = self.numerals[id(atom)] = firm and isinstance(atom.expression, int)
+        return found
+
+
+def _attributes(origin: Origin) -> Iterator[Attribute]:
+    if origin[0] == "attribute":
+        yield origin[1], origin[2]
+    elif origin[0] not in ("number", "size"):
+        yield from _attributes(origin[1])
+        yield from _attributes(origin[2])
+
+
+def _name(equation: Equation) -> str:
+    names = list(dict.fromkeys(".".join(filter(None, one)) for one in _attributes(equation.origin)))
+    return " and ".join(names) if names else f"{equation.function} ({_place(equation)})"
+
+
+def _place(equation: Equation) -> str:
+    return f"{equation.path or 'the network'} at {equation.source}" if equation.source else equation.path
+
+
+def _subproducts(dim: Product) -> Iterator[Product]:
+    atoms = flat(dim)
+    for length in range(len(atoms), 0, -1):
+        for start in range(len(atoms) - length + 1):
+            yield atoms[start : start + length]
+    for atom in atoms:
+        for part in atom.parts or ():
+            yield from _subproducts(part)
+
+
+def _without_common(one: Product, two: Product) -> tuple[Product, Product]:
+    rest, left = list(two), []
+    for atom in one:
+        at = next((i for i, other in enumerate(rest) if other is atom), None)
+        if at is None:
+            left.append(atom)
+        else:
+            del rest[at]
+    return left, rest
+
+
+def _number(terms: Terms) -> int | None:
+    if not terms:
+        return 0
+    return terms[()] if set(terms) == {()} else None
+
+
+def _sum(left: Terms, right: Terms, sign: int) -> Terms:
+    out = dict(left)
+    for monomial, coefficient in right.items():
+        out[monomial] = out.get(monomial, 0) + sign * coefficient
+    return {monomial: coefficient for monomial, coefficient in out.items() if coefficient}
+
+
+def _times(left: Terms, right: Terms) -> Terms:
+    out: dict[tuple[int, ...], int] = {}
+    for one, a in left.items():
+        for two, b in right.items():
+            monomial = tuple(sorted(one + two))
+            out[monomial] = out.get(monomial, 0) + a * b
+    return {monomial: coefficient for monomial, coefficient in out.items() if coefficient}
+
+
+def _quotient(left: Terms, right: Terms) -> Terms | None:
+    """Divide by a monomial that divides every term; ``None`` otherwise."""
+    if len(right) != 1:
+        return {(): 1} if left == right and left else None
+    ((divisor, by),) = right.items()
+    out: dict[tuple[int, ...], int] = {}
+    for monomial, coefficient in left.items():
+        rest = list(monomial)
+        for atom in divisor:
+            if atom not in rest:
+                return None
+            rest.remove(atom)
+        if not by or coefficient % by:
+            return None
+        out[tuple(rest)] = coefficient // by
+    return out
+
+
+def leaves_of(ties: Iterable[tuple[tuple[Product, Product], str]]) -> set[int]:
+    """Return the ``id`` s of the leaf atoms that ties name."""
+    return {id(leaf) for sides, _ in ties for side in sides for leaf in leaves(side)}
