@@ -1,5 +1,6 @@
 """Puts the digests of the written files around a predicate and writes the statement."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from surgery_dsl.certificate.digest import sha256_of
@@ -15,12 +16,18 @@ CONVENTIONS = {
 }
 
 
-def certify(folder: Path, predicate: Predicate) -> Statement:
-    """Return the statement about every file now in ``folder`` (the certificate itself excepted)."""
+def certify(folder: Path, predicate: Predicate, known: Mapping[str, str] | None = None) -> Statement:
+    """Return the statement about every file now in ``folder`` (the certificate itself excepted).
+
+    ``known`` gives digests of files that were taken while these were written; all others are read.
+    """
+    digests = known or {}
     names = sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != CERTIFICATE
     )
-    subjects = tuple(Subject(name=name, digest=Digest(sha256=sha256_of(folder / name))) for name in names)
+    subjects = tuple(
+        Subject(name=name, digest=Digest(sha256=digests.get(name) or sha256_of(folder / name))) for name in names
+    )
     return Statement(subject=subjects, predicate=predicate)
 
 

@@ -1,4 +1,4 @@
-"""Headers of safetensors files, read without torch and without trusting the file.
+"""Headers of safetensors files, read and written without torch, and read without trusting the file.
 
 A file is eight bytes (the header's length, little-endian), a JSON header, and one buffer. The reader is stricter
 than the format needs: the buffer must be covered exactly once, names may not repeat, and the header may not be
@@ -6,6 +6,7 @@ larger than 16 MiB. The values themselves are not read.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.model import Data
+from surgery_dsl.interface.shards import INDEX, read_index
 
 MAX_HEADER = 16 << 20
 MAX_TENSORS = 200_000
@@ -42,12 +44,16 @@ _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x
 
 
 class Entry(Data):
-    """One tensor of a file: dtype as plans write it (``f32``), shape, and its place in the buffer."""
+    """One tensor of a file: dtype as plans write it (``f32``), shape, and its place in the buffer.
+
+    ``file`` names the file that holds it where weights are divided; it is empty where one file holds all.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     first: int
     last: int
+    file: str = ""
 
 
 class Header(Data):
@@ -57,13 +63,15 @@ class Header(Data):
         tensors: By name.
         metadata: Free text by key; where tied tensors are left out, the name left out by the name that is kept.
         start: Where the buffer starts in the file.
-        size: Size of the file in bytes.
+        size: Size of the file in bytes; of all files where weights are divided.
+        files: Where weights are divided: for each file, where its buffer starts.
     """
 
     tensors: dict[str, Entry]
     metadata: dict[str, str] = {}
     start: int
     size: int
+    files: dict[str, int] = {}
 
 
 def read_header(path: Path) -> Header:
@@ -91,6 +99,64 @@ def read_header(path: Path) -> Header:
     start = 8 + length
     _check_cover(path, tensors, size - start)
     return Header(tensors=tensors, metadata=metadata, start=start, size=size)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files of weights that a path means: itself, or those that an index names.
+
+    A directory means its index, or its ``model.safetensors``.
+
+    Raises:
+        Refused: The index is missing or not sound.
+    """
+    if path.is_dir():
+        path = path / INDEX if (path / INDEX).is_file() else path / "model.safetensors"
+    if path.suffix != ".json":
+        return (path,)
+    return tuple(path.with_name(name) for name in sorted(set(read_index(path).values())))
+
+
+def read_weights(path: Path) -> Header:
+    """Return the header of weights in one file or several: a safetensors file, an index, or a directory of either.
+
+    Raises:
+        Refused: As :func:`read_header` for any of the files; or the index says otherwise than the files.
+    """
+    files = files_of(path)
+    if len(files) == 1 and path.suffix != ".json" and not (path / INDEX).is_file():
+        return read_header(files[0])
+    index = path / INDEX if path.is_dir() else path
+    headers = {file.name: read_header(file) for file in files}
+    tensors: dict[str, Entry] = {}
+    for name, place in read_index(index).items():
+        entry = headers[place].tensors.get(name)
+        if entry is None:
+            raise _malformed(index, f"it says that `{name}` stands in `{place}`, which does not hold it", name)
+        tensors[name] = entry.replaced(file=place)
+    for place, header in headers.items():
+        hidden = next((name for name in header.tensors if tensors.get(name, header.tensors[name]).file != place), None)
+        if hidden is not None:
+            raise _malformed(index, f"`{place}` holds `{hidden}`, of which the index does not say so", hidden)
+    return Header(
+        tensors=tensors,
+        metadata={key: value for header in headers.values() for key, value in header.metadata.items()},
+        start=0,
+        size=sum(header.size for header in headers.values()),
+        files={place: header.start for place, header in headers.items()},
+    )
+
+
+def header_bytes(tensors: Iterable[tuple[str, str, tuple[int, ...]]], metadata: Mapping[str, str]) -> bytes:
+    """Return what a file begins with: name, dtype (as plans write it) and shape of each tensor, in buffer order."""
+    fields: dict[str, object] = {"__metadata__": dict(metadata)}
+    end = 0
+    for name, dtype, shape in tensors:
+        kind = format_dtype(dtype)
+        first, end = end, end + prod(shape) * ITEM_SIZES[kind]
+        fields[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [first, end]}
+    header = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header
 
 
 def missing(path: Path, error: OSError) -> Diagnostic:
@@ -183,6 +249,14 @@ def _entry(path: Path, name: str, entry: Any) -> Entry:
 def plan_dtype(dtype: str) -> str:
     """Return how plans write a dtype of the format: ``F32`` is ``f32``, the 8-bit floats keep their names."""
     return {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}.get(dtype, dtype.lower())
+
+
+def format_dtype(dtype: str) -> str:
+    """Return how the format writes a dtype of a plan; raise ``KeyError`` where it has no such dtype."""
+    kind = {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2"}.get(dtype, dtype.upper())
+    if kind not in ITEM_SIZES:
+        raise KeyError(dtype)
+    return kind
 
 
 def _counts(value: Any) -> bool:

@@ -20,7 +20,7 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.lock import Lock, ModelLock, is_sealed
 from surgery_dsl.interface.model import Data, Interface
-from surgery_dsl.interface.safetensors_header import Header, read_header
+from surgery_dsl.interface.safetensors_header import Header, files_of, read_weights
 
 if TYPE_CHECKING:
     from surgery_dsl.language.plan import DataSet, Model, Plan
@@ -112,6 +112,24 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_digest(path: Path) -> str:
+    """Return the digest of weights: the SHA-256 of the file; of several, that of :func:`digest_of_files`.
+
+    Raises:
+        OSError: A file cannot be read.
+        Refused: The index is not sound.
+    """
+    files = files_of(path)
+    return digest_of_files({file.name: digest_of(file) for file in files})
+
+
+def digest_of_files(digests: dict[str, str]) -> str:
+    """Return one digest for files of weights: of one its own, of several that of what ``sha256sum`` says of them."""
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    return hashlib.sha256("".join(f"{digests[name]}  {name}\n" for name in sorted(digests)).encode()).hexdigest()
+
+
 def compare(plan: "Plan", lock: Lock, folder: Path, allow_pickle: bool = False) -> Staleness:
     """Compare a lock with the plan and the files it names; an allowed pickle is compared by its digest alone."""
     found: list[Diagnostic] = []
@@ -175,14 +193,14 @@ def _weights(
     span = model.spans.get("weights", model.span)
     findings: list[Diagnostic] = []
     try:
-        findings += compare_weights(read_header(path), lock.interface, model.weights)
+        findings += compare_weights(read_weights(path), lock.interface, model.weights)
     except Refused as refused:
         findings += (d for d in refused.diagnostics if not (allow_pickle and d.code is trust.PICKLE_REFUSED))
     if findings:
         return [placed(finding, plan.file, span) for finding in findings], False
     if lock.weights is None:
         return [], False
-    return [], not _reads_values(plan) or lock.weights.digest == digest_of(path)
+    return [], not _reads_values(plan) or lock.weights.digest == weights_digest(path)
 
 
 def placed(diagnostic: Diagnostic, file: str, span: Span | None) -> Diagnostic:

@@ -14,13 +14,13 @@ from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.run import determinism
-from surgery_dsl.run.changes import find_tensor
+from surgery_dsl.run.changes import carry_out, find_tensor
 from surgery_dsl.run.data import TensorData
 from surgery_dsl.run.load import Network, Sources
 from surgery_dsl.run.outputs import all_outputs, call, first_output
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.transaction import Reader, Transaction
-from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.context import Change, Runtime
 from surgery_dsl.vocabulary.selection import Picked
 from surgery_dsl.vocabulary.values import Point
 
@@ -190,6 +190,14 @@ class Session(Runtime):
         """Remember where the plan stands after a step."""
         self.interface = interface
         self._brought, self._sites = dict(brought), dict(sites)
+
+    def carry_out(self, change: Change) -> None:
+        """Carry out one change of the patient, so that it can be undone.
+
+        Raises:
+            EditMisfit: It does not fit the network.
+        """
+        carry_out(self.model, change, self.transaction)
 
     def note_edit(self, edit: Edit) -> None:
         """Remember a structural change that was carried out."""

@@ -18,7 +18,7 @@ from surgery_dsl.proof.sequence import Run
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.steps import advance, place_of
 from surgery_dsl.run import controls, holds
-from surgery_dsl.run.changes import EditMisfit, carry_out, find_tensor
+from surgery_dsl.run.changes import EditMisfit, find_tensor
 from surgery_dsl.run.digests import Mark, digests, marks, named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
@@ -172,7 +172,7 @@ class Steps:
             if change.edit is not None or self._writes_something(change):
                 self.changed.add(step.name)
             try:
-                carry_out(session.model, change, session.transaction)
+                session.carry_out(change)
             except EditMisfit as error:
                 raise Refused(
                     Diagnostic(

@@ -1,8 +1,11 @@
 """Loading weights strictly: exactly the network's tensors, tied ones once, finite, and no pickle."""
 
-from collections.abc import Iterator
+import mmap
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from math import prod
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,40 +15,81 @@ from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import WeightFacts
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.interface.safetensors_header import MAX_HEADER, Header, missing, read_header
-from surgery_dsl.interface.staleness import compare_weights, digest_of
+from surgery_dsl.interface.safetensors_header import MAX_HEADER, Header, files_of, missing, read_weights
+from surgery_dsl.interface.staleness import compare_weights, digest_of, digest_of_files
+from surgery_dsl.kernels.blocks import blocks
 from surgery_dsl.run.digests import named_tensors
+from surgery_dsl.trace.dtypes import BY_NAME
 
 
 class WeightsFile:
-    """An open weights file: tensors are read one at a time. Final.
+    """Open weights, in one file or in several with an index: tensors are read one at a time. Final.
 
     Attributes:
-        path: The file.
-        header: Its header, already checked.
+        path: The file, its index, or the directory of either.
+        header: What they hold, already checked.
+        files: The files, by name.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a file; raise :class:`Refused` where it is missing or not sound."""
+        """Open the files; raise :class:`Refused` where one is missing or not sound."""
         self.path = path
-        self.header: Header = read_header(path)
+        self.header: Header = read_weights(path)
+        self.files: dict[str, Path] = {file.name: file for file in files_of(path)}
+        self._maps: WeakValueDictionary[str, mmap.mmap] = WeakValueDictionary()
         try:
-            self._file = safe_open(path, framework="pt", device="cpu")
+            self._open = {name: safe_open(file, framework="pt", device="cpu") for name, file in self.files.items()}
         except (OSError, SafetensorError) as error:
             raise Refused(self._damaged(str(error))) from None
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the file."""
-        return digest_of(self.path)
+        """SHA-256 of the file; of several, of what is said of them (see ``staleness.digest_of_files``)."""
+        return digest_of_files({name: digest_of(file) for name, file in self.files.items()})
 
     def read(self, name: str) -> Tensor:
         """Return one tensor on the CPU, in memory of its own."""
         try:
-            tensor: Tensor = self._file.get_tensor(name)  # type: ignore[no-untyped-call]
+            tensor: Tensor = self._open[self.place(name)[0].name].get_tensor(name)  # type: ignore[no-untyped-call]
         except (OSError, SafetensorError) as error:
             raise Refused(self._damaged(str(error))) from None
         return tensor
+
+    def place(self, name: str) -> tuple[Path, int]:
+        """Return the file that holds a tensor, and where in it the tensor's bytes begin."""
+        entry = self.header.tensors[name]
+        if entry.file:
+            return self.files[entry.file], self.header.files[entry.file] + entry.first
+        return next(iter(self.files.values())), self.header.start + entry.first
+
+    def mapped(self, name: str) -> Tensor:
+        """Return one tensor whose memory is the file's: the system reads what is looked at, and can take it back.
+
+        Writing into it does not write the file. What was looked at counts as resident until the tensor goes, or
+        :meth:`release`.
+        """
+        entry = self.header.tensors[name]
+        dtype, count = _dtype(entry.dtype), prod(entry.shape)
+        if not count:
+            return torch.empty(entry.shape, dtype=dtype)
+        path, first = self.place(name)
+        start = first - first % mmap.ALLOCATIONGRANULARITY
+        flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0)
+        try:
+            with path.open("rb") as file:
+                size = first - start + entry.last - entry.first
+                area = mmap.mmap(file.fileno(), size, flags=flags, prot=_READ_WRITE, offset=start)
+        except (OSError, ValueError) as error:
+            raise Refused(self._damaged(str(error))) from None
+        self._maps[name] = area
+        return torch.frombuffer(area, dtype=dtype, count=count, offset=first - start).view(entry.shape)
+
+    def release(self, names: Iterable[str]) -> None:
+        """Give back the memory of mapped tensors; they stay as they are, and are read again where they are needed."""
+        for name in names:
+            area = self._maps.get(name)
+            if area is not None and hasattr(mmap, "MADV_DONTNEED"):
+                area.madvise(mmap.MADV_DONTNEED)
 
     def _damaged(self, why: str) -> Diagnostic:
         return Diagnostic(
@@ -53,6 +97,16 @@ class WeightsFile:
             f"`{self.path.name}` is not a sound safetensors file: {why}",
             help="write the file again with `safetensors.torch.save_model`",
         )
+
+
+_READ_WRITE = mmap.PROT_READ | mmap.PROT_WRITE
+_OTHERS = {"u16": torch.uint16, "u32": torch.uint32, "u64": torch.uint64}
+
+
+def _dtype(name: str) -> torch.dtype:
+    """Return a dtype by its name in a header; the 8-bit floats have torch's own names there."""
+    dtype: torch.dtype = BY_NAME.get(name) or _OTHERS.get(name) or getattr(torch, name)
+    return dtype
 
 
 def load(model: nn.Module, file: WeightsFile, interface: Interface, name: str) -> WeightFacts:
@@ -100,9 +154,9 @@ def not_finite(tensor_name: str, value: Tensor, file: str) -> Iterator[Diagnosti
     """
     if not value.is_floating_point() or value.numel() == 0:
         return
-    wide = value.float() if value.element_size() == 1 else value
-    if bool(torch.isfinite(torch.stack(torch.aminmax(wide))).all()):
+    if is_finite(value):
         return
+    wide = value.float() if value.element_size() == 1 else value
     nan, infinite = int(torch.isnan(wide).sum()), int(torch.isinf(wide).sum())
     first = int((~torch.isfinite(wide)).reshape(-1).nonzero()[0])
     yield Diagnostic(
@@ -112,6 +166,15 @@ def not_finite(tensor_name: str, value: Tensor, file: str) -> Iterator[Diagnosti
         facts={"nan": nan, "infinite": infinite, "elements": value.numel(), "first": first},
         help="go back to a checkpoint from before the training diverged",
     )
+
+
+def is_finite(value: Tensor) -> bool:
+    """Whether a floating-point tensor holds neither NaN nor infinity. Extra memory: a block."""
+    for block in blocks(value):
+        wide = block.float() if block.element_size() == 1 else block
+        if not bool(torch.isfinite(torch.stack(torch.aminmax(wide))).all()):
+            return False
+    return True
 
 
 def count(file: WeightsFile, interface: Interface, name: str) -> WeightFacts:
@@ -126,11 +189,12 @@ def count(file: WeightsFile, interface: Interface, name: str) -> WeightFacts:
     nonzero: dict[str, int] = {}
     bad: list[Diagnostic] = []
     for tensor_name in file.header.tensors:
-        value = file.read(tensor_name)
+        value = file.mapped(tensor_name)
         bad.extend(not_finite(tensor_name, value, name))
         tensor = interface.tensor_by_name[tensor_name]
         if tensor.role == "parameter":
-            nonzero[tensor.tied_to or tensor_name] = int(torch.count_nonzero(value))
+            nonzero[tensor.tied_to or tensor_name] = sum(int(torch.count_nonzero(block)) for block in blocks(value))
+        del value
     if bad:
         raise Refused(*bad)
     return WeightFacts(digest=file.digest, nonzero=nonzero)

@@ -1,7 +1,7 @@
 """What static and runtime rules are given, and what they give back."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -163,6 +163,9 @@ class Runtime(ABC):
     @abstractmethod
     def tensor(self, name: str) -> "torch.Tensor":
         """Return the live parameter or buffer of that name (ties included)."""
+
+    def release(self, names: Iterable[str]) -> None:  # noqa: B027 - most memory is nobody's but its own
+        """Hear that a rule has read tensors through: memory that only shows a file may be given back."""
 
     @abstractmethod
     def generator(self, seed: int) -> "torch.Generator":

@@ -514,7 +514,7 @@ def test_a_network_that_is_not_the_predicted_one_is_our_defect(
 def test_a_rule_that_writes_what_it_did_not_name_is_our_defect(
     plan: Callable, tmp_path: Path, sessions: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = steps.carry_out
+    original = session.carry_out
 
     def sloppy(model: torch.nn.Module, change: object, journal: object) -> None:
         original(model, change, journal)
@@ -522,7 +522,7 @@ def test_a_rule_that_writes_what_it_did_not_name_is_our_defect(
         with torch.no_grad():
             model.head.bias.add_(1)
 
-    monkeypatch.setattr(steps, "carry_out", sloppy)
+    monkeypatch.setattr(session, "carry_out", sloppy)
     outcome = go(plan(SLIM), tmp_path / "out")
     assert codes(outcome) == [defects.UNDECLARED_WRITE.id]
     assert outcome.diagnostics[-1].path == "head.bias"
