@@ -65,6 +65,14 @@ class InsertModule(Data):
     spec: ModuleSpec
 
 
+class DetachModule(Data):
+    """Take away a child that an earlier edit inserted; a host without any is of its own class again."""
+
+    edit: Literal["detach_module"] = "detach_module"
+    host: str
+    name: str
+
+
 class DropModules(Data):
     """Remove entries of a ``ModuleList`` or ``Sequential``; those that follow move up."""
 
@@ -79,7 +87,7 @@ class Untie(Data):
     tensor: str
 
 
-Edit = Annotated[Resize | SetModule | InsertModule | DropModules | Untie, Field(discriminator="edit")]
+Edit = Annotated[Resize | SetModule | InsertModule | DetachModule | DropModules | Untie, Field(discriminator="edit")]
 
 
 class Record(Data):

@@ -143,6 +143,24 @@ def residual(draft: Draft, path: str, result: int, source: int, gate: float, lea
     return Run(path, (result, source), (out,), [*events, total]), out
 
 
+def low_rank_adapter(
+    draft: Draft, path: str, result: int, source: int, rank: int, scale: float, dropout: bool, dtype: str
+) -> Built:
+    """Add a :class:`surgery_dsl.modules.low_rank_adapter.LowRankAdapter` around what made ``result`` of ``source``."""
+    events: list[Operator | Run] = []
+    if dropout:
+        events.append(module(draft, f"{path}.dropout", "torch.nn.Dropout", (source,), (), source)[0])
+    between = _inside(draft, f"{path}.down.weight", rank)
+    down, inner = linear(draft, f"{path}.down", source, between, dtype, bias=False)
+    up, update = linear(draft, f"{path}.up", inner, draft.values[result].dims[-1], dtype, bias=False)
+    scaled = draft.new_value(draft.values[update].dtype, draft.values[update].dims)
+    settings: dict[str, Setting] = {"other": float(scale)}
+    factor = operator("mul", f"{path}/mul#0", path, (update,), (scaled,), settings=settings)
+    total, out = add(draft, path, result, scaled)
+    draft.add_module(path, own_type("low_rank_adapter", "LowRankAdapter"))
+    return Run(path, (result, source), (out,), [*events, down, up, factor, total]), out
+
+
 def own_type(file: str, name: str) -> str:
     """Return the qualified class of one of the project's modules, as the tracer names it."""
     return f"surgery_dsl.modules.{file}.{name}"

@@ -217,7 +217,12 @@ class _Parting:
             return True
         there = [op for op in self.draft.operators() if _place(op) == place]
         touched = {slot for op in there for link in operator_links(op, self.draft) for slot in link}
+        # What no link follows is what such a reason is about: the rows of an embedding, say.
+        touched |= {("tensor", name, at) for op in there for name in op.tensors.values() for at in self._dims_of(name)}
         return not there or not touched.isdisjoint(slots)
+
+    def _dims_of(self, tensor: str) -> range:
+        return range(len(self.draft.tensors[tensor].dims))
 
 
 def _place(operator: Operator) -> str:

@@ -107,3 +107,20 @@ def _work_matrix(weight_OI: Tensor) -> Tensor:
         raise ValueError("the matrix holds values that are not finite")
     double = weight_OI.dtype is torch.float64
     return weight_OI.detach().to(torch.float64 if double else torch.float32)
+
+
+def add_product(weight: Tensor, left: Tensor, right: Tensor, scale: float) -> Tensor:
+    """Return ``weight + scale · left @ right`` in the weight's dtype.
+
+    Args:
+        weight: a matrix of floats.
+        left: left factor.
+        right: right factor.
+        scale: factor on the product.
+
+    Shapes: ``(O, I)``, ``(O, R)``, ``(R, I)`` -> ``(O, I)``.
+    Dtype and device: computed in float32 (float64 for float64) on the weight's device.
+    Numerics: each entry is rounded to the weight's dtype once, after the sum.
+    """
+    work = torch.promote_types(weight.dtype, torch.float32)
+    return torch.addmm(weight.to(work), left.to(work), right.to(work), alpha=scale).to(weight.dtype)

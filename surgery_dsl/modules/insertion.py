@@ -73,6 +73,25 @@ def insert(host: nn.Module, name: str, where: Where, child: nn.Module) -> None:
     child.train(host.training)
 
 
+def detach(host: nn.Module, name: str) -> nn.Module:
+    """Take away a child that was inserted, and return it; a host without any other is of its own class again.
+
+    Raises:
+        ValueError: No child of that name was inserted.
+    """
+    made = dict(inserted(host))
+    if name not in made:
+        raise ValueError(f"no child named {name!r} was inserted into this {type(host).__name__}")
+    child = host.get_submodule(name)
+    del made[name], host._modules[name]
+    if made:
+        vars(host)[_NAMES] = made
+    else:
+        del vars(host)[_NAMES]
+        host.__class__ = own_class(host)
+    return child
+
+
 def inserted(module: nn.Module) -> Mapping[str, Where]:
     """Return where each inserted child of a module runs, by name, in the order of insertion."""
     found: Mapping[str, Where] = vars(module).get(_NAMES, MappingProxyType({}))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from surgery_dsl.interface.edits import (
+    DetachModule,
     DropModules,
     Edit,
     InsertModule,
@@ -26,7 +27,7 @@ from surgery_dsl.interface.edits import (
 )
 from surgery_dsl.kernels.gather import take_block
 from surgery_dsl.modules.build import build
-from surgery_dsl.modules.insertion import hand_on, insert, inserted
+from surgery_dsl.modules.insertion import detach, hand_on, insert, inserted
 from surgery_dsl.vocabulary.context import Change
 
 _DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
@@ -107,6 +108,8 @@ def apply_edit(model: nn.Module, edit: Edit, journal: Journal) -> None:
             _set_module(model, edit, journal)
         case InsertModule():
             _insert_module(model, edit)
+        case DetachModule():
+            _detach_module(model, edit, journal)
         case DropModules():
             _drop_modules(model, edit, journal)
         case Untie():
@@ -185,6 +188,15 @@ def _insert_module(model: nn.Module, edit: InsertModule) -> None:
         insert(host, edit.name, edit.where, _build(model, host, edit.spec))
     except ValueError as error:
         raise EditMisfit(str(error)) from error
+
+
+def _detach_module(model: nn.Module, edit: DetachModule, journal: Journal) -> None:
+    try:
+        child = detach(_module(model, edit.host), edit.name)
+    except ValueError as error:
+        raise EditMisfit(str(error)) from error
+    held = {id(tensor) for _, _, tensor in _held(model)}
+    journal.replaced(tensor for _, _, tensor in _held(child) if id(tensor) not in held)
 
 
 def _drop_modules(model: nn.Module, edit: DropModules, journal: Journal) -> None:

@@ -36,14 +36,17 @@ class Layer:
     dtype: str
 
 
-def linear_layers(scene: Scene, draft: Draft, what: str) -> tuple[Layer, ...] | None:
-    """Return the sites as linear layers that may be exchanged; ``None`` after reporting."""
+def linear_layers(scene: Scene, draft: Draft, what: str, *, stays: bool = False) -> tuple[Layer, ...] | None:
+    """Return the sites as linear layers; ``None`` after reporting.
+
+    They may be exchanged, unless ``stays`` says that they are only added to: then ties are the caller's matter.
+    """
     targets = scene.targets()
     if targets is None:
         return None
     found = [_layer(scene, draft, t, runs, what) for t, runs in zip(targets, runs_of(draft, targets), strict=True)]
     layers = tuple(layer for layer in found if layer is not None)
-    allowed = [scene.may_go(layer.target) for layer in layers]
+    allowed = [stays or scene.may_go(layer.target) for layer in layers]
     return layers if len(layers) == len(found) and all(allowed) else None
 
 
@@ -68,7 +71,7 @@ def _layer(scene: Scene, draft: Draft, target: Target, runs: tuple[Run, ...], wh
             return Layer(target, runs, operator, weight, bias, transposed, out, read, tensor.dtype)
     scene.say(
         shapes.SITE_DOES_NOT_FIT,
-        f"`{target.path}` {problem}, and {what} takes the place of one with a floating-point weight",
+        f"`{target.path}` {problem}, and {what} needs one with a floating-point weight",
         path=target.path,
         help='name linear layers, such as linear("**")',
     )

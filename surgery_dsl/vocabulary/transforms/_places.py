@@ -104,6 +104,11 @@ class Scene:
         return found
 
     @cached_property
+    def outer(self) -> frozenset[int]:
+        """Positions of the runs inside which other modules run."""
+        return frozenset(call.parent for call in self.interface.calls)
+
+    @cached_property
     def readers(self) -> dict[str, list[Operator]]:
         """Operators that read each tensor, by its first name."""
         found: dict[str, list[Operator]] = {}
@@ -159,7 +164,7 @@ class Scene:
                 help=f'name the module that holds it: module("{site.module}")',
             )
             return False
-        if site.path != site.module:
+        if site.path != site.module and not self._is_all_of_it(site):
             self.say(
                 shapes.FUNCTIONAL_SITE,
                 f"`{site.path}` is a call in the forward of `{site.module or 'the network'}`, not a module of its own",
@@ -176,6 +181,16 @@ class Scene:
             )
             return False
         return True
+
+    def _is_all_of_it(self, site: Site) -> bool:
+        """Whether a call is all that the forward of its module does, as in Hugging Face's Conv1D."""
+        module = self.interface.module_by_path.get(site.module)
+        if module is None or not site.module:
+            return False
+        runs = [self.interface.calls[at] for at in self.calls.get(module.same_as or module.path, ())]
+        own = [self.interface.operators[run.first : run.last] for run in runs]
+        alone = all(len(found) == 1 and found[0].path == site.path for found in own)
+        return bool(runs) and alone and self.outer.isdisjoint(self.calls[module.same_as or module.path])
 
     def _target(self, owner: str, sites: list[Site]) -> Target | None:
         paths, calls = self.paths_of(owner), self.calls.get(owner, [])
