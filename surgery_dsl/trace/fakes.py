@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor
+
+from surgery_dsl.trace.memo import MemoizedFakes
 
 
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor, bool, bool]]:
@@ -36,7 +38,7 @@ def fake_mode() -> Iterator[None]:
     disabled = logger.disabled
     logger.disabled = True
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
+        with MemoizedFakes():
             yield
     finally:
         logger.disabled = disabled

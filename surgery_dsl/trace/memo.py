@@ -1,0 +1,150 @@
+"""Fake tensors at a fraction of the cost: what an operator gives for arguments of one form is computed once.
+
+torch's own cache of fake results spends most of its time on its keys. A network runs the same few hundred calls
+again and again, so a plain dictionary from the form of the arguments (operator, shapes, strides, dtypes, numbers) to
+the form of the results answers nearly all of them. Whatever is not plainly of that kind goes to torch.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+_CPU = torch.device("cpu")
+_DEVICE = torch.ops.prim.device.default
+_MOST = 1 << 16
+"""Entries after which the memory starts anew; a forward has hundreds."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A result: a new tensor, a view of the first argument (``offset`` ≥ 0), or the argument at ``same`` itself."""
+
+    shape: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    dtype: torch.dtype = torch.float32
+    offset: int = -1
+    same: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Forms:
+    """The results of a call; ``kind`` is ``list`` or ``tuple`` where there are several, else ``None``."""
+
+    forms: tuple[_Form, ...]
+    kind: type | None
+
+
+class MemoizedFakes(FakeTensorMode):
+    """A fake tensor mode on the CPU that remembers forms. Final; one instance serves one thread.
+
+    Results share storage as torch's do. Tensors that hold known values (``torch.tensor(3)``) and operators that look
+    at values are left to torch.
+    """
+
+    _memory: dict[tuple[Any, ...], _Forms | None] = {}  # noqa: RUF012 - shared by all traces of a process
+
+    def __init__(self) -> None:
+        super().__init__(allow_non_fake_inputs=True)
+        template = FakeTensor(self, torch.empty(0, device="meta"), _CPU)
+        self._fields: dict[str, Any] = dict(vars(template))
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would wrap every call in a guard against torch.compile, at a third of the cost of the call.
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Answer from memory where the form of the call is known."""
+        if func is _DEVICE:
+            return _CPU if args[0].fake_device == _CPU else args[0].fake_device  # type: ignore[attr-defined]
+        kwargs = kwargs or {}
+        key: list[Any] = [func]
+        if not _add(key, args) or (kwargs and not _add_named(key, kwargs)) or _CPU not in key:
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        known = tuple(key)
+        try:
+            found = self._memory.get(known, self)
+        except TypeError:  # an argument that has no hash
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        if found is self:
+            result = super().__torch_dispatch__(func, types, args, kwargs)
+            if len(self._memory) > _MOST:
+                self._memory.clear()
+            self._memory[known] = self._learn(func, args, result)
+            return result
+        if found is None:
+            return super().__torch_dispatch__(func, types, args, kwargs)
+        assert isinstance(found, _Forms)
+        if found.kind is None:
+            return self._make(found.forms[0], args)
+        return found.kind([self._make(form, args) for form in found.forms])
+
+    def _make(self, form: _Form, args: Sequence[Any]) -> Tensor:
+        if form.same >= 0:
+            same: Tensor = args[form.same]
+            return same
+        with torch._C._DisableTorchDispatch():
+            empty = torch.empty_strided(form.shape, form.stride, dtype=form.dtype, device="meta")
+            if form.offset >= 0:
+                storage = args[0].untyped_storage()
+                empty.set_(storage, form.offset, form.shape, form.stride)  # type: ignore[call-overload]
+        # As FakeTensor.__new__ does, without its checks.
+        made: Tensor = Tensor._make_subclass(  # type: ignore[call-arg]
+            FakeTensor, empty, False, dispatch_device=True, device_for_backend_keys=_CPU
+        )
+        torch._C._set_throw_on_mutable_data_ptr(made)
+        vars(made).update(self._fields)
+        return made
+
+    def _learn(self, func: OpOverload, args: Sequence[Any], result: Any) -> _Forms | None:
+        """Return the form of what a call gave; ``None`` where it cannot be made again from its form."""
+        kind = type(result) if isinstance(result, list | tuple) else None
+        if kind not in (None, list, tuple) or func.namespace != "aten":
+            return None
+        results = list(result) if kind else [result]
+        forms = []
+        for tensor in results:
+            if type(tensor) is not FakeTensor or not _is_ordinary(tensor) or tensor.fake_mode is not self:
+                return None
+            same = next((i for i, arg in enumerate(args) if arg is tensor), -1)
+            if same < 0 and (func._schema.is_mutable or (func.is_view and not isinstance(args[0], FakeTensor))):
+                return None
+            offset = int(tensor.storage_offset()) if func.is_view else -1
+            forms.append(_Form(tuple(tensor.shape), tensor.stride(), tensor.dtype, offset, same))
+        return _Forms(tuple(forms), kind) if forms else None
+
+
+def _is_ordinary(tensor: FakeTensor) -> bool:
+    plain = tensor.constant is None and tensor.layout is torch.strided and tensor.fake_device == _CPU
+    return plain and not (tensor.is_conj() or tensor.is_neg() or tensor.requires_grad or tensor.is_quantized)
+
+
+def _add_named(key: list[Any], given: Mapping[str, Any]) -> bool:
+    key += given
+    return _add(key, tuple(given.values()))
+
+
+def _add(key: list[Any], values: Iterable[Any]) -> bool:
+    """Add the form of arguments to a key; say whether a result follows from it. A tensor's begins with its device."""
+    for value in values:
+        kind = type(value)
+        if kind is FakeTensor or isinstance(value, Tensor):
+            if not isinstance(value, FakeTensor) or value.constant is not None or value.fake_device != _CPU:
+                return False
+            if value.layout is not torch.strided or value.is_conj() or value.is_neg():
+                return False
+            key += (_CPU, value.shape, value.stride(), value.dtype, value.storage_offset())
+        elif kind is list or kind is tuple:
+            key += (kind, len(value))
+            if value and not _add(key, value):
+                return False
+        else:
+            key += (kind, value)
+    return True
