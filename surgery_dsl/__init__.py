@@ -7,6 +7,7 @@ The functions below return values and never print; what is wrong with a plan com
 - :func:`apply` executes a plan and writes a result directory, or nothing.
 - :func:`verify` checks a result directory again.
 - :func:`load` rebuilds the network of a result directory, without pickle.
+- :func:`export` writes it as a ``torch.export`` or ONNX program.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surgery_dsl.certificate.verify import verify
     from surgery_dsl.run.apply import apply
+    from surgery_dsl.run.export import export
     from surgery_dsl.run.prepare import check, lock
     from surgery_dsl.run.restore import load
 
-__all__ = ["apply", "check", "load", "lock", "verify"]
+__all__ = ["apply", "check", "export", "load", "lock", "verify"]
 
 _WHERE = {
     "apply": "surgery_dsl.run.apply",
     "check": "surgery_dsl.run.prepare",
+    "export": "surgery_dsl.run.export",
     "load": "surgery_dsl.run.restore",
     "lock": "surgery_dsl.run.prepare",
     "verify": "surgery_dsl.certificate.verify",

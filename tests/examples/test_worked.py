@@ -196,6 +196,14 @@ def test_apply_accepts_with_the_expected_figures(name: str, applied: Callable[[s
     assert trained == wanted["trained"]
 
 
+def test_the_readmes_export_is_a_program(applied: Callable[[str], Applied], tmp_path: Path) -> None:
+    example = applied("slim_digits")
+    ran = run(example.folder, "export", "out", "-o", tmp_path / "slim.pt2", "--allow-code", "digits:*")
+    assert ran.code == 0, ran.err
+    assert "largest difference 0 of" in ran.out
+    assert (tmp_path / "slim.pt2").is_file()
+
+
 @each_example
 def test_result_verifies(name: str, applied: Callable[[str], Applied]) -> None:
     example = applied(name)
