@@ -17,6 +17,15 @@ from surgery_dsl.trace.step import State, Step
 # What leaves the entries of a table of positions as they are.
 _KEEPS_ENTRIES = {"view", "_unsafe_view", "expand", "unsqueeze", "_to_copy", "clone", "detach", "repeat", "slice"}
 
+# Reductions to which an entry of zero gives nothing: an index may go with its entries.
+_ZERO_IS_NEUTRAL = {"sum", "linalg_vector_norm", "norm", "any", "nansum", "count_nonzero"}
+
+# Operators whose rules know what to do with empty tensors.
+_TAKES_EMPTY = {"cat", "mkldnn_rnn_layer", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes"}
+
+# What only moves them.
+_MOVES_ENTRIES = {"transpose", "t", "permute", "squeeze", "select", "unbind", "split", "split_with_sizes", "alias"}
+
 
 @dataclass(slots=True)
 class ValueDraft:
@@ -102,6 +111,10 @@ def propagate(
         flow.states[ref] = State([axes.fresh(size, reason, soft=True) for size in _sizes(recordings, ref)])
     for index, records in enumerate(zip(*(recording.records for recording in recordings), strict=True)):
         _follow(flow, recordings, index, records)
+    for _, ref in first.outputs:
+        picks = flow.states[ref].picks
+        if picks is not None:
+            axes.freeze(picks, frozen.lookup("the network's output"))
     return flow
 
 
@@ -124,7 +137,7 @@ def _follow(flow: Flow, recordings: Sequence[Recording], index: int, records: tu
     axes.place = " ".join(
         part for part in (path or "the network", f"at {record.source}" if record.source else "") if part
     )
-    step = Step(axes, records, flow.states, [_sizes(recordings, ref) for ref in record.outputs])
+    step = Step(axes, records, flow.states, [_sizes(recordings, ref) for ref in record.outputs], first.dtypes)
     read = [flow.states[ref] for ref in record.reads]
     flow.read.update(name for state in read for name in state.names)
     outcome = _apply(step) or _opaque(step)
@@ -134,7 +147,7 @@ def _follow(flow: Flow, recordings: Sequence[Recording], index: int, records: tu
     written: list[int] = []
     for position, ref in enumerate(record.outputs):
         dims = outcome.dims[min(position, len(outcome.dims) - 1)]
-        state = State(dims, names=names, order=_order(step, read))
+        state = State(dims, names=names, order=_order(step, read), picks=_picks(step, read, outcome, position))
         if active:
             state.value = read[0].value if identity else _value(flow, first, ref, dims)
             written.append(state.value)
@@ -158,11 +171,13 @@ def _follow(flow: Flow, recordings: Sequence[Recording], index: int, records: tu
 
 def _apply(step: Step) -> Outcome | None:
     """Apply the operator's rule; ``None`` where there is none, or it does not say what torch computed."""
-    shapes = list(step.output)
-    shapes += [step.axes.sizes(dim) for ref in step.records[0].reads for dim in step.states[ref].dims]
-    if any(0 in sizes for sizes in shapes):
-        return None
     name = step.operation.name
+    if all(any(0 in size for size in sizes) for sizes in step.output_sizes):
+        # What is empty carries nothing: nothing is read.
+        return Outcome([[step.axes.fresh(size, soft=True) for size in sizes] for sizes in step.output_sizes])
+    shapes = [step.axes.sizes(dim) for ref in step.records[0].reads for dim in step.states[ref].dims]
+    if any(0 in sizes for sizes in shapes) and name not in _TAKES_EMPTY:
+        return None
     rule = rules().get(name) or rules().get(name.removesuffix("_"))
     if rule is None:
         if not step.operation.pointwise or not step.records[0].reads:
@@ -187,6 +202,20 @@ def _opaque(step: Step) -> Outcome:
     return Outcome([[step.axes.fresh(size, reason) for size in sizes] for sizes in step.output_sizes])
 
 
+def _picks(step: Step, read: list[State], outcome: Outcome, position: int) -> Product | None:
+    """Return what an output's entries are indices of; what is done with indices otherwise freezes what they pick."""
+    name = step.operation.name
+    if outcome.picks:
+        return outcome.picks[min(position, len(outcome.picks) - 1)]
+    if read and (name in _KEEPS_ENTRIES or name in _MOVES_ENTRIES or outcome.identity):
+        return read[0].picks
+    if not outcome.follows_picks:
+        for state in read:
+            if state.picks is not None:
+                step.axes.freeze(state.picks, frozen.lookup(step.axes.place))
+    return None
+
+
 def _order(step: Step, read: list[State]) -> tuple[int, ...] | None:
     """Say whether the result is one parameter with its dimensions permuted."""
     if len(read) != 1 or read[0].order is None or read[0].active:
@@ -201,7 +230,7 @@ def _order(step: Step, read: list[State]) -> tuple[int, ...] | None:
 
 def _freeze_reduced(step: Step, outcome: Outcome) -> None:
     """Freeze what a computation on parameters alone reduces over: no operator shows it to anyone."""
-    if "keepdim" in outcome.settings or outcome.macs:
+    if "keepdim" in outcome.settings and step.operation.name not in _ZERO_IS_NEUTRAL:
         for ref in step.records[0].reads:
             state = step.states[ref]
             if state.names:

@@ -209,6 +209,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for position, (name, default) in enumerate(operation.arguments):
             value = args[position] if position < len(args) else kwargs.get(name, default)
             arguments[name] = self._strip(value, reads)
+        if operation.name.startswith("as_strided"):
+            arguments["memory"] = (*args[0].stride(), args[0].storage_offset())
         written = [args[p] for p in operation.writes if p < len(args)]
         self.calling = True
         result = func(*args, **kwargs)

@@ -26,6 +26,8 @@ class Outcome:
         macs: Multiply-accumulates, as a sum of products.
         sizes: Dimensions that integer attributes of torch's own module for this operator hold, by attribute.
         identity: Whether the output is the input, so that nothing is recorded.
+        picks: For each output whose entries are indices of a dimension (of ``topk``, ``argmax``), that dimension.
+        follows_picks: Whether the rule itself joined what index tensors pick from; else it keeps its size.
     """
 
     dims: list[list[Product]]
@@ -35,6 +37,8 @@ class Outcome:
     macs: tuple[Product, ...] = ()
     sizes: dict[str, Product] = field(default_factory=dict)
     identity: bool = False
+    picks: list[Product | None] = field(default_factory=list)
+    follows_picks: bool = False
 
 
 Rule = Callable[["Step"], Outcome | None]

@@ -1,7 +1,10 @@
 """What a rule sees of the call at hand."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import torch
 
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, Sizes
@@ -18,7 +21,8 @@ class State:
         value: Its value's number, −1 where it does not depend on an input.
         names: Parameters and buffers that it was computed from.
         order: Where it is one parameter, permuted: the parameter's dimension behind each of its own; else ``None``.
-        longest: For a table position made by the forward (``arange``): what its entries stay below.
+        below: For a table position made by the forward (``arange``): what its entries stay below.
+        picks: For indices that the forward found by comparing entries (``topk``): the dimension they are indices of.
     """
 
     dims: list[Product]
@@ -26,6 +30,7 @@ class State:
     names: tuple[str, ...] = ()
     order: tuple[int, ...] | None = None
     below: Product | None = None
+    picks: Product | None = None
 
     @property
     def active(self) -> bool:
@@ -41,16 +46,22 @@ class State:
 class Step:
     """One call at all samples: arguments, dimensions, and the algebra."""
 
-    __slots__ = ("axes", "operation", "output_sizes", "records", "states")
+    __slots__ = ("axes", "dtypes", "operation", "output_sizes", "records", "states")
 
     def __init__(
-        self, axes: Axes, records: tuple[Record, ...], states: dict[Ref, State], output_sizes: list[list[Sizes]]
+        self,
+        axes: Axes,
+        records: tuple[Record, ...],
+        states: dict[Ref, State],
+        output_sizes: list[list[Sizes]],
+        dtypes: Sequence[torch.dtype] = (),
     ) -> None:
         self.axes = axes
         self.records = records
         self.states = states
         self.operation: Operation = records[0].operation
         self.output_sizes = output_sizes
+        self.dtypes = dtypes
 
     def __getitem__(self, argument: str) -> Any:
         """Return an argument as the first sample saw it; tensors as references."""
@@ -92,6 +103,10 @@ class Step:
         if value is None or value == ():
             return list(range(rank))
         return [int(d) % max(rank, 1) for d in ((value,) if isinstance(value, int) else value)]
+
+    def is_mask(self, ref: Ref) -> bool:
+        """Say whether a tensor holds truth values."""
+        return self.dtypes[ref] in (torch.bool, torch.uint8)
 
     @property
     def output(self) -> list[Sizes]:

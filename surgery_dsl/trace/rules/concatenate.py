@@ -10,8 +10,12 @@ from surgery_dsl.trace.step import Step
 def cat(step: Step) -> Outcome:
     """One dimension becomes a sum; the others are joined."""
     rank = len(step.output)
-    states = [state for state in step.many("tensors") if len(state.dims) == rank]
     at = step.dim("dim", rank)
+    states = [
+        state
+        for state in step.many("tensors")
+        if len(state.dims) == rank and not any(0 in step.axes.sizes(dim) for dim in state.dims)
+    ]
     dims = list(states[0].dims)
     for state in states[1:]:
         for position in range(rank):

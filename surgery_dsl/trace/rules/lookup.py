@@ -1,58 +1,201 @@
-"""Entries picked by indices that are data."""
+"""Entries picked by indices that are data.
+
+Where the forward found the indices itself by comparing the entries along a dimension (the experts that ``topk``
+chooses), what they pick is that dimension, and its indices may go. All other indices hold what they pick.
+"""
 
 from surgery_dsl.interface import frozen
+from surgery_dsl.interface.model import Setting
+from surgery_dsl.trace.atoms import Product, flat
+from surgery_dsl.trace.recorder import Ref
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.rules.pointwise import broadcast
-from surgery_dsl.trace.step import Step
+from surgery_dsl.trace.step import State, Step
+
+
+def pick(step: Step, dim: Product, indices: State | None) -> None:
+    """Join a dimension with what indices were found among; any others freeze it."""
+    if indices is not None and indices.picks is not None:
+        step.axes.unify(dim, indices.picks)
+    else:
+        step.axes.freeze(dim, frozen.lookup(step.axes.place))
 
 
 @rule("embedding")
 def embedding(step: Step) -> Outcome:
     """Rows of a table."""
     weight, indices = step.of("weight"), step.of("indices")
-    step.axes.freeze(weight.dims[0], frozen.lookup(step.axes.place))
+    pick(step, weight.dims[0], indices)
     if indices.below is not None:
         need, have = step.axes.expression(indices.below), step.axes.expression(weight.dims[0])
         if need is not None and have is not None:
             step.axes.require("at_least", have, need, "the table must hold every position")
     sizes = {"num_embeddings": weight.dims[0], "embedding_dim": weight.dims[1]}
-    return Outcome([[*indices.dims, weight.dims[1]]], kind="embedding", sizes=sizes)
+    return Outcome([[*indices.dims, weight.dims[1]]], kind="embedding", sizes=sizes, follows_picks=True)
 
 
-@rule("index_select", "gather", "topk", "take_along_dim")
+@rule("_embedding_bag", "_embedding_bag_forward_only", "embedding_bag")
+def embedding_bag(step: Step) -> Outcome:
+    """Sums or means of rows of a table."""
+    weight, indices = step.of("weight"), step.of("indices")
+    pick(step, weight.dims[0], indices)
+    for name in ("indices", "offsets"):
+        for dim in step.of(name).dims:
+            step.axes.freeze(dim, frozen.lookup(step.axes.place))
+    bags = step.axes.fresh(step.output[0], frozen.lookup(step.axes.place))
+    rest = [[step.axes.fresh(size, "a side result") for size in sizes] for sizes in step.output_sizes[1:]]
+    return Outcome([[bags, weight.dims[1]], *rest], kind="embedding_bag", follows_picks=True)
+
+
+@rule("topk")
+def topk(step: Step) -> Outcome:
+    """The largest along one dimension and their indices, whatever the order of the entries is."""
+    dims = list(step.of("self").dims)
+    at = step.dim("dim", len(dims), -1)
+    source = dims[at]
+    dims[at] = step.axes.fresh(step.output[at], "as many as the forward asks for are picked")
+    settings: dict[str, Setting] = {"dim": at, "k": int(step["k"])}
+    return Outcome([dims] * 2, settings=settings, picks=[None, source], follows_picks=True)
+
+
+@rule("index_select", "gather", "take_along_dim")
 def along(step: Step) -> Outcome:
-    """Entries along one dimension; what comes out along it is new."""
-    source = step.of("self")
-    default = -1 if step.operation.name == "topk" else 0
-    at = step.dim("dim", len(source.dims), default)
-    step.axes.freeze(source.dims[at], frozen.lookup(step.axes.place))
+    """Entries along one dimension; what comes out along it is what the index has there."""
+    source, index = step.of("self"), step.of("index" if step["index"] is not None else "indices")
+    at = step.dim("dim", len(source.dims))
+    pick(step, source.dims[at], index)
     dims = list(source.dims)
-    index = step.state("index")
-    if index is not None and step.operation.name == "gather":
-        for position, (mine, theirs) in enumerate(zip(dims, index.dims, strict=True)):
-            if position != at:
-                step.axes.unify(mine, theirs)
-        dims[at] = index.dims[at]
-    elif index is not None and index.dims:
-        dims[at] = index.dims[0]
+    if step.operation.name == "index_select":
+        dims[at] = index.dims[0] if index.dims else []
     else:
-        dims[at] = step.axes.fresh(step.output[at], frozen.lookup(step.axes.place))
-    return Outcome([dims] * len(step.output_sizes), settings={"dim": at})
+        for position, (mine, theirs) in enumerate(zip(source.dims, index.dims, strict=True)):
+            if position != at:
+                dims[position] = _shorter(step, mine, theirs)
+        dims[at] = index.dims[at]
+    return Outcome([dims], settings={"dim": at}, picks=[source.picks], follows_picks=True)
 
 
-@rule("index")
-def index(step: Step) -> Outcome | None:
-    """Advanced indexing with integer tensors on neighbouring dimensions."""
+def _shorter(step: Step, whole: Product, part: Product) -> Product:
+    """Return the dimension of an index, which may be shorter than what it picks from."""
+    if step.axes.sizes(whole) == step.axes.sizes(part):
+        step.axes.unify(whole, part)
+    else:
+        step.axes.freeze(whole, frozen.lookup(step.axes.place))
+    return part
+
+
+def _indexed(step: Step) -> tuple[list[Product], list[int]] | None:
+    """Return the dimensions of ``x[indices]``, and which dimensions of ``x`` the indices pick from."""
     dims = step.of("self").dims
     given = list(step["indices"])
     positions = [i for i, item in enumerate(given) if item is not None]
     states = [step.states[given[i]] for i in positions]
-    if positions != list(range(positions[0], positions[-1] + 1)):
+    for position, state in zip(positions, states, strict=True):
+        pick(step, dims[position], state)
+    middle = broadcast(step, states, max(len(state.dims) for state in states))
+    rest = [dim for i, dim in enumerate(dims) if i not in positions]
+    together = positions == list(range(positions[0], positions[-1] + 1))
+    lead = positions[0] if together else 0
+    return [*rest[:lead], *middle, *rest[lead:]], positions
+
+
+@rule("index", "_unsafe_index")
+def index(step: Step) -> Outcome | None:
+    """Advanced indexing with integer tensors, or with one mask. Source: NumPy's rules, as torch.Tensor has them."""
+    masked = _masked(step)
+    if masked is not None:
+        return masked
+    found = _indexed(step)
+    if found is None:
         return None
-    rank = max(len(state.dims) for state in states)
-    if len(step.output) != len(dims) - len(positions) + rank:
+    return Outcome([found[0]], picks=[step.of("self").picks], follows_picks=True)
+
+
+def _masked(step: Step) -> Outcome | None:
+    """Return what a mask over one or more neighbouring dimensions leaves: one entry for each truth, then the rest."""
+    given = list(step["indices"])
+    positions = [i for i, item in enumerate(given) if item is not None]
+    if len(positions) != 1 or not step.is_mask(given[positions[0]]):
         return None
-    for position in positions:
-        step.axes.freeze(dims[position], frozen.lookup(step.axes.place))
-    middle = broadcast(step, states, rank)
-    return Outcome([[*dims[: positions[0]], *middle, *dims[positions[-1] + 1 :]]])
+    at, dims, mask = positions[0], step.of("self").dims, step.states[given[positions[0]]].dims
+    for mine, theirs in zip(dims[at : at + len(mask)], mask, strict=True):
+        step.axes.unify(mine, theirs)
+        step.axes.freeze(mine, frozen.lookup(step.axes.place))
+    count = step.axes.fresh(step.output[at], frozen.lookup(step.axes.place))
+    return Outcome([[*dims[:at], count, *dims[at + len(mask) :]]])
+
+
+@rule("index_put", "_index_put_impl", "_unsafe_index_put")
+def index_put(step: Step) -> Outcome | None:
+    """Values written where indices say: ``x[indices] = values``."""
+    if any(isinstance(item, Ref) and step.is_mask(item) for item in step["indices"]):
+        return None
+    found = _indexed(step)
+    if found is None:
+        return None
+    target, values = found[0], step.of("values").dims
+    for dim, own in zip(reversed(target), reversed(values), strict=False):
+        if flat(own):
+            step.axes.unify(dim, own)
+    return Outcome([step.of("self").dims], follows_picks=True)
+
+
+@rule("scatter", "scatter_add", "scatter_reduce")
+def scatter(step: Step) -> Outcome:
+    """Values written along one dimension where an index says; along the others the index is as long or shorter."""
+    dims, index = step.of("self").dims, step.of("index")
+    at = step.dim("dim", len(dims))
+    pick(step, dims[at], index)
+    source = step.state("src")
+    for position, (mine, theirs) in enumerate(zip(dims, index.dims, strict=False)):
+        if position != at:
+            _shorter(step, mine, theirs)
+        if source is not None:
+            _shorter(step, source.dims[position], theirs)
+    return Outcome([dims], settings={"dim": at}, follows_picks=True)
+
+
+@rule("index_add", "index_copy", "index_fill", "index_reduce")
+def index_add(step: Step) -> Outcome:
+    """Whole slices written along one dimension where an index says."""
+    dims, index = step.of("self").dims, step.of("index")
+    at = step.dim("dim", len(dims))
+    pick(step, dims[at], index)
+    source = step.state("source")
+    for position, own in enumerate(source.dims if source is not None else ()):
+        step.axes.unify(own, index.dims[0] if position == at else dims[position])
+    return Outcome([dims], settings={"dim": at}, follows_picks=True)
+
+
+@rule("histc", "bincount")
+def count(step: Step) -> Outcome:
+    """Numbers of equal entries."""
+    for ref in step.records[0].reads:
+        for dim in step.states[ref].dims:
+            step.axes.freeze(dim, frozen.lookup(step.axes.place))
+    return Outcome([[step.axes.fresh(step.output[0], frozen.lookup(step.axes.place))]])
+
+
+@rule("bucketize", "searchsorted")
+def bucketize(step: Step) -> Outcome:
+    """For each entry its place among boundaries in order."""
+    table = step.of("boundaries" if step.operation.name == "bucketize" else "sorted_sequence").dims
+    for dim in table:
+        step.axes.freeze(dim, f"{step.operation.name} depends on the order along it ({step.axes.place})")
+    return Outcome([step.of("self").dims])
+
+
+@rule("isin")
+def isin(step: Step) -> Outcome | None:
+    """Whether each entry is among others, in whatever order."""
+    elements = step.state("elements")
+    return None if elements is None else Outcome([elements.dims])
+
+
+@rule("masked_select", "nonzero", "argwhere")
+def masked_select(step: Step) -> Outcome:
+    """As many entries as are true."""
+    for ref in step.records[0].reads:
+        for dim in step.states[ref].dims:
+            step.axes.freeze(dim, frozen.lookup(step.axes.place))
+    return Outcome([[step.axes.fresh(size, frozen.lookup(step.axes.place)) for size in step.output]])

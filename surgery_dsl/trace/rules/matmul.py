@@ -23,7 +23,7 @@ def product(step: Step, left: str, right: str, bias: str = "") -> Outcome:
         if two.order is not None and two.order[-1] > two.order[-2]:
             settings["input_dim"] = two.order[-2]
     if bias:
-        linear = linear and _bias(step, step.of(bias), dims)
+        linear = _bias(step, step.of(bias), dims) and linear
         roles[bias] = "bias"
         settings |= {k: v for k, v in step.scalars().items() if k in ("alpha", "beta")}
     kind = "linear" if linear else "matmul" if not bias else ""

@@ -25,7 +25,20 @@ def broadcast(step: Step, states: list[State], rank: int) -> list[Product]:
 
 
 # Pointwise operators that lack torch's tag.
-@rule("masked_fill", "where", "lerp", "addcmul", "addcdiv", "_prelu_kernel", "hardswish", "rrelu", "fill", "copy")
+@rule(
+    "masked_fill",
+    "where",
+    "floor_divide",
+    "rrelu_with_noise",
+    "lerp",
+    "addcmul",
+    "addcdiv",
+    "_prelu_kernel",
+    "hardswish",
+    "rrelu",
+    "fill",
+    "copy",
+)
 def pointwise(step: Step) -> Outcome | None:
     """Every output has the joined dimensions of all tensors read."""
     states = [step.states[ref] for ref in step.records[0].reads]

@@ -72,6 +72,11 @@ def adaptive_pool(step: Step) -> Outcome:
     "upsample_bicubic2d",
     "upsample_linear1d",
     "upsample_trilinear3d",
+    "_upsample_bilinear2d_aa",
+    "_upsample_bicubic2d_aa",
+    "_upsample_lanczos2d_aa",
+    "_upsample_nearest_exact1d",
+    "_upsample_nearest_exact3d",
 )
 def upsample(step: Step) -> Outcome:
     """The last dimensions are stretched by whole factors, or to sizes that the call gives."""
@@ -89,7 +94,15 @@ def upsample(step: Step) -> Outcome:
     return Outcome([[*dims[:lead], *space]], kind=step.operation.name.strip("_"), settings=settings)
 
 
-@rule("constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d")
+@rule(
+    "constant_pad_nd",
+    "reflection_pad1d",
+    "reflection_pad2d",
+    "reflection_pad3d",
+    "replication_pad1d",
+    "replication_pad2d",
+    "replication_pad3d",
+)
 def pad(step: Step) -> Outcome:
     """Spatial sizes grow; padding of free axes by a constant is a sum whose outer parts are frozen."""
     dims = list(step.of("self").dims)

@@ -1,5 +1,6 @@
 """Reductions over dimensions."""
 
+from surgery_dsl.interface import frozen
 from surgery_dsl.trace.atoms import Product
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.rules.pointwise import pointwise
@@ -26,6 +27,12 @@ from surgery_dsl.trace.step import Step
     "prod",
     "norm",
     "nansum",
+    "aminmax",
+    "count_nonzero",
+    "kthvalue",
+    "median",
+    "nanmedian",
+    "mode",
 )
 def reduce(step: Step) -> Outcome | None:
     """The reduced dimensions vanish, or become one."""
@@ -44,10 +51,33 @@ def reduce(step: Step) -> Outcome | None:
             kept.append([])
     settings = {k: v for k, v in step.scalars().items() if k not in ("dim", "keepdim")}
     settings |= {"dim": tuple(sorted(over)), "keepdim": keep}
-    return Outcome([kept] * len(step.output_sizes), settings=settings)
+    picked = _indices(step, dims, over)
+    if step.operation.name in _BY_RANK:
+        for at in over:
+            step.axes.freeze(dims[at], f"{step.operation.name} counts its entries ({step.axes.place})")
+    return Outcome([kept] * len(step.output_sizes), settings=settings, picks=picked, follows_picks=bool(picked))
 
 
-@rule("cumsum", "cumprod", "cummax", "cummin", "flip", "roll", "sort", "argsort", "tril", "triu")
+_BY_RANK = {"kthvalue", "median", "nanmedian", "mode"}
+
+
+def _indices(step: Step, dims: list[Product], over: list[int]) -> list[Product | None]:
+    """Return what the outputs that are indices pick from; those into all entries freeze them."""
+    name = step.operation.name
+    places = {"argmax": 0, "argmin": 0, "max": 1, "min": 1, "kthvalue": 1, "median": 1, "nanmedian": 1, "mode": 1}
+    at = places.get(name)
+    if at is None or at >= len(step.output_sizes):
+        return []
+    if len(over) != 1:
+        for dim in dims:
+            step.axes.freeze(dim, frozen.lookup(step.axes.place))
+        return []
+    picks: list[Product | None] = [None] * len(step.output_sizes)
+    picks[at] = dims[over[0]]
+    return picks
+
+
+@rule("cumsum", "cumprod", "cummax", "cummin", "logcumsumexp", "flip", "roll", "sort", "argsort", "tril", "triu")
 def along(step: Step) -> Outcome:
     """The dimensions stay, but the order of entries matters along some."""
     dims = step.of("self").dims

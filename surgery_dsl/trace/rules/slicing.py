@@ -1,7 +1,7 @@
 """Ranges and single indices of a dimension."""
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.interface.expression import add, multiply
+from surgery_dsl.interface.expression import add, floor_divide, multiply
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.registry import Outcome, rule
@@ -46,11 +46,28 @@ def slice_(step: Step) -> Outcome | None:
         stop = _clamp(given, whole)
         stride = int(step["step"] or 1)
     if stride != 1:
-        return None
+        settings: dict[str, Setting] = {"dim": at, "start": start[0], "step": stride}
+        dims[at] = _every(step, dims[at], start, stop, stride)
+        return Outcome([dims], kind="slice", settings=settings)
     if start == (0,) * len(start) and stop == whole:
         return Outcome([dims], identity=True)
     dims[at] = _part(step, dims[at], start, stop)
     return Outcome([dims], kind="slice", settings={"dim": at, "start": start[0]})
+
+
+def _every(step: Step, dim: Product, start: Sizes, stop: Sizes, stride: int) -> Product:
+    """Return every n-th index: the outer of two axes, of whose inner one index is picked (interleaved pairs)."""
+    whole, size = step.axes.sizes(dim), step.axes.expression(dim)
+    counts = tuple(-(-(b - a) // stride) for a, b in zip(start, stop, strict=True))
+    if isinstance(size, int) and stop == whole and start[0] < stride and size % stride == 0:
+        parts = step.axes.reshape([dim], [counts, (stride,) * len(counts)])
+        if parts is not None:
+            step.axes.freeze(parts[1], frozen.selected(step.axes.place))
+            return parts[0]
+    wanted = None
+    if size is not None and stop == whole and len(set(start)) == 1:
+        wanted = floor_divide(add(size, stride - 1 - start[0]), stride)
+    return step.axes.derived(dim, wanted, counts)
 
 
 def _clamp(ends: Sizes, whole: Sizes) -> Sizes:

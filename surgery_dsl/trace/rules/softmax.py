@@ -4,7 +4,7 @@ from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 
 
-@rule("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax", "logcumsumexp")
+@rule("_softmax", "_log_softmax", "_safe_softmax", "softmax", "log_softmax")
 def softmax(step: Step) -> Outcome:
     """The dimensions stay."""
     dims = step.of("self").dims

@@ -1,5 +1,9 @@
 """Views that merge and take apart dimensions."""
 
+from collections.abc import Iterator
+
+from surgery_dsl.interface import frozen
+from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 
@@ -10,8 +14,41 @@ def view(step: Step) -> Outcome | None:
     source = step.of("self")
     if [step.axes.sizes(dim) for dim in source.dims] == step.output:
         return Outcome([source.dims], identity=True)
-    dims = step.axes.reshape(source.dims, step.output)
-    return None if dims is None else Outcome([dims], kind="view")
+    dims: list[Product] = []
+    for block, targets in _blocks(step, source.dims, step.output):
+        made = step.axes.reshape(block, targets)
+        reason = frozen.regrouped(step.axes.operator, step.axes.place)
+        dims += [step.axes.fresh(size, reason) for size in targets] if made is None else made
+    return Outcome([dims], kind="view")
+
+
+def _blocks(step: Step, dims: list[Product], targets: list[Sizes]) -> Iterator[tuple[list[Product], list[Sizes]]]:
+    """Yield the parts of a view that have nothing to do with one another: as many entries before as after.
+
+    One that regroups its axes (a shift of relative positions) then freezes its own alone.
+    """
+    sizes = [step.axes.sizes(dim) for dim in dims]
+    i = j = 0
+    while i < len(dims) or j < len(targets):
+        start, first = i, j
+        before, i = (sizes[i], i + 1) if i < len(dims) else (step.axes.one, i)
+        after, j = (targets[j], j + 1) if j < len(targets) else (step.axes.one, j)
+        while before != after:
+            if i < len(dims) and _at_most(before, after):
+                before, i = _times(before, sizes[i]), i + 1
+            elif j < len(targets) and _at_most(after, before):
+                after, j = _times(after, targets[j]), j + 1
+            else:
+                before, i, j = after, len(dims), len(targets)
+        yield dims[start:i], targets[first:j]
+
+
+def _at_most(one: Sizes, two: Sizes) -> bool:
+    return all(a <= b for a, b in zip(one, two, strict=True))
+
+
+def _times(one: Sizes, two: Sizes) -> Sizes:
+    return tuple(a * b for a, b in zip(one, two, strict=True))
 
 
 @rule("unsqueeze")
