@@ -143,6 +143,23 @@ def axis_sums(
     return total
 
 
+def gathered(sums: Tensor, owners: Sequence[int], size: int) -> Tensor:
+    """Add up sums of single entries by the index that each belongs to.
+
+    Args:
+        sums: one sum for each entry of a dimension.
+        owners: the index that each entry belongs to, -1 for none; empty where entries are the indices already.
+        size: how many indices there are.
+
+    Shapes: ``(entries,)`` -> ``(size,)``. Dtype and device: kept.
+    """
+    if not len(owners):
+        return sums
+    index = torch.tensor(owners, dtype=torch.int64, device=sums.device)
+    kept = index >= 0
+    return torch.zeros(size, dtype=sums.dtype, device=sums.device).index_add_(0, index[kept], sums[kept])
+
+
 def axis_maxima(
     tensors: Sequence[Tensor],
     score: Callable[..., Tensor],

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from surgery_dsl.interface.flow import Flow
+from surgery_dsl.kernels.scores import gathered
 from surgery_dsl.kernels.thresholds import Scores
 from surgery_dsl.language.plan import Identify
 from surgery_dsl.proof.identify import roundings_of
@@ -98,6 +99,10 @@ def _held_units(pool: Pool, runtime: Runtime) -> Tensor | None:
         if held is None:
             return None
         shape = (*held.shape[: carrier.dim], *carrier.sizes, *held.shape[carrier.dim + 1 :])
-        along = held.view(shape).movedim(carrier.dim + carrier.position, 0).reshape(pool.size, -1).all(1).to("cpu")
+        entries = held.view(shape).movedim(carrier.dim + carrier.position, 0).flatten(1).all(1).to("cpu")
+        along = entries
+        if carrier.owners:
+            missing = gathered((~entries).to(torch.float64), carrier.owners, pool.size)
+            along = missing == 0
         every = along if every is None else torch.logical_and(every, along)
     return every

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.interface.model import Data, Extent
+from surgery_dsl.interface.model import Data, Dim, Extent
 
 if TYPE_CHECKING:
     from torch import Tensor as TorchTensor
@@ -38,6 +38,10 @@ class Pool(Data):
         tensor: For weights: the tensor's name.
         modules: For modules: the paths, in module order.
         original: For a stage of a schedule: how many units there were before the first stage.
+        noun: What one of the counted units is called, where it is none of channel, weight and module.
+        about: How the units lie and which counts may stay, in words, where that is not plain.
+        dim: For an axis: the product of axes that the plan's numbers count, outermost first; empty where that is the
+            sites' own output dimension.
     """
 
     key: str
@@ -48,6 +52,9 @@ class Pool(Data):
     tensor: str = ""
     modules: tuple[str, ...] = ()
     original: int | None = None
+    noun: str = ""
+    about: str = ""
+    dim: Dim = ()
 
 
 class Rounding(Data):
@@ -63,7 +70,7 @@ class Selection(Data):
 
     Attributes:
         step: Name of the ``identify`` block.
-        unit: ``weights``, ``channels`` or ``modules``.
+        unit: Name of the unit: ``weights``, ``channels``, ``heads``, ``modules`` …
         pools: The pools.
         taken: For each pool, how many of its units may be taken.
         total: Where a global ranking fixes the sum over the pools, that sum, or the bounds that rounding leaves it.

@@ -36,6 +36,7 @@ INPUTS = {
     "linear3d": f'x("f32", [N, {LENGTH}, {FEATURES}])',
     "embedding": f'tokens("i64", [N, {LENGTH}])',
     "fused": f'x("f32", [N, {FEATURES}])',
+    "attention": f'x("f32", [N, {LENGTH}, {FEATURES}])',
 }
 """What the plan says of each network's input; its keys are the networks."""
 
@@ -263,6 +264,50 @@ class Pooled(nn.Module):
         return self.head(self.act(self.pool(self.conv(x))).mean((2, 3)))
 
 
+class Attention(nn.Module):
+    """Attention written out, four heads of three; the forward reads the number of heads off tensors."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (nn.Linear(width, 12) for _ in range(3))
+        self.out = nn.Linear(12, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, time, _ = x.shape
+        q, k, v = (layer(x).view(batch, time, -1, 3).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        weights = F.softmax(q @ k.transpose(-1, -2) * 3**-0.5, -1)
+        return self.out((weights @ v).transpose(1, 2).reshape(batch, time, -1))
+
+
+class Attending(nn.Module):
+    """A residual block of attention and multilayer perceptron, for sequences."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.attn = nn.LayerNorm(width), Attention(width)
+        self.mlp = nn.Sequential(nn.Linear(width, 20), nn.GELU(), nn.Linear(20, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn(self.norm(x))
+        return x + self.mlp(x)
+
+
+class Attentive(nn.Module):
+    """Two blocks with attention between linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList([nn.Linear(FEATURES, 24)])
+        self.blocks = nn.ModuleList([Attending(24) for _ in range(2)])
+        self.head = nn.Linear(24, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.hidden[0](x)
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x.mean(1))
+
+
 # ---- factories ---------------------------------------------------------------------------------------------------
 
 
@@ -392,6 +437,11 @@ def fused() -> nn.Module:
     return _drawn(Fused())
 
 
+def attention() -> nn.Module:
+    """Blocks with attention."""
+    return _drawn(Attentive())
+
+
 def recurrent() -> nn.Module:
     """A recurrent network: its loop runs once a step of the input."""
     return _drawn(nn.GRU(4, 3))
@@ -420,6 +470,7 @@ SHAPES = {
     "cnn1d": (1, PIXELS),
     "cnn3d": (1, PIXELS, PIXELS, PIXELS),
     "linear3d": (LENGTH, FEATURES),
+    "attention": (LENGTH, FEATURES),
     "digits": (64,),
 }
 

@@ -26,10 +26,18 @@ LAYERS = {
     "cnn1d": 'conv1d("features.{}")',
     "cnn3d": 'conv3d("features.{}")',
     "residual": 'linear("blocks.{}.fc1")',
+    "attention": 'linear("blocks.{}.attn.q")',
 }
 """The layers of a network, by number; elsewhere they stand in ``hidden``."""
 
-MODULES = {"cnn": "features", "grouped": "features", "cnn1d": "features", "cnn3d": "features", "residual": "blocks"}
+MODULES = {
+    "cnn": "features",
+    "grouped": "features",
+    "cnn1d": "features",
+    "cnn3d": "features",
+    "residual": "blocks",
+    "attention": "blocks",
+}
 """The list that a network's modules stand in; elsewhere ``hidden``."""
 
 LIMITS = {"count": "1M", "bytes": "1GiB", "share": "99%", "number": "1M"}

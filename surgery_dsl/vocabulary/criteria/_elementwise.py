@@ -12,7 +12,7 @@ from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Criterion
 from surgery_dsl.vocabulary.modes._channels import axis_of
 from surgery_dsl.vocabulary.selection import Pool
-from surgery_dsl.vocabulary.units._axes import carriers_at
+from surgery_dsl.vocabulary.units._axes import ALONG_AXES, carriers_at
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class Elementwise(Criterion, ABC):
     module's is the sum over all its parameters. Sums are taken in float64.
     """
 
-    units: ClassVar[frozenset[str]] = frozenset({"weights", "channels", "modules"})
+    units: ClassVar[frozenset[str]] = frozenset({"weights", "modules"}) | ALONG_AXES
 
     def check(self, unit: str, pools: tuple[Pool, ...], context: Static) -> None:
         """Report weights that are codes of other numbers, which cannot be compared or derived by."""
@@ -62,7 +62,7 @@ class Elementwise(Criterion, ABC):
         if unit == "weights":
             streams = self.streams(pools, runtime)
             return {key: one.score(*(tensor.detach() for tensor in one.tensors)) for key, one in streams.items()}
-        return self._of_channels(pools, runtime) if unit == "channels" else self._of_modules(pools, runtime)
+        return self._of_modules(pools, runtime) if unit == "modules" else self._of_channels(pools, runtime)
 
     def streams(self, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, Scores]":
         """Return what the scores of weights are computed from, block by block, so that they are never stored."""
@@ -74,7 +74,7 @@ class Elementwise(Criterion, ABC):
     def _of_channels(self, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
         import torch
 
-        from surgery_dsl.kernels.scores import axis_sums
+        from surgery_dsl.kernels.scores import axis_sums, gathered
 
         flow = Flow(runtime.interface)
         carriers = {
@@ -88,7 +88,8 @@ class Elementwise(Criterion, ABC):
             for carrier in carriers[pool.key]:
                 tensors = arguments[carrier.tensor]
                 sums = axis_sums(tensors, self.score(), carrier.dim, sizes=carrier.sizes, position=carrier.position)
-                total += sums.to("cpu")
+                total += gathered(sums.to("cpu"), carrier.owners, pool.size)
+                runtime.release([carrier.tensor])
             scores[pool.key] = total
         return scores
 
@@ -106,6 +107,7 @@ class Elementwise(Criterion, ABC):
                 for name in below[path]:
                     flat = [tensor.detach().reshape(1, -1) for tensor in arguments[name]]
                     total[index] += axis_sums(flat, self.score(), 0).to("cpu")[0]
+                    runtime.release([name])
             scores[pool.key] = total
         return scores
 
@@ -114,7 +116,7 @@ def _scored(unit: str, pool: Pool, flow: Flow) -> Iterable[str]:
     """Return the tensors whose entries are scored for a pool."""
     if unit == "weights":
         return (pool.tensor,)
-    if unit == "channels":
+    if pool.axis is not None:
         axis = axis_of(pool, flow.interface)
         return (carrier.tensor for carrier in carriers_at(pool, axis, flow, roles=("weight",)))
     return (name for path in pool.modules for name in parameters_below(path, flow.interface))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 from surgery_dsl.vocabulary.context import Runtime
 from surgery_dsl.vocabulary.kinds import Criterion
 from surgery_dsl.vocabulary.selection import Pool
+from surgery_dsl.vocabulary.units._axes import ALONG_AXES
 from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Random(Criterion):
         The baseline of Blalock et al., "What is the state of neural network pruning?", MLSys 2020, section 3.
     """
 
-    units: ClassVar[frozenset[str]] = frozenset({"weights", "channels", "modules"})
+    units: ClassVar[frozenset[str]] = frozenset({"weights", "modules"}) | ALONG_AXES
     positional = ("seed",)
     card: ClassVar[Card] = Card(
         summary="Score by chance",

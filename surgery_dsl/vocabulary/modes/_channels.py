@@ -14,6 +14,7 @@ from surgery_dsl.interface.gathering import gather
 from surgery_dsl.interface.model import Dim, Extent, Interface, Operator, Setting
 from surgery_dsl.vocabulary.context import Effect, Static
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
+from surgery_dsl.vocabulary.takes._reports import noun
 
 _LIFTED_BY = {frozen.OUTPUT: "outputs", frozen.INPUT: "inputs"}
 _OVER_CHANNELS = frozenset({"layer_norm", "rms_norm", "group_norm"})
@@ -85,8 +86,8 @@ def _may_shrink(
     site = pool.sites[0].path if pool.sites else pool.key
     most = size.most if isinstance(size, Extent) else size
     if taken.most >= most:
-        text = f"all {most * pool.width} channels of `{site}` would be removed; at least {pool.width} must stay"
-        facts = {"removed": taken.most * pool.width, "channels": most * pool.width}
+        text = f"all {noun(pool, most * pool.width)} of `{site}` would be removed; at least {pool.width} must stay"
+        facts = {"removed": taken.most * pool.width, f"{pool.noun or 'channel'}s": most * pool.width}
         _say(shapes.EMPTIED_SITE, text, site, context, take, facts, f"take at most {(most - 1) * pool.width}")
         return False
     lifted = _LIFTED_BY.get(reason)
@@ -94,12 +95,12 @@ def _may_shrink(
         return True
     facts = {"before": most * pool.width, "after": (most - taken.most) * pool.width}
     if lifted is None:
-        text = f"`{site}` cannot lose channels: {reason}"
+        text = f"`{site}` cannot lose {pool.noun or 'channel'}s: {reason}"
         _say(shapes.FIXED_AXIS, text, site, context, span, facts, f'add except = ["{site}"] to the selection')
         return False
     code = shapes.OUTPUT_CONTRACT if lifted == "outputs" else shapes.INPUT_CONTRACT
     text = (
-        f"removing channels of `{site}` changes the network's {lifted}: "
+        f"removing {pool.noun or 'channel'}s of `{site}` changes the network's {lifted}: "
         f"{facts['before']} would become {'at least ' if taken.least < taken.most else ''}{facts['after']}"
     )
     fix = f'add except = ["{site}"] to the selection, or write changes = {lifted} in this step'

@@ -11,6 +11,7 @@ from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Mode
 from surgery_dsl.vocabulary.modes import _channels
 from surgery_dsl.vocabulary.selection import Picked, Selection
+from surgery_dsl.vocabulary.units._axes import ALONG_AXES
 from surgery_dsl.vocabulary.word import Card
 
 
@@ -46,7 +47,7 @@ class Remove(Mode):
 
     def transfer(self, selection: Selection, draft: Draft, context: Static) -> Effect:
         """Shrink axes or drop modules."""
-        if selection.unit == "channels":
+        if selection.unit in ALONG_AXES:
             return _channels.shrink(selection, draft, context, self.span)
         if selection.unit == "modules":
             from surgery_dsl.vocabulary.modes import _modules  # what rewires forwards is read only where it is needed
@@ -66,7 +67,7 @@ class Remove(Mode):
 
     def execute(self, picked: Picked, runtime: Runtime) -> Sequence[Change]:
         """Return the one edit, or nothing where nothing was picked."""
-        if picked.selection.unit == "channels":
+        if picked.selection.unit in ALONG_AXES:
             edit = _channels.resize(picked, runtime.interface)
             return [Change(edit=edit)] if edit else []
         paths = tuple(

@@ -80,7 +80,8 @@ class Zero(Mode):
 
     def _emptied(self, pool: Pool, selection: Selection, context: Static) -> None:
         path = pool.tensor or pool.sites[0].path
-        count, noun = pool.size * pool.width, "weights" if pool.tensor else "channels"
+        count = pool.size * pool.width
+        noun = "weights" if pool.tensor else f"{pool.noun or 'channel'}s"
         context.say(
             Diagnostic(
                 shapes.EMPTIED_SITE,
@@ -143,8 +144,19 @@ def _masks(picked: Picked, runtime: Runtime) -> "Mapping[str, torch.Tensor]":
             for carrier in carriers_at(pool, axis, flow):
                 one = mask(carrier.tensor)
                 shape = (*one.shape[: carrier.dim], *carrier.sizes, *one.shape[carrier.dim + 1 :])
-                one.view(shape).index_fill_(carrier.dim + carrier.position, chosen.to(one.device), True)
+                where = _entries_along(carrier, chosen).to(one.device)
+                one.view(shape).index_fill_(carrier.dim + carrier.position, where, True)
     return masks
+
+
+def _entries_along(carrier: Carrier, chosen: "torch.Tensor") -> "torch.Tensor":
+    """Return the entries of a carrier's axis, or of its whole dimension, that belong to the chosen indices."""
+    import torch
+
+    if not carrier.owners:
+        return chosen
+    taken = set(chosen.tolist())
+    return torch.tensor([entry for entry, owner in enumerate(carrier.owners) if owner in taken], dtype=torch.int64)
 
 
 def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, flow: Flow) -> Zeros:
@@ -173,9 +185,13 @@ def _entries_of_one(carrier: Carrier, axis: int, interface: Interface) -> tuple[
     """Return how many entries of a tensor one index of an axis has, at least and at most."""
     dims = list(interface.tensor_by_name[carrier.tensor].dims)
     own = list(dims[carrier.dim])
-    own.remove(axis)
-    dims[carrier.dim] = tuple(own)
     least = most = 1
+    if axis in own:
+        own.remove(axis)
+        dims[carrier.dim] = tuple(own)
+    else:  # within a sum
+        least = most = carrier.owners.count(0) if carrier.owners else 0
+        dims[carrier.dim] = ()
     for other in (other for dim in dims for other in interface.leaves(dim)):
         size = interface.axes[other].size
         if isinstance(size, Extent):

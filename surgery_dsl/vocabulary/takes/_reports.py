@@ -26,13 +26,13 @@ def shown(pool: Pool) -> str:
 
 
 def units_of(pool: Pool) -> int:
-    """Return how many units the plan's numbers count: channels of the site, weights, or modules."""
+    """Return how many units the plan's numbers count: channels of the site, heads, weights, modules."""
     return pool.size * pool.width
 
 
 def noun(pool: Pool, count: int) -> str:
     """Return a count with the name of what is counted."""
-    name = "channel" if pool.axis is not None else "module" if pool.modules else "weight"
+    name = pool.noun or ("channel" if pool.axis is not None else "module" if pool.modules else "weight")
     return f"{count} {name}{'' if count == 1 else 's'}"
 
 
@@ -45,8 +45,10 @@ class Reports:
 
     def _say(self, code: Code, message: str, pool: Pool | None, help: str, **facts: Fact) -> None:
         path = path_of(pool) if pool else ""
+        notes = (pool.about,) if pool and pool.about else ()
+        file, span = self.context.file, self.span
         self.context.say(
-            Diagnostic(code, message, file=self.context.file, span=self.span, path=path, facts=facts, help=help)
+            Diagnostic(code, message, file=file, span=span, path=path, facts=facts, notes=notes, help=help)
         )
 
     def untrue_arrow(self, pool: Pool, left: int) -> None:

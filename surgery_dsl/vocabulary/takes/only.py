@@ -168,6 +168,7 @@ class Only(Take):
                 span=self.span,
                 path=path_of(pool),
                 facts={"named": len(named), "complete": len(complete), "groups": pool.width},
+                notes=(pool.about,) if pool.about else (),
                 help=f"the smallest completion is only([{shown_list}])",
             )
         )

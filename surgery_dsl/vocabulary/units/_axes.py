@@ -1,10 +1,14 @@
 """The axis that a site's units lie along."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from surgery_dsl.interface.flow import WEIGHTED, Flow, unit_dim, weight_position
 from surgery_dsl.interface.model import Dim, Extent, Interface
 from surgery_dsl.vocabulary.selection import Pool, Site
+
+ALONG_AXES = frozenset({"channels", "heads", "kv_groups", "experts", "groups"})
+"""Units that are indices of an axis."""
 
 
 def split_param(path: str) -> tuple[str, int | None]:
@@ -58,42 +62,62 @@ def picked_axis(dim: Dim, interface: Interface) -> int | None:
     return free[-1] if free else plain[-1] if plain else None
 
 
+def owners(dim: Dim, axis: int, interface: Interface) -> tuple[int, ...]:
+    """Return, for each entry of a dimension, the index of an axis that it belongs to; -1 for one that belongs to none.
+
+    All sizes must be exact.
+
+    Raises:
+        ValueError: They are not.
+    """
+    found = [-1]
+    for one in dim:
+        parts = interface.axes[one].parts
+        own: list[int]
+        if one == axis:
+            own = list(range(_exact((one,), interface)))
+        elif parts:
+            own = [owner for part in parts for owner in owners(part, axis, interface)]
+        else:
+            own = [-1] * _exact((one,), interface)
+        found = [outer if outer >= 0 else inner for outer in found for inner in own]
+    return tuple(found)
+
+
+def _exact(dim: Dim, interface: Interface) -> int:
+    size = interface.exact(dim)
+    if size is None:
+        raise ValueError(f"axes {dim} have no exact size")
+    return size
+
+
 @dataclass(frozen=True)
 class Places:
-    """Where the indices of an axis stand among a site's channels: channel = (outer · size + index) · inner + rest.
+    """Which of a site's channels belong to which index of an axis.
 
     Attributes:
-        size: Number of indices.
-        outer: Product of the sizes before the axis.
-        inner: Product of the sizes behind it.
+        owners: The index of each channel; -1 where it has none.
     """
 
-    size: int
-    outer: int
-    inner: int
+    owners: tuple[int, ...]
 
     def index(self, channel: int) -> int:
         """Return the index that a channel belongs to."""
-        return channel // self.inner % self.size
+        return self.owners[channel]
 
     def channels(self, index: int) -> list[int]:
         """Return the channels of an index, ascending."""
-        return [
-            (outer * self.size + index) * self.inner + rest for outer in range(self.outer) for rest in range(self.inner)
-        ]
+        return [channel for channel, owner in enumerate(self.owners) if owner == index]
 
 
 def places(pool: Pool, flow: Flow) -> Places:
-    """Return where a pool's indices stand among the channels of its first site."""
+    """Return where a pool's indices stand among the units that the plan's numbers count."""
     interface = flow.interface
-    for site in pool.sites:
-        for dim in site_dims(site, flow):
-            if pool.axis in dim:
-                at = dim.index(pool.axis)
-                outer, inner = interface.exact(dim[:at]), interface.exact(dim[at + 1 :])
-                if outer is not None and inner is not None:
-                    return Places(pool.size, outer, inner)
-    return Places(pool.size, pool.width, 1)
+    dims = [pool.dim] if pool.dim else [dim for site in pool.sites for dim in site_dims(site, flow)]
+    for dim in dims:
+        if pool.axis is not None and pool.axis in interface.leaves(dim) and interface.exact(dim) is not None:
+            return Places(owners(dim, pool.axis, interface))
+    return Places(tuple(index for _ in range(pool.width) for index in range(pool.size)))
 
 
 @dataclass(frozen=True)
@@ -105,18 +129,21 @@ class Carrier:
         dim: The dimension.
         sizes: Sizes of the dimension's axes, outermost first.
         position: Which of them is the axis.
+        owners: Where the axis lies within a sum (one projection of a fused one), the index of each entry, or -1; then
+            ``sizes`` is the whole dimension. Empty otherwise.
     """
 
     tensor: str
     dim: int
     sizes: tuple[int, ...]
     position: int
+    owners: tuple[int, ...] = ()
 
 
 def carriers_at(pool: Pool, axis: int, flow: Flow, roles: tuple[str, ...] = ("weight", "bias")) -> list[Carrier]:
     """Return where the pool's own sites hold the weights of its units: rows of weights, entries of biases.
 
-    A layer's input side is left out, as are the norms behind it.
+    A layer's input side is left out, as are the norms behind it. Experts hold all of their weights.
     """
     interface = flow.interface
     found: dict[tuple[str, int], None] = {}
@@ -132,31 +159,60 @@ def carriers_at(pool: Pool, axis: int, flow: Flow, roles: tuple[str, ...] = ("we
                     name = operator.tensors[role]
                     rank = len(interface.tensor_by_name[name].dims)
                     found[name, weight_position(operator) if rank > 1 else 0] = None
+        if site.word == "experts":
+            found |= dict.fromkeys(_stacked(site, axis, interface))
     carriers = [_carrier(name, dim, axis, interface) for name, dim in found]
     return [carrier for carrier in carriers if carrier is not None]
 
 
+def _stacked(site: Site, axis: int, interface: Interface) -> Iterator[tuple[str, int]]:
+    """Yield where the parameters below a site carry an axis as a whole dimension of three or more."""
+    below = set(interface.tensors_below(site.module))
+    for name, position in interface.carriers.get(axis, ()):
+        tensor = interface.tensor_by_name[name]
+        if name in below and tensor.role == "parameter" and len(tensor.dims) > 2:
+            yield name, position
+
+
 def layers_of(site: Site, axis: int, flow: Flow) -> list[int]:
-    """Return the operators with weights that write units along an axis at a site."""
+    """Return the operators with weights that write units along an axis at a site, or inside it where none does."""
     interface = flow.interface
     found: dict[int, None] = {}
     for at in site_results(site, flow):
         operator = interface.operators[at]
         own = operator.kind in WEIGHTED or "weight" in operator.tensors
         for layer in (at,) if own else flow.layers_behind(operator.outputs[0]):
-            if axis in unit_dim(interface, interface.operators[layer]):
+            if axis in interface.leaves(unit_dim(interface, interface.operators[layer])):
                 found[layer] = None
+    if not found and "#" not in site.path and site.word != "param":
+        for at in inside(site.module, interface):
+            operator = interface.operators[at]
+            if operator.kind in WEIGHTED and axis in interface.leaves(unit_dim(interface, operator)):
+                found[at] = None
     return list(found)
+
+
+def inside(path: str, interface: Interface) -> list[int]:
+    """Return the operators that run inside the module at a path, or inside its children."""
+    found = (at for call in interface.calls_of(path) for at in range(call.first, call.last))
+    return list(dict.fromkeys(found))
 
 
 def _carrier(name: str, dim: int, axis: int, interface: Interface) -> Carrier | None:
     tensor = interface.tensor_by_name[name]
     product = tensor.dims[dim]
-    if axis not in product:
+    owner = tensor.tied_to or name
+    if axis in product:
+        sizes = tuple(_most(one, interface) for one in product)
+        return Carrier(owner, dim, sizes, product.index(axis))
+    if axis not in interface.leaves(product):
         return None
-    sizes = []
-    for one in product:
-        size = interface.axes[one].size
-        exact = interface.exact((one,))
-        sizes.append(size.most if isinstance(size, Extent) else exact or 1)
-    return Carrier(tensor.tied_to or name, dim, tuple(sizes), product.index(axis))
+    whole = interface.exact(product)
+    if whole is None:  # sizes that an earlier choice leaves open: counted when they are known
+        return Carrier(owner, dim, (_most(axis, interface),), 0)
+    return Carrier(owner, dim, (whole,), 0, owners(product, axis, interface))
+
+
+def _most(axis: int, interface: Interface) -> int:
+    size = interface.axes[axis].size
+    return size.most if isinstance(size, Extent) else interface.exact((axis,)) or 1
