@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from surgery_dsl.interface.edits import DropModules, Edit, Resize, SetModule
+from surgery_dsl.interface.edits import ArrangeModules, DropModules, Edit, Resize, SetModule
 from surgery_dsl.kernels.differences import Distance, removed
 from surgery_dsl.kernels.differences import distance as tensor_distance
 
@@ -81,6 +81,8 @@ def follow(parameters: Mapping[str, Any], edits: Iterable[Edit]) -> dict[str, Pl
                 _set_module(places, stands_for, path, edit.spec.type)
         elif isinstance(edit, DropModules):
             _drop(places, stands_for, edit.paths)
+        elif isinstance(edit, ArrangeModules):
+            _arrange(places, stands_for, edit.lists)
     return places
 
 
@@ -137,6 +139,36 @@ def _drop(places: dict[str, Place], stands_for: dict[tuple[str, int], tuple[str,
         moved, moved_other = _counted_down(tensor, gone), _counted_down(other, gone)
         if moved is not None and moved_other is not None:
             stands_for[moved, dim] = (moved_other, other_dim)
+
+
+def _arrange(
+    places: dict[str, Place],
+    stands_for: dict[tuple[str, int], tuple[str, int]],
+    lists: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Leave out what stood in entries that are gone, and give the others the number of the first that they became."""
+    for name, place in list(places.items()):
+        new = _arranged(place.name, lists)
+        if new is None:
+            del places[name]
+        else:
+            places[name] = replace(place, name=new)
+    for (tensor, dim), (other, other_dim) in list(stands_for.items()):
+        del stands_for[tensor, dim]
+        moved, moved_other = _arranged(tensor, lists), _arranged(other, lists)
+        if moved is not None and moved_other is not None:
+            stands_for[moved, dim] = (moved_other, other_dim)
+
+
+def _arranged(name: str, lists: Mapping[str, tuple[int, ...]]) -> str | None:
+    for path, order in lists.items():
+        prefix = path + "." if path else ""
+        number, dot, rest = name.removeprefix(prefix).partition(".")
+        if name.startswith(prefix) and number.isdigit():
+            if int(number) not in order:
+                return None
+            name = f"{prefix}{order.index(int(number))}{dot}{rest}"
+    return name
 
 
 def _counted_down(name: str, gone: Mapping[str, list[int]]) -> str | None:

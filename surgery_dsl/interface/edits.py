@@ -80,6 +80,41 @@ class DropModules(Data):
     paths: tuple[str, ...]
 
 
+class NumberChange(Data):
+    """New numbers of what counts the entries of a list.
+
+    Attributes:
+        module: The module that holds the attribute, as it is called after the edit.
+        attribute: Dotted path from the module: a position, a count, or a list with one item for each entry.
+        list: Path of the list.
+        means: ``position`` (moves with the entry that the module belongs to), ``count`` (becomes the length), or
+            ``each`` (its items are arranged as the entries are).
+        apart: Modules below that hold another object under the same name, with numbers of its own.
+    """
+
+    module: str
+    attribute: str
+    list: str
+    means: Literal["position", "count", "each"]
+    apart: tuple[str, ...] = ()
+
+
+class ArrangeModules(Data):
+    """Arrange the entries of lists anew: drop, keep, repeat, reorder.
+
+    Attributes:
+        lists: For each list, the old number of each new entry. What is not named goes; the first of equal numbers is
+            the old module, each further one a copy with equal values.
+        tie: Whether the parameters of copies share memory with those that they were copied from.
+        numbers: What counts the entries, set to agree.
+    """
+
+    edit: Literal["arrange_modules"] = "arrange_modules"
+    lists: dict[str, tuple[int, ...]]
+    tie: bool = False
+    numbers: tuple[NumberChange, ...] = ()
+
+
 class Untie(Data):
     """Give a tied tensor memory of its own."""
 
@@ -87,7 +122,10 @@ class Untie(Data):
     tensor: str
 
 
-Edit = Annotated[Resize | SetModule | InsertModule | DetachModule | DropModules | Untie, Field(discriminator="edit")]
+Edit = Annotated[
+    Resize | SetModule | InsertModule | DetachModule | DropModules | ArrangeModules | Untie,
+    Field(discriminator="edit"),
+]
 
 
 class Record(Data):

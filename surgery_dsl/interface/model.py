@@ -102,11 +102,20 @@ class Module(Data):
             several modules share gives way to a copy of the module's own when its integer is set.
         same_as: First path of the very same module object, where it stands at several paths.
         inserted: Where it runs, for a child that a surgery inserted into its host; empty for all others.
+        positions: Integer attributes that say which entry of a list the module belongs to (``layer_idx``): attribute
+            to the list's path.
+        counts: Integer attributes that say how many entries a list has (``config.num_hidden_layers``): attribute to
+            the list's path. Of an object that several modules share, the outermost of them says it for all.
+        per_layer: Attributes that are lists with one item for each entry (``config.layer_types``): attribute to the
+            list's path.
     """
 
     path: str
     type: str
     integers: dict[str, Dim] = Field(default_factory=dict)
+    positions: dict[str, str] = Field(default_factory=dict)
+    counts: dict[str, str] = Field(default_factory=dict)
+    per_layer: dict[str, str] = Field(default_factory=dict)
     same_as: str = ""
     inserted: Literal["", "after", "before", "around"] = ""
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from surgery_dsl.interface.edits import (
+    ArrangeModules,
     DetachModule,
     DropModules,
     Edit,
@@ -26,6 +27,7 @@ from surgery_dsl.interface.edits import (
     Untie,
 )
 from surgery_dsl.kernels.gather import take_block
+from surgery_dsl.modules.arranging import rearrange, set_numbers
 from surgery_dsl.modules.build import build
 from surgery_dsl.modules.insertion import detach, hand_on, insert, inserted
 from surgery_dsl.vocabulary.context import Change
@@ -113,6 +115,8 @@ def apply_edit(model: nn.Module, edit: Edit, journal: Journal) -> None:
         case DropModules():
             _drop_modules(model, edit, journal)
         case Untie():
+        case ArrangeModules():
+            _arrange_modules(model, edit, journal)
             _untie(model, edit)
 
 
@@ -223,6 +227,27 @@ def _drop_modules(model: nn.Module, edit: DropModules, journal: Journal) -> None
 
 
 def _untie(model: nn.Module, edit: Untie) -> None:
+def _arrange_modules(model: nn.Module, edit: ArrangeModules, journal: Journal) -> None:
+    gone: list[Tensor] = []
+    try:
+        for path, order in edit.lists.items():
+            container = _module(model, path)
+            inside = set(container.modules())
+            outside = [tensor for holder, _, tensor in _held(model) if holder not in inside]
+            gone += rearrange(container, order, edit.tie, outside)
+        for number in edit.numbers:
+            order = edit.lists[number.list]
+            slot = 0
+            if number.means == "position":
+                prefix = number.list + "." if number.list else ""
+                slot = int(number.module.removeprefix(prefix).partition(".")[0])
+            set_numbers(model, number.module, number.attribute, number.means, order, slot, number.apart)
+    except (ValueError, KeyError, IndexError, AttributeError) as error:
+        raise EditMisfit(f"entries cannot be arranged: {error}") from error
+    held = {id(tensor) for _, _, tensor in _held(model)}
+    journal.replaced(tensor for tensor in gone if id(tensor) not in held)
+
+
     path, _, attribute = edit.tensor.rpartition(".")
     old = find_tensor(model, edit.tensor)
     values = old.detach().clone()

@@ -28,6 +28,7 @@ from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.fold import fold
 from surgery_dsl.trace.integers import Solution
+from surgery_dsl.trace.numbering import numbered
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
 from surgery_dsl.trace.recorder import ModuleRun, Recording, Ref
 
@@ -100,6 +101,7 @@ def build(
         for path, module in everywhere.items()
     )
     ties = builder.ties(solution, facts, recording)
+    modules = numbered(model, modules)
     order = {old: new for new, old in enumerate(sorted(builder.used))}
     values = tuple(builder.value(flow.values[old]) for old in order)
     builder.label(facts, recording, input_names, order)

@@ -6,7 +6,6 @@ from typing import ClassVar, final
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.draft import Draft
-from surgery_dsl.interface.edits import DropModules
 from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Mode
 from surgery_dsl.vocabulary.modes import _channels
@@ -70,9 +69,7 @@ class Remove(Mode):
         if picked.selection.unit in ALONG_AXES:
             edit = _channels.resize(picked, runtime.interface)
             return [Change(edit=edit)] if edit else []
-        paths = tuple(
-            pool.modules[index]
-            for pool, taken in zip(picked.selection.pools, picked.indices, strict=True)
-            for index in taken
-        )
-        return [Change(edit=DropModules(paths=paths))] if paths else []
+        from surgery_dsl.vocabulary.modes import _modules
+
+        arranged = _modules.edit(picked, runtime.interface)
+        return [Change(edit=arranged)] if arranged else []

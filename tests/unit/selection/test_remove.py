@@ -507,11 +507,37 @@ class Around(nn.Module):
         return x
 
 
-def test_a_forward_that_does_more_around_its_blocks_is_refused() -> None:
-    interface = traced(Around(), "N", 5)
+def test_what_a_forward_does_around_each_block_goes_with_the_block() -> None:
+    model = settled(Around())
+    interface = traced(model, "N", 5, **F64)
+    for gone in ((0,), (1,), (2,), (0, 2)):
+        small, predicted, _, _ = excised(
+            model, interface, block(Module(pattern="blocks.*"), unit=Modules(), take=Only(units=gone))
+        )
+        fresh = Around()
+        fresh.blocks = nn.ModuleList(model.blocks[i] for i in range(3) if i not in gone)
+        assert_same(small, fresh, torch.randn(4, 5, dtype=torch.float64))
+        assert differences(predicted, traced(small, "N", 5, **F64)) == ()
+
+
+class Uneven(nn.Module):
+    """The forward does something else around each block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(5, 5) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for number, one in enumerate(self.blocks):
+            x = x * 0.5 + one(x) if number == 1 else x + one(x)
+        return x
+
+
+def test_a_forward_that_treats_its_blocks_differently_is_refused() -> None:
+    interface = traced(Uneven(), "N", 5)
     (found,) = refusals(interface, block(Module(pattern="blocks.*"), unit=Modules(), take=Only(units=(1,))))
     assert found.code.name == "not-a-list-entry"
-    assert "`add`" in found.message
+    assert "`mul`" in found.message or "`add`" in found.message
 
 
 def test_a_fused_projection_is_refused_with_its_parts() -> None:
