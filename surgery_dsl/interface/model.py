@@ -190,13 +190,17 @@ class Requirement(Data):
 
 
 class SizeTie(Data):
-    """Dimensions that must keep equal sizes though their indices are free: one integer of the forward serves them all.
+    """Dimensions whose sizes must stay equal though their indices are free: one integer of the forward serves them.
 
-    ``reason`` names the integer, as ``layers.0.attention.head_dim``.
+    Attributes:
+        dims: The dimensions.
+        reason: The integer, as ``layers.0.attention.head_dim``, or the operator.
+        factors: For each dimension, the number that its size is multiplied by; empty where all are one.
     """
 
     dims: tuple[Dim, ...]
     reason: str
+    factors: tuple[int, ...] = ()
 
 
 class FreeSize(Data):

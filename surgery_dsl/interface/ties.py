@@ -1,6 +1,6 @@
 """Sizes that must stay equal: what follows for other axes where some axes change."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
 from surgery_dsl.interface.model import Dim, Interface, SizeTie
@@ -27,13 +27,14 @@ class SizeTies:
     def _axes(self, ties: Iterable[SizeTie]) -> set[int]:
         return {axis for tie in ties for dim in tie.dims for axis in self.interface.leaves(dim)}
 
-    def following(self, sizes: Mapping[int, int]) -> dict[int, int] | SizeTie:
+    def following(self, sizes: Mapping[int, int], fixed: Collection[int] = frozenset()) -> dict[int, int] | SizeTie:
         """Return the sizes that other axes must take where some axes take new ones; a tie that cannot be kept.
 
         A side of a tie follows by its only axis that may change and is not given; of several, the first that can.
 
         Args:
             sizes: New sizes of leaf axes.
+            fixed: Axes that may not follow, besides those that are frozen.
         """
         found: dict[int, int] = {}
         todo = {id(tie): tie for axis in sizes for tie in self.by_axis.get(axis, ())}
@@ -41,10 +42,10 @@ class SizeTies:
             changed = False
             for tie in todo.values():
                 known = {**found, **sizes}
-                values = [self._size(dim, known) for dim in tie.dims]
+                values = self.values(tie, known)
                 if None in values or len(set(values)) == 1:
                     continue
-                forced = self._force(tie, [value for value in values if value is not None], sizes, found)
+                forced = self._force(tie, [value for value in values if value is not None], sizes, found, fixed)
                 if forced is None:
                     return tie
                 found.update(forced)
@@ -54,7 +55,12 @@ class SizeTies:
         return next(iter(todo.values()))
 
     def _force(
-        self, tie: SizeTie, values: list[int], given: Mapping[int, int], found: Mapping[int, int]
+        self,
+        tie: SizeTie,
+        values: list[int],
+        given: Mapping[int, int],
+        found: Mapping[int, int],
+        fixed: Collection[int],
     ) -> dict[int, int] | None:
         """Return a new size for one axis of a side so that it meets the side that has changed."""
         known = {**found, **given}
@@ -64,9 +70,10 @@ class SizeTies:
                 if side == leader or values[side] == values[leader]:
                     continue
                 for axis in dict.fromkeys(self.interface.leaves(dim)):
-                    if axis in known or self.interface.axes[axis].frozen:
+                    if axis in known or axis in fixed or self.interface.axes[axis].frozen:
                         continue
-                    size = self._solved(dim, axis, values[leader], known)
+                    target, rest = divmod(values[leader], tie.factors[side] if tie.factors else 1)
+                    size = None if rest else self._solved(dim, axis, target, known)
                     if size is not None:
                         return {axis: size}
         return None
@@ -81,6 +88,12 @@ class SizeTies:
         factor, constant = rest.terms.get((axis,), 0), rest.terms.get((), 0)
         size, left = divmod(target - constant, factor) if factor else (0, 1)
         return size if not left and size > 0 else None
+
+    def values(self, tie: SizeTie, sizes: Mapping[int, int]) -> list[int | None]:
+        """Return what must be equal: the size of each dimension times its factor, under new sizes of some axes."""
+        found = [self._size(dim, sizes) for dim in tie.dims]
+        factors = tie.factors or (1,) * len(found)
+        return [None if n is None else n * factor for n, factor in zip(found, factors, strict=True)]
 
     def _size(self, dim: Dim, known: Mapping[int, int]) -> int | None:
         return self.interface.size(dim).substitute(lambda axis: known.get(axis, self.interface.exact_size(axis))).value

@@ -293,6 +293,15 @@ class Axes:
         picked = self._pick(first, start, stop)
         return None if picked is None else picked + rest
 
+    def leading(self, dim: Iterable[Atom], count: int) -> Product | None:
+        """Return the outermost factors of a dimension whose sizes make a number; ``None`` where none do."""
+        taken: Product = []
+        for atom in flat(dim):
+            if self.sizes(taken)[0] == count:
+                return taken
+            taken.append(atom)
+        return taken if self.sizes(taken)[0] == count else None
+
     def _cut_leaf(self, leaf: Atom, start: Sizes, stop: Sizes) -> bool:
         low, high = self.infer(start), self.infer(stop)
         if not (isinstance(leaf.expression, int) and isinstance(low, int) and isinstance(high, int)):

@@ -375,9 +375,9 @@ class _Builder:
         states = (self.flow.states[recording.tensors[fact.name]] for fact in facts)
         carried = {id(leaf) for state in states for dim in state.dims for leaf in leaves(dim)}
         return tuple(
-            SizeTie.model_construct(dims=self.dims(sides), reason=reason)
-            for sides, reason in solution.ties
-            if any(id(leaf) in carried for side in sides for leaf in leaves(side))
+            SizeTie.model_construct(dims=self.dims(tie.sides), reason=tie.reason, factors=tie.factors)
+            for tie in solution.ties
+            if any(id(leaf) in carried for side in tie.sides for leaf in leaves(side))
         )
 
     def _integers(

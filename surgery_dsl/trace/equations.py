@@ -8,12 +8,11 @@ from typing import Any
 from surgery_dsl.trace.atoms import Product
 from surgery_dsl.trace.propagate import Flow, OperatorDraft
 from surgery_dsl.trace.recorder import Recording, Ref
-from surgery_dsl.trace.taint import Origin, Traced, Use, Uses
+from surgery_dsl.trace.taint import SHAPED, Origin, Traced, Use, Uses
 
 # Calls whose integers are the sizes of what they return.
 _SHAPES = {
-    "view": 1,
-    "reshape": 1,
+    **SHAPED,
     "expand": 1,
     "broadcast_to": 1,
     "resize": 1,
@@ -75,6 +74,13 @@ def equations(recording: Recording, uses: Uses, flow: Flow) -> Iterator[Equation
             yield Equation(origin, product, near, use.function, path, use.source)
 
 
+def literals(uses: Uses, flow: Flow) -> Iterator[tuple[Product, Use]]:
+    """Yield the dimensions whose sizes are numbers in the code, which nothing can change, with the call."""
+    for use in uses.calls:
+        for product in _Reader(use, flow, {}).literals():
+            yield product, use
+
+
 def _refs(value: Any) -> Iterator[Ref]:
     if isinstance(value, Ref):
         yield value
@@ -113,6 +119,8 @@ class _Reader:
             yield from self._counts(name)
         elif name in _NAMED:
             yield from self._named(*_NAMED[name])
+        elif name == "multi_head_attention_forward":
+            yield from self._multi_head()
 
     # ---- arguments ---------------------------------------------------------------------------------------------
 
@@ -222,6 +230,30 @@ class _Reader:
         sizes = next((draft.sizes for draft in drafts if draft is not None and draft.sizes), {})
         entries = {f"{size}.{i}": item for i, item in enumerate(value)} if isinstance(value, tuple) else {size: value}
         yield from self._traced((item, sizes[name]) for name, item in entries.items() if name in sizes)
+
+    def _multi_head(self) -> Iterator[tuple[Origin, Product]]:
+        """Say what the integers of torch.nn.functional.multi_head_attention_forward are.
+
+        It makes a head's size of the width that it reads, and that width of all heads.
+        """
+        width, heads, project = self._given(3), self._given(4), self._given(11)
+        source = self._input()
+        if not (isinstance(width, Traced) and isinstance(heads, Traced) and isinstance(project, Ref) and source):
+            return
+        inside = _dims(project, self.flow)[1]
+        yield width.origin, source[-1]
+        yield width.origin, inside
+        outer = self.flow.axes.leading(inside, int(heads))
+        if outer is not None:
+            yield heads.origin, outer
+
+    def literals(self) -> Iterator[Product]:
+        """Yield the dimensions whose sizes the code holds as numbers of its own."""
+        name = self.use.function
+        if name in SHAPED:
+            sizes, dims = self._listed(SHAPED[name], "size", "shape"), self._output()
+            if len(sizes) == len(dims):
+                yield from (dim for n, dim in zip(sizes, dims, strict=True) if type(n) is int and n > 1)
 
     def _traced(self, pairs: Any) -> Iterator[tuple[Origin, Product]]:
         for value, dim in pairs:

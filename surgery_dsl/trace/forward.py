@@ -156,10 +156,9 @@ def _run(
     try:
         if not tainted:
             return run_forward(model, given, recorder)
-        uses, session = Uses(), object()
-        taint(model, uses, session)
-        recorder.recording.uses = uses
-        with Tainting(recorder, uses, session):
+        recorder.recording.uses = uses = Uses()
+        taint(model, uses)
+        with Tainting(recorder, uses):
             return run_forward(model, given, recorder)
     except _NEEDS_VALUES:
         raise

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
-from surgery_dsl.trace.equations import Equation, equations
+from surgery_dsl.trace.atoms import Atom, Product, flat
+from surgery_dsl.trace.equations import Equation, equations, literals
 from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording, Ref
 from surgery_dsl.trace.taint import Origin, Uses
@@ -27,6 +27,15 @@ Terms = Mapping[tuple[int, ...], int]
 _EQUAL_SPLITS = {"split", "unsafe_split", "split_copy"}
 
 
+@dataclass(frozen=True, slots=True)
+class Tie:
+    """Two dimensions of equal size; ``factors`` multiply them, empty where both are one."""
+
+    sides: tuple[Product, Product]
+    reason: str
+    factors: tuple[int, ...] = ()
+
+
 @dataclass(slots=True)
 class Solution:
     """What the integers of a forward stand for.
@@ -37,17 +46,19 @@ class Solution:
     """
 
     integers: dict[Attribute, Product] = field(default_factory=dict)
-    ties: list[tuple[tuple[Product, Product], str]] = field(default_factory=list)
+    ties: list[Tie] = field(default_factory=list)
 
 
 def solve(recording: Recording, uses: Uses, flow: Flow) -> Solution:
     """Return what the integers that a recorded forward used stand for; freeze what cannot be said."""
+    for product, use in literals(uses, flow):
+        path = recording.runs[use.run].path if use.run >= 0 else ""
+        flow.axes.freeze(product, frozen.hard_coded(use.function, place(path, use.source)))
     solver = _Solver(flow, uses, equations(recording, uses, flow))
-    solution = solver.run()
     for pieces, reason in _equal_pieces(recording, flow):
         for piece in pieces[1:]:
             solver.tie(pieces[0], piece, reason)
-    return solution
+    return solver.run()
 
 
 def _equal_pieces(recording: Recording, flow: Flow) -> Iterator[tuple[list[Product], str]]:
@@ -59,7 +70,7 @@ def _equal_pieces(recording: Recording, flow: Flow) -> Iterator[tuple[list[Produ
             pieces = [flow.states[ref].dims[at] for ref in record.outputs]
             whole = [piece for piece in pieces if flow.axes.sizes(piece) == flow.axes.sizes(pieces[0])]
             path = recording.runs[record.run].path if record.run >= 0 else ""
-            yield whole, f"a split into equal pieces ({path or 'the network'} at {record.source})"
+            yield whole, f"a split into equal pieces ({place(path, record.source)})"
 
 
 class _Solver:
@@ -69,20 +80,36 @@ class _Solver:
         self.equations = list(found)
         self.solution = Solution()
         self.numerals: dict[int, bool] = {}
-        self.seen: set[frozenset[tuple[int, ...]]] = set()
+        self.tied: dict[int, Terms] = {}
 
     def run(self) -> Solution:
+        direct: list[Equation] = []
+        composed: list[Equation] = []
         for equation in self.equations:
-            origin = equation.origin
-            if origin[0] == "attribute":
-                self.solution.integers.setdefault((origin[1], origin[2]), equation.product)
+            (direct if equation.origin[0] == "attribute" else composed).append(equation)
+        for equation in direct:
+            self.solution.integers.setdefault(_key(equation.origin), equation.product)
+        for equation in direct:
+            self._settle(equation)
+        self.equations = composed
+        self._compared()
         self._search()
-        for equation in self.equations:
+        for equation in composed:
             self._settle(equation)
         constant = [key for key, product in self.solution.integers.items() if _number(self.terms(product)) is not None]
         for key in constant:
             del self.solution.integers[key]
         return self.solution
+
+    def _compared(self) -> None:
+        """Take an attribute that the code found equal to a size for that size: ``assert width == self.width``."""
+        for pair in self.uses.equal:
+            for one, other in (pair, pair[::-1]):
+                if one[0] == "attribute" and other[0] == "size":
+                    product = self._size(other)
+                    known = self.solution.integers.setdefault(_key(one), product)
+                    if known is not product:
+                        self.tie(known, product, ".".join(filter(None, _key(one))))
 
     # ---- attributes that only occur in expressions -------------------------------------------------------------
 
@@ -137,25 +164,41 @@ class _Solver:
         said, is_ = self.evaluate(equation.origin), self.terms(equation.product)
         if said == is_:
             return
-        product = self._product(equation.origin)
+        product, divided = self._product(equation.origin), self._divided(equation)
         if product is not None:
-            self.tie(product, equation.product, _name(equation))
+            self.tie(product[1], equation.product, _name(equation), product[0])
+        elif divided is not None:
+            self.tie(*divided, _name(equation))
         elif said is not None or any(True for _ in _attributes(equation.origin)):
             self._freeze(equation)
 
-    def tie(self, one: Product, two: Product, reason: str) -> None:
-        """Note that two products must keep equal sizes; what they have in common does not matter."""
+    def _divided(self, equation: Equation) -> tuple[Product, Product] | None:
+        """Return both sides of ``width = heads · size`` for a size that is ``width // heads``."""
+        if equation.origin[0] != "//":
+            return None
+        whole, by = self._product(equation.origin[1]), self._product(equation.origin[2])
+        if whole is None or by is None or whole[0] != 1 or by[0] != 1:
+            return None
+        return whole[1], [*by[1], *equation.product]
+
+    def tie(self, one: Product, two: Product, reason: str, factor: int = 1) -> None:
+        """Note that a product, times a factor, must stay as large as another; what they share does not matter."""
         left, right = _without_common(flat(one), flat(two))
-        key = frozenset((tuple(id(a) for a in left), tuple(id(a) for a in right)))
-        if key in self.seen or self.terms(left) == self.terms(right):
+        mine, theirs = _times(self.terms(left), {(): factor}), self.terms(right)
+        if mine == theirs:
             return
-        self.seen.add(key)
-        self.solution.ties.append(((left, right), reason))
+        self.solution.ties.append(Tie((left, right), reason, () if factor == 1 else (factor, 1)))
+        for single, other in ((right, mine), (left, theirs if factor == 1 else None)):
+            if other is not None and len(single) == 1 and single[0].parts is None and not self._is_numeral(single[0]):
+                key = id(single[0])
+                if key not in self.tied and not any(key in monomial for monomial in other):
+                    self.tied[key] = other
+                    return
 
     def _freeze(self, equation: Equation) -> None:
-        place = _place(equation)
+        reason = frozen.hard_coded(equation.function, place(equation.path, equation.source))
         for dim in (equation.product, *self._known(equation.origin)):
-            self.flow.axes.freeze(dim, frozen.hard_coded(equation.function, place))
+            self.flow.axes.freeze(dim, reason)
 
     def _known(self, origin: Origin) -> Iterator[Product]:
         if origin[0] == "attribute":
@@ -172,28 +215,31 @@ class _Solver:
     def _size(self, origin: Origin) -> Product:
         return self.flow.states[Ref(origin[1])].dims[origin[2]]
 
-    def _product(self, origin: Origin) -> Product | None:
-        """Return an origin as a product of axes, where it is one."""
+    def _product(self, origin: Origin) -> tuple[int, Product] | None:
+        """Return an origin as a number times a product of axes, where it is one."""
         kind = origin[0]
         if kind == "attribute":
-            return self.solution.integers.get((origin[1], origin[2]))
+            known = self.solution.integers.get(_key(origin))
+            return (self.uses.values[_key(origin)], []) if known is None else (1, known)
         if kind == "size":
-            return self._size(origin)
-        if kind == "*":
-            left, right = self._product(origin[1]), self._product(origin[2])
-            return None if left is None or right is None else [*left, *right]
-        if kind == "number" and origin[1] == 1:
-            return []
-        return None
+            return 1, self._size(origin)
+        if kind == "number":
+            return (origin[1], []) if origin[1] > 0 else None
+        if kind != "*":
+            return None
+        left, right = self._product(origin[1]), self._product(origin[2])
+        return None if left is None or right is None else (left[0] * right[0], [*left[1], *right[1]])
 
     def evaluate(self, origin: Origin) -> Terms | None:
         """Return an origin as a polynomial; ``None`` where it is none or holds an unknown."""
         kind = origin[0]
         if kind == "number":
             return {(): origin[1]} if origin[1] else {}
-        if kind in ("attribute", "size"):
-            product = self._product(origin)
-            return None if product is None else self.terms(product)
+        if kind == "attribute":
+            known = self.solution.integers.get(_key(origin))
+            return None if known is None else self.terms(known)
+        if kind == "size":
+            return self.terms(self._size(origin))
         left, right = self.evaluate(origin[1]), self.evaluate(origin[2])
         if left is None or right is None:
             return None
@@ -220,8 +266,23 @@ class _Solver:
                 total = _times(total, inner)
             elif self._is_numeral(atom):
                 total = _times(total, {(): atom.sizes[0]})
+            elif id(atom) in self.tied:
+                total = _times(total, self._resolved(self.tied[id(atom)]))
             else:
                 total = _times(total, {(id(atom),): 1})
+        return total
+
+    def _resolved(self, terms: Terms) -> Terms:
+        """Put in what ties say of the axes of a polynomial."""
+        if not any(axis in self.tied for monomial in terms for axis in monomial):
+            return terms
+        total: Terms = {}
+        for monomial, coefficient in terms.items():
+            product: Terms = {(): coefficient}
+            for axis in monomial:
+                known = self.tied.get(axis)
+                product = _times(product, {(axis,): 1} if known is None else self._resolved(known))
+            total = _sum(total, product, 1)
         return total
 
     def _is_numeral(self, atom: Atom) -> bool:
@@ -240,13 +301,18 @@ def _attributes(origin: Origin) -> Iterator[Attribute]:
         yield from _attributes(origin[2])
 
 
+def _key(origin: Origin) -> Attribute:
+    return origin[1], origin[2]
+
+
 def _name(equation: Equation) -> str:
     names = list(dict.fromkeys(".".join(filter(None, one)) for one in _attributes(equation.origin)))
-    return " and ".join(names) if names else f"{equation.function} ({_place(equation)})"
+    return " and ".join(names) if names else f"{equation.function} ({place(equation.path, equation.source)})"
 
 
-def _place(equation: Equation) -> str:
-    return f"{equation.path or 'the network'} at {equation.source}" if equation.source else equation.path
+def place(path: str, source: str) -> str:
+    """Say where in the network and in its code a call stands."""
+    return f"{path or 'the network'} at {source}" if source else path or "the network"
 
 
 def _subproducts(dim: Product) -> Iterator[Product]:
@@ -308,8 +374,3 @@ def _quotient(left: Terms, right: Terms) -> Terms | None:
             return None
         out[tuple(rest)] = coefficient // by
     return out
-
-
-def leaves_of(ties: Iterable[tuple[tuple[Product, Product], str]]) -> set[int]:
-    """Return the ``id`` s of the leaf atoms that ties name."""
-    return {id(leaf) for sides, _ in ties for side in sides for leaf in leaves(side)}

@@ -25,18 +25,21 @@ Origin = tuple[Any, ...]
 """Where an integer came from: ``("attribute", path, name)``, ``("size", ref, dim)``, ``("number", n)``, or an operation
 and its operands: ``("*", origin, origin)``; ``//``, ``%``, ``+`` and ``-`` likewise."""
 
+SHAPED = {"view": 1, "reshape": 1}
+"""Calls that are noted whatever they are given: their integers are sizes, and those not traced are the code's own."""
+
 _DEPTH = 2
 """How deep plain objects are looked into: ``config.text_config.hidden_size``."""
 
 
 class Traced(int):
-    """An integer with its origin. It behaves as the plain number everywhere."""
+    """An integer with its origin. It behaves as the plain number everywhere; equalities that held are noted."""
 
     origin: Origin
-    session: object
+    session: "Uses"
 
     @staticmethod
-    def of(value: int, origin: Origin, session: object) -> "Traced":
+    def of(value: int, origin: Origin, session: "Uses") -> "Traced":
         """Return a number that remembers."""
         traced = Traced(value)
         traced.origin = origin
@@ -45,6 +48,17 @@ class Traced(int):
 
     def __reduce__(self) -> tuple[type[int], tuple[int]]:
         return int, (int(self),)
+
+    def __eq__(self, other: object) -> bool:
+        same = int.__eq__(self, other)
+        if same is True and type(other) is Traced:
+            self.session.equal[self.origin, other.origin] = None
+        return same
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = int.__hash__
 
     def __neg__(self) -> int:
         return Traced.of(-int(self), ("-", ("number", 0), self.origin), self.session)
@@ -102,20 +116,26 @@ class Use:
 
 @dataclass(slots=True)
 class Uses:
-    """All uses of one forward, and the values of the attributes that were traced."""
+    """What became of the integers of one forward.
+
+    Attributes:
+        calls: The calls that were given some.
+        values: The value of each attribute, by module path and name.
+        equal: Pairs of origins whose integers the code compared and found equal.
+    """
 
     calls: list[Use] = field(default_factory=list)
     values: dict[tuple[str, str], int] = field(default_factory=dict)
+    equal: dict[tuple[Origin, Origin], None] = field(default_factory=dict)
 
 
 class Tainting(TorchFunctionMode):
     """The function mode that notes uses. It works beside a :class:`Recorder` and asks that for tensors' numbers."""
 
-    def __init__(self, recorder: Recorder, uses: Uses, session: object) -> None:
+    def __init__(self, recorder: Recorder, uses: Uses) -> None:
         super().__init__()
         self.recorder = recorder
         self.uses = uses
-        self.session = session
         self._getters = {Tensor.shape.__get__, Tensor.size}  # type: ignore[attr-defined]
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -123,14 +143,15 @@ class Tainting(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in self._getters:
             return self._sizes(args[0], func(*args, **kwargs), args[1:] or tuple(kwargs.values()))
-        if not any(True for _ in self._traced((args, tuple(kwargs.values())))):
+        name = getattr(func, "__name__", "")
+        if name not in SHAPED and not any(True for _ in self._traced((args, tuple(kwargs.values())))):
             return func(*args, **kwargs)
         recorder = self.recorder
         first = len(recorder.recording.records)
         result = func(*args, **kwargs)
         self.uses.calls.append(
             Use(
-                function=getattr(func, "__name__", ""),
+                function=name,
                 arguments=(self._noted(args), {name: self._noted(value) for name, value in kwargs.items()}),
                 first=first,
                 last=len(recorder.recording.records),
@@ -143,7 +164,7 @@ class Tainting(TorchFunctionMode):
 
     def _traced(self, value: Any) -> Iterator[Traced]:
         if type(value) is Traced:
-            if value.session is self.session:
+            if value.session is self.uses:
                 yield value
         elif isinstance(value, tuple | list):
             for item in value:
@@ -163,23 +184,22 @@ class Tainting(TorchFunctionMode):
         if ref is None:
             return result
         if type(result) is int:
-            return Traced.of(result, ("size", ref, int(arguments[0]) % max(tensor.dim(), 1)), self.session)
+            return Traced.of(result, ("size", ref, int(arguments[0]) % max(tensor.dim(), 1)), self.uses)
         if isinstance(result, torch.Size):
-            return torch.Size([Traced.of(n, ("size", ref, i), self.session) for i, n in enumerate(result)])
+            return torch.Size([Traced.of(n, ("size", ref, i), self.uses) for i, n in enumerate(result)])
         return result
 
 
-def taint(model: nn.Module, uses: Uses, session: object) -> None:
+def taint(model: nn.Module, uses: Uses) -> None:
     """Let every integer attribute of every module remember itself; :func:`in_eval_mode` puts the plain ones back."""
     for path, module in model.named_modules():
-        _Tainter(path, uses, session).attributes(vars(module), "", _DEPTH)
+        _Tainter(path, uses).attributes(vars(module), "", _DEPTH)
 
 
 @dataclass(frozen=True)
 class _Tainter:
     path: str
     uses: Uses
-    session: object
 
     def attributes(self, box: dict[str, Any], prefix: str, depth: int) -> None:
         for name, value in list(box.items()):
@@ -190,7 +210,7 @@ class _Tainter:
     def tainted(self, value: Any, name: str, depth: int) -> Any:
         if type(value) is int:
             self.uses.values[self.path, name] = value
-            return Traced.of(value, ("attribute", self.path, name), self.session)
+            return Traced.of(value, ("attribute", self.path, name), self.uses)
         if type(value) in (tuple, list) and value and len(value) <= 64 and any(type(item) is int for item in value):
             return type(value)(self.tainted(item, f"{name}.{i}", 0) for i, item in enumerate(value))
         if depth and is_plain_object(value):

@@ -55,6 +55,7 @@ class _Trial:
         self.interface = traced.interface
         self.inputs = inputs
         self.ties = SizeTies(traced.interface)
+        self.fixed: set[int] = set()
         self.base = traced.recordings[0]
         self.states = traced.flow.states
 
@@ -67,6 +68,7 @@ class _Trial:
             if objection is None:
                 break
             blamed |= dict.fromkeys(self._guilty(left, objection), objection.reason)
+            self.fixed = set(blamed)
             left = [axis for axis in left if axis not in blamed]
         if not blamed:
             return self.interface
@@ -89,24 +91,34 @@ class _Trial:
 
     def _grown(self, axes: Sequence[int]) -> dict[int, int]:
         """Return larger sizes for axes, and what size ties then ask of others; axes that ties hold back stay."""
+        amounts = {axis: _AMOUNTS[i % len(_AMOUNTS)] for i, axis in enumerate(axes)}
+        groups: dict[int, list[int]] = {}
+        for axis in axes:
+            if axis in self.ties.by_axis:
+                groups.setdefault(id(self.ties.by_axis[axis]), []).append(axis)
+        tied: dict[int, int] = {}
+        for group in groups.values():
+            tied.update(self._grown_together(group, amounts))
+        plain = {a: (self.interface.exact_size(a) or 0) + n for a, n in amounts.items() if a not in self.ties.by_axis}
+        return {**plain, **tied}
+
+    def _grown_together(self, group: Sequence[int], amounts: Mapping[int, int]) -> dict[int, int]:
+        """Return larger sizes for axes that ties connect, one after the other as far as the ties let them."""
         chosen: dict[int, int] = {}
         forced: dict[int, int] = {}
-        amounts = {axis: _AMOUNTS[i % len(_AMOUNTS)] for i, axis in enumerate(axes)}
-        tied = [axis for axis in axes if axis in self.ties.by_axis]
-        for axis in tied:
+        for axis in group:
             if axis in forced:
                 continue
             size = self.interface.exact_size(axis) or 0
             for grown in dict.fromkeys((size + amounts[axis], 2 * size, 3 * size)):
-                following = self.ties.following({**chosen, axis: grown})
+                following = self.ties.following({**chosen, axis: grown}, self.fixed)
                 if isinstance(following, dict) and all(
                     n >= (self.interface.exact_size(other) or n) for other, n in following.items()
                 ):
                     chosen[axis] = grown
-                    forced.update(following)
+                    forced = following
                     break
-        plain = {a: (self.interface.exact_size(a) or 0) + n for a, n in amounts.items() if a not in self.ties.by_axis}
-        return {**plain, **forced, **chosen}
+        return {**forced, **chosen}
 
     def _object(self, until: int, grown: Mapping[int, int], other: Recording, failed: str = "") -> Objection | None:
         """Compare two recordings up to the call that ``failed``, to the end if none did."""
@@ -166,8 +178,21 @@ class _Trial:
             if not alone and self.objection(near) is not None:
                 alone = near
             if alone:
-                return self._alike(alone, objection.record, axes)
+                return self._single(alone, objection.record, axes) or self._alike(alone, objection.record, axes)
         return self._halved(axes)
+
+    def _single(self, alone: Sequence[int], at: int, axes: Sequence[int]) -> list[int]:
+        """Return the one axis, with its like elsewhere, that lets all others of its size ties grow where it stays."""
+        tied = [axis for axis in alone if axis in self.ties.by_axis]
+        for axis in tied if len(tied) > 1 else ():
+            alike = self._alike([axis], at, axes)
+            before, self.fixed = self.fixed, {*self.fixed, *alike}
+            rest = [other for other in alone if other not in alike]
+            innocent = bool(rest) and self.objection(rest) is None
+            self.fixed = before
+            if innocent:
+                return alike
+        return []
 
     def _axes_of(self, call: Record) -> list[int]:
         refs = (*call.reads, *call.outputs)
