@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
+from surgery_dsl.trace.keeping import unchanged
 from surgery_dsl.trace.memo import MemoizedFakes
+from surgery_dsl.trace.quiet import quieten
 
 
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor, bool, bool]]:
@@ -46,27 +48,16 @@ def fake_mode() -> Iterator[None]:
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Set every module to eval mode, and put every attribute of every module back afterwards."""
-    modules = list(model.modules())
-    attributes = [dict(vars(module)) for module in modules]
-    boxes = [(dict(module._parameters), dict(module._buffers)) for module in modules]
-    try:
+    """Set every module to eval mode, and put every attribute of every module back afterwards.
+
+    Configs of transformers give settings for the time: no caches in the result, and experts computed in one batch.
+    """
+    with unchanged(model):
+        modules = list(model.modules())
         for module in modules:
             module.training = False
+        quieten(modules)
         yield
-    finally:
-        for module, saved, (parameters, buffers) in zip(modules, attributes, boxes, strict=True):
-            _put_back(vars(module), saved)
-            _put_back(module._parameters, parameters)
-            _put_back(module._buffers, buffers)
-
-
-def _put_back(box: dict[str, Any], saved: dict[str, Any]) -> None:
-    if list(box) != list(saved):
-        box.clear()
-    for name, value in saved.items():
-        if name not in box or box[name] is not value:
-            box[name] = value
 
 
 def swap(

@@ -39,14 +39,14 @@ class _Forms:
     kind: type | None
 
 
-class MemoizedFakes(FakeTensorMode):
+class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
     """A fake tensor mode on the CPU that remembers forms. Final; one instance serves one thread.
 
     Results share storage as torch's do. Tensors that hold known values (``torch.tensor(3)``) and operators that look
     at values are left to torch.
     """
 
-    _memory: dict[tuple[Any, ...], _Forms | None] = {}  # noqa: RUF012 - shared by all traces of a process
+    _memory: dict[tuple[Any, ...], _Forms | None] = {}
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
@@ -63,7 +63,7 @@ class MemoizedFakes(FakeTensorMode):
     ) -> Any:
         """Answer from memory where the form of the call is known."""
         if func is _DEVICE:
-            return _CPU if args[0].fake_device == _CPU else args[0].fake_device  # type: ignore[attr-defined]
+            return _CPU if args[0].fake_device == _CPU else args[0].fake_device
         kwargs = kwargs or {}
         key: list[Any] = [func]
         if not _add(key, args) or (kwargs and not _add_named(key, kwargs)) or _CPU not in key:
@@ -94,9 +94,9 @@ class MemoizedFakes(FakeTensorMode):
             empty = torch.empty_strided(form.shape, form.stride, dtype=form.dtype, device="meta")
             if form.offset >= 0:
                 storage = args[0].untyped_storage()
-                empty.set_(storage, form.offset, form.shape, form.stride)  # type: ignore[call-overload]
+                empty.set_(storage, form.offset, form.shape, form.stride)
         # As FakeTensor.__new__ does, without its checks.
-        made: Tensor = Tensor._make_subclass(  # type: ignore[call-arg]
+        made: Tensor = Tensor._make_subclass(
             FakeTensor, empty, False, dispatch_device=True, device_for_backend_keys=_CPU
         )
         torch._C._set_throw_on_mutable_data_ptr(made)

@@ -1,0 +1,67 @@
+"""Leaving a model as it was: its attributes, and what lies in the containers and plain objects that they hold."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+_DEPTH = 3
+"""How deep plain objects are looked into: a module's config, its parts, and theirs."""
+
+_CONTAINERS = (dict, OrderedDict, list, set)
+_CLOSED = (nn.Module, Tensor, type, FunctionType, MethodType, ModuleType, str, int, float, bool, tuple, type(None))
+
+
+@contextmanager
+def unchanged(model: nn.Module) -> Iterator[None]:
+    """Put back, at the end, every attribute of every module, down to the contents of what plain objects hold.
+
+    Values of tensors are not kept: swap or copy what may be written in place.
+    """
+    kept: dict[int, tuple[Any, Any]] = {}
+    for module in model.modules():
+        _keep(vars(module), kept, _DEPTH)
+    try:
+        yield
+    finally:
+        for box, saved in kept.values():
+            _put_back(box, saved)
+
+
+def _keep(box: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
+    """Note what is in a container, and in the containers and plain objects inside it."""
+    if id(box) in kept:
+        return
+    kept[id(box)] = (box, box.copy())
+    if not depth:
+        return
+    for value in box.values() if isinstance(box, dict) else box:
+        if isinstance(value, _CLOSED):
+            continue
+        if type(value) in _CONTAINERS:
+            if value:
+                _keep(value, kept, depth - 1)
+            else:
+                kept.setdefault(id(value), (value, value.copy()))
+        else:
+            fields = getattr(value, "__dict__", None)
+            if type(fields) is dict and fields:
+                _keep(fields, kept, depth - 1)
+
+
+def _put_back(box: Any, saved: Any) -> None:
+    if isinstance(box, dict):
+        if len(box) != len(saved) or any(a is not b for a, b in zip(box, saved, strict=True)):
+            box.clear()
+        for name, value in saved.items():
+            if name not in box or box[name] is not value:
+                box[name] = value
+    elif isinstance(box, list):
+        if len(box) != len(saved) or any(a is not b for a, b in zip(box, saved, strict=True)):
+            box[:] = saved
+    elif box != saved:
+        box.clear()
+        box |= saved
