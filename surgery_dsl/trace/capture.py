@@ -1,6 +1,7 @@
 """The way in: a module and what a plan says of its inputs, to an interface."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -10,6 +11,7 @@ from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 from surgery_dsl.trace.graph import graph
+from surgery_dsl.trace.inputs import Proposal, proposals
 from surgery_dsl.trace.trial import freeze_hard_coded
 
 _OTHER_SIZES = (1, 8, 64)
@@ -59,6 +61,50 @@ def trace(
     except ValuesNeeded as error:
         raise Refused(refusals.values_needed(error)) from error
     return freeze_hard_coded(model, traced, inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """A model traced on inputs that were made from the model itself.
+
+    Attributes:
+        interface: Its interface.
+        inputs: The inputs, with the ranges of their free sizes.
+        keywords: Whether they are given by keyword.
+        notes: What was assumed, for people.
+    """
+
+    interface: Interface
+    inputs: tuple[InputSpec, ...]
+    keywords: bool
+    notes: tuple[str, ...]
+
+
+def capture(model: nn.Module, outputs: tuple[str, ...] | None = None) -> Captured:
+    """Trace a model of transformers or timm on inputs made from it, as free as its forward allows.
+
+    Args:
+        model: The network; its config, or its ``default_cfg``, says what it takes.
+        outputs: As in :func:`trace`.
+
+    Raises:
+        Refused: As :func:`trace`; with SD204 where the model does not say what it takes.
+    """
+    proposal: Proposal | None = None
+    for proposal in proposals(model):
+        free = tuple({size.name: size for spec in proposal.inputs for size in spec.free}.values())
+        try:
+            traced = graph(model, proposal.inputs, outputs, free)
+        except ValuesNeeded as error:
+            raise Refused(refusals.values_needed(error)) from error
+        except (ForwardFailed, Refused):
+            continue
+        interface = freeze_hard_coded(model, traced, proposal.inputs)
+        return Captured(interface, proposal.inputs, proposal.keywords, proposal.notes)
+    if proposal is None:
+        raise Refused(refusals.inputs_unknown(model))
+    interface = trace(model, proposal.inputs, outputs)
+    return Captured(interface, proposal.inputs, proposal.keywords, proposal.notes)
 
 
 def _fails_at_every_size(

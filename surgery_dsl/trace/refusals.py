@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from torch import nn
+
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.inputs import InputSpec
@@ -66,6 +68,16 @@ def values_needed(error: Exception) -> Diagnostic:
         shapes.VALUES_NEEDED,
         f"the forward looks at values ({first_line(error)}), and the model has no weights yet",
         help="give the model its weights, so that it can be traced on them",
+    )
+
+
+def inputs_unknown(model: nn.Module) -> Diagnostic:
+    """Nothing in the model says what it takes."""
+    return Diagnostic(
+        shapes.INPUT_MISFIT,
+        f"`{type(model).__name__}` does not say what it takes: it has neither a main input and a config, as models of "
+        "transformers have, nor the `default_cfg` of timm",
+        help='write `input` in the model block, for example `input = x("f32", [N, 3, 224, 224])`',
     )
 
 
