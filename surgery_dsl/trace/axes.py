@@ -280,7 +280,7 @@ class Axes:
         whole = self.sizes(atoms)
         if start == (0,) * len(start) and stop == whole:
             return atoms
-        if not atoms:
+        if not atoms or start == stop:
             return None
         first, rest = atoms[0], atoms[1:]
         step = tuple(n // d for n, d in zip(whole, first.sizes, strict=True))

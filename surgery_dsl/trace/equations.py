@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any
 
 from surgery_dsl.trace.atoms import Product
-from surgery_dsl.trace.propagate import Flow, OperatorDraft
+from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording, Ref
 from surgery_dsl.trace.taint import SHAPED, Origin, Traced, Use, Uses
 
@@ -66,18 +66,17 @@ class Equation:
 
 def equations(recording: Recording, uses: Uses, flow: Flow) -> Iterator[Equation]:
     """Yield what each use says; uses that decide no size say nothing."""
-    drafts: dict[int, OperatorDraft] = {draft.record: draft for draft in flow.operators}
     for use in uses.calls:
         path = recording.runs[use.run].path if use.run >= 0 else ""
         near = tuple(dim for ref in (*_refs(use.arguments), *use.outputs) for dim in _dims(ref, flow))
-        for origin, product in _Reader(use, flow, drafts).pairs():
+        for origin, product in _Reader(use, flow).pairs():
             yield Equation(origin, product, near, use.function, path, use.source)
 
 
 def literals(uses: Uses, flow: Flow) -> Iterator[tuple[Product, Use]]:
     """Yield the dimensions whose sizes are numbers in the code, which nothing can change, with the call."""
     for use in uses.calls:
-        for product in _Reader(use, flow, {}).literals():
+        for product in _Reader(use, flow).literals():
             yield product, use
 
 
@@ -100,7 +99,6 @@ def _dims(ref: Ref, flow: Flow) -> list[Product]:
 class _Reader:
     use: Use
     flow: Flow
-    drafts: dict[int, OperatorDraft]
 
     def pairs(self) -> Iterator[tuple[Origin, Product]]:
         """Yield each traced integer that is a size, with the dimension."""
@@ -225,11 +223,14 @@ class _Reader:
             yield count.origin, dims[0 if name in ("arange", "linspace", "eye") else -1]
 
     def _named(self, position: int, argument: str, size: str) -> Iterator[tuple[Origin, Product]]:
-        value = self._given(position, argument)
-        drafts = (self.drafts.get(record) for record in range(self.use.first, self.use.last))
-        sizes = next((draft.sizes for draft in drafts if draft is not None and draft.sizes), {})
-        entries = {f"{size}.{i}": item for i, item in enumerate(value)} if isinstance(value, tuple) else {size: value}
-        yield from self._traced((item, sizes[name]) for name, item in entries.items() if name in sizes)
+        value, dims = self._given(position, argument), self._output()
+        if isinstance(value, tuple):
+            yield from self._traced(zip(value, dims[-len(value) :], strict=False))
+        elif isinstance(value, Traced) and len(dims) > 1:
+            groups = self._input()[1] if size == "groups" and len(self._input()) > 1 else dims[1]
+            outer = self.flow.axes.leading(groups, int(value))
+            if outer is not None:
+                yield from self._traced([(value, outer)])
 
     def _multi_head(self) -> Iterator[tuple[Origin, Product]]:
         """Say what the integers of torch.nn.functional.multi_head_attention_forward are.

@@ -8,8 +8,9 @@ objected. Numbers that follow from a size without being one (a scale of attentio
 would change the function silently.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isclose, sqrt
 
 from torch import nn
 
@@ -27,12 +28,27 @@ from surgery_dsl.trace.recorder import Record, Recording, Ref
 _AMOUNTS = (3, 5, 7, 11, 13)
 
 
+_FOLLOWS = "is given a number that follows from its size"
+
+# What code computes from a size: a scale of attention, a mean.
+_FORMS: tuple[Callable[[int], float], ...] = (sqrt, lambda n: 1 / sqrt(n), float, lambda n: 1 / n)
+
+
 @dataclass(frozen=True)
 class Objection:
-    """Why a trial failed: the position of the call that objected, and the reason to freeze with."""
+    """Why a trial failed.
+
+    Attributes:
+        record: Position of the call that objected.
+        reason: The reason to freeze with.
+        numbers: Where calls were given numbers that follow from sizes: position, the number before, and after.
+        grown: The sizes that were tried.
+    """
 
     record: int
     reason: str
+    numbers: tuple[tuple[int, float, float], ...] = ()
+    grown: Mapping[int, int] = field(default_factory=dict)
 
 
 def freeze_hard_coded(model: nn.Module, traced: Traced, inputs: Sequence[InputSpec]) -> Interface:
@@ -123,6 +139,7 @@ class _Trial:
     def _object(self, until: int, grown: Mapping[int, int], other: Recording, failed: str = "") -> Objection | None:
         """Compare two recordings up to the call that ``failed``, to the end if none did."""
         wanted: dict[Ref, tuple[int, ...]] = {}
+        numbers: list[tuple[int, float, float]] = []
         for at, (mine, theirs) in enumerate(zip(self.base.records[:until], other.records, strict=False)):
             if (mine.operation.name, mine.reads, mine.outputs) != (
                 *(theirs.operation.name, theirs.reads, theirs.outputs),
@@ -130,10 +147,16 @@ class _Trial:
                 return self._reason(at, "does something else at another size")
             for ref in mine.outputs:
                 wanted[ref] = tuple(self._size(dim, grown) for dim in self.states[ref].dims)
-                if other.shapes[ref] != wanted[ref]:
+                empty = 0 in self.base.shapes[ref] and 0 in other.shapes[ref]
+                if other.shapes[ref] != wanted[ref] and not empty:
                     return self._reason(at)
-            if _constants(mine) != _constants(theirs):
-                return self._reason(at, "is given a number that follows from its size")
+            before, after = _constants(mine), _constants(theirs)
+            if before != after and len(before) == len(after):
+                numbers += [(at, a, b) for a, b in zip(before, after, strict=True) if a != b]
+            elif before != after:
+                return self._reason(at, _FOLLOWS)
+        if numbers:
+            return replace(self._reason(numbers[0][0], _FOLLOWS), numbers=tuple(numbers), grown=grown)
         if not failed and len(self.base.records) == len(other.records):
             return None
         return self._reason(until, operator=failed)
@@ -172,6 +195,10 @@ class _Trial:
 
     def _guilty(self, axes: Sequence[int], objection: Objection) -> list[int]:
         """Return the axes to freeze for an objection: those of the call that fail alone, else found by halving."""
+        if objection.numbers:
+            found = self._followed(objection, axes)
+            if found:
+                return found
         near = [axis for axis in dict.fromkeys(self._axes_of(self.base.records[objection.record])) if axis in axes]
         if near and len(near) < len(axes):
             alone = [axis for axis in near if self.objection([axis]) is not None]
@@ -180,6 +207,23 @@ class _Trial:
             if alone:
                 return self._single(alone, objection.record, axes) or self._alike(alone, objection.record, axes)
         return self._halved(axes)
+
+    def _followed(self, objection: Objection, axes: Sequence[int]) -> list[int]:
+        """Return the axes that all numbers are roots or inverses of; nothing, where one of them is neither."""
+        guilty: dict[int, None] = {}
+        for at, before, after in objection.numbers:
+            found = [
+                axis
+                for axis in dict.fromkeys(self._axes_of(self.base.records[at]))
+                if axis in axes and axis in objection.grown
+                for form in _FORMS
+                if isclose(before, form(self.interface.exact_size(axis) or 1))
+                and isclose(after, form(objection.grown[axis]))
+            ]
+            if not found:
+                return []
+            guilty |= dict.fromkeys(found)
+        return list(guilty)
 
     def _single(self, alone: Sequence[int], at: int, axes: Sequence[int]) -> list[int]:
         """Return the one axis, with its like elsewhere, that lets all others of its size ties grow where it stays."""
