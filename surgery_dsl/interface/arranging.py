@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from surgery_dsl.interface.coupling import leaves, merge
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import NumberChange
-from surgery_dsl.interface.loops import Loop, adjacent, mapped, rearrange, written_by
+from surgery_dsl.interface.loops import Loop
 from surgery_dsl.interface.model import Dim, Interface, Module, Operator, Tensor
 from surgery_dsl.interface.parting import recouple
+from surgery_dsl.interface.turns import adjacent, mapped, rearrange, written_by
 
 _MARK = "\0"
 
@@ -190,7 +191,21 @@ class _Names:
         for run in draft.root.runs():
             run.module = self.owner(run.module)
             run.events = [event if isinstance(event, Run) else self._operator(event) for event in run.events]
+        if self.arrangement.copies:
+            self._to_owners()
         draft.axes = [axis.replaced(label=self._label(axis.label)) for axis in draft.axes]
+
+    def _to_owners(self) -> None:
+        """Name shared modules and tied tensors of copies by the first that they are the same as."""
+        draft = self.draft
+        for run in draft.root.runs():
+            run.module = draft.modules[run.module].same_as or run.module
+            for index, event in enumerate(run.events):
+                if isinstance(event, Operator):
+                    home = draft.modules[event.module].same_as or event.module
+                    path = home + event.path.removeprefix(event.module)
+                    tensors = {role: draft.tensors[name].tied_to or name for role, name in event.tensors.items()}
+                    run.events[index] = event.replaced(path=path, module=home, tensors=tensors)
 
     def _ordered(self, names: Iterable[str]) -> list[tuple[str, str]]:
         """Return old and new names, the entries of a list in their new order."""

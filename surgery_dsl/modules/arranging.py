@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from surgery_dsl.modules.insertion import inserted
 
 
-def rearrange(container: nn.Module, order: Sequence[int], tie: bool, outside: Iterable[Tensor]) -> list[Tensor]:
+def rearrange(container: nn.Module, order: Sequence[int], tie: bool, root: nn.Module) -> list[Tensor]:
     """Put the entries of a list in a new order; the second of equal numbers is a copy.
+
+    A copy shares with its original what the network holds outside of that entry too: modules and tensors.
 
     Args:
         container: A ``ModuleList``, a ``Sequential`` of numbered modules, or a ``ParameterList``.
         order: The old number of each new entry.
         tie: Whether the parameters of copies are those of the originals.
-        outside: Tensors that the network holds outside of the list; copies hold the same.
+        root: The network.
 
     Returns:
         The tensors of the entries that are gone.
@@ -34,11 +36,11 @@ def rearrange(container: nn.Module, order: Sequence[int], tie: bool, outside: It
         raise ValueError("its entries do not go by number")
     _check(order, len(own))
     old = list(own.values())
-    held = {id(tensor) for tensor in outside}
     entries: list[nn.Module | None] = []
     for slot, number in enumerate(order):
         child = old[number]
-        entries.append(_copy(child, tie, held) if number in order[:slot] and child is not None else child)
+        again = number in order[:slot] and child is not None
+        entries.append(_copy(child, tie, _elsewhere(root, container, child)) if again and child is not None else child)
     container._modules.clear()
     box: dict[str, nn.Module | None] = container._modules  # type: ignore[assignment]
     box.update({str(slot): entry for slot, entry in enumerate(entries)})
@@ -66,21 +68,32 @@ def _check(order: Sequence[int], length: int) -> None:
         raise ValueError(f"a list of {length} entries cannot be arranged as {list(order)}")
 
 
-def _copy(entry: nn.Module, tie: bool, outside: set[int]) -> nn.Module:
+def _elsewhere(root: nn.Module, container: nn.Module, entry: nn.Module) -> dict[int, Any]:
+    """Return the modules and tensors that a network holds outside of an entry too, by ``id``."""
+    found: dict[int, Any] = {}
+    waiting = [root]
+    while waiting:
+        module = waiting.pop()
+        if id(module) in found:
+            continue
+        found[id(module)] = module
+        held = (*module._parameters.values(), *module._buffers.values())
+        found.update({id(tensor): tensor for tensor in held if tensor is not None})
+        children = (child for child in module._modules.values() if child is not None)
+        waiting += [child for child in children if not (module is container and child is entry)]
+    return found
+
+
+def _copy(entry: nn.Module, tie: bool, elsewhere: dict[int, Any]) -> nn.Module:
     """Copy a module: tensors and modules of its own are new, settings that it refers to (a config) stay the same."""
-    kept: dict[int, Any] = {}
+    kept = dict(elsewhere)
     inside = {id(module) for module in entry.modules()}
     for module in entry.modules():
         for value in vars(module).values():
             if _is_setting(value) or (isinstance(value, nn.Module) and id(value) not in inside):
                 kept[id(value)] = value
-    for module in entry.modules():
-        for value in module._parameters.values():
-            if value is not None and (tie or id(value) in outside):
-                kept[id(value)] = value
-        for buffer in module._buffers.values():
-            if buffer is not None and id(buffer) in outside:
-                kept[id(buffer)] = buffer
+        if tie:
+            kept.update({id(value): value for value in module._parameters.values() if value is not None})
     return copy.deepcopy(entry, kept)
 
 

@@ -231,10 +231,7 @@ def _arrange_modules(model: nn.Module, edit: ArrangeModules, journal: Journal) -
     gone: list[Tensor] = []
     try:
         for path, order in edit.lists.items():
-            container = _module(model, path)
-            inside = set(container.modules())
-            outside = [tensor for holder, _, tensor in _held(model) if holder not in inside]
-            gone += rearrange(container, order, edit.tie, outside)
+            gone += rearrange(_module(model, path), order, edit.tie, model)
         for number in edit.numbers:
             order = edit.lists[number.list]
             slot = 0

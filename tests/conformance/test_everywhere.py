@@ -23,6 +23,7 @@ ODD = ["embedding", "grouped", "residual", "tied"]
 ONLY_RUNNING_TELLS = {
     ("takes", "SD306"),  # a take that looks for something finds none in this data
     ("modes", "SD234"),  # the host's own forward pairs the list with another one, in Python
+    ("transforms", "SD234"),  # or names its entries one by one
 }
 """Kinds and codes of refusals that no static rule can foresee."""
 
@@ -132,7 +133,7 @@ class Net(nn.Module):
         self.act = nn.ModuleList([nn.ReLU() for _ in range(3)])
 
     def forward(self, x):
-        for layer, act in zip(self.hidden, self.act, strict=STRICT):
+        for layer, act in HOW:
             x = act(layer(x))
         return x
 """
@@ -153,15 +154,24 @@ excise late
 """
 
 
-@pytest.mark.parametrize("strict", [True, False])
-def test_a_forward_that_pairs_lists_is_told_from_a_wrong_prediction(strict: bool, tmp_path: Path) -> None:
+def test_lists_that_a_forward_pairs_are_cut_together(tmp_path: Path) -> None:
     bench = Workbench(tmp_path)
-    (tmp_path / "paired.py").write_text(PAIRED.replace("STRICT", str(strict)), encoding="utf-8")
+    (tmp_path / "paired.py").write_text(PAIRED.replace("HOW", "zip(self.hidden, self.act, strict=True)"))
+    moment = operate(bench, DROPPED).moments[-1]
+    assert {"hidden.1", "act.1"} <= moment.after.interface.module_by_path.keys()
+    assert not {"hidden.2", "act.2"} & moment.after.interface.module_by_path.keys()
+    assert "`act`" in moment.effect.reason
+
+
+def test_a_forward_that_counts_a_list_by_itself_is_told_from_a_wrong_prediction(tmp_path: Path) -> None:
+    bench = Workbench(tmp_path)
+    counted = "((self.hidden[i], self.act[i]) for i in range(3))"
+    (tmp_path / "paired.py").write_text(PAIRED.replace("HOW", counted), encoding="utf-8")
     assert bench.errors(DROPPED) == []
     with pytest.raises(Refused) as caught:
         operate(bench, DROPPED)
     (found,) = caught.value.diagnostics
     assert found.code.id == "SD234"
-    assert found.path == ("hidden" if strict else "act.2")
+    assert found.path == "hidden"
     assert "mode = zero" in found.help
     assert operate(bench, DROPPED.replace("excise late", "excise late { mode = zero }")).moments

@@ -95,7 +95,7 @@ def test_nothing_is_written_that_was_not_declared(entry: Entry, runs: Runs) -> N
         assert written(moment) <= moment.effect.writes, f"{moment}"
         assert created(moment) <= moment.effect.creates <= set(moment.after.digests), f"{moment}"
         anew = moment.effect.creates & set(moment.before.digests)
-        assert anew <= moment.effect.writes, f"{moment}"
+        assert anew <= moment.effect.writes | moment.effect.renamed.keys(), f"{moment}"
 
 
 @each(OPERATING)
@@ -104,9 +104,16 @@ def test_what_a_step_brings_is_there(entry: Entry, runs: Runs) -> None:
         before, after = moment.before.interface.module_by_path, moment.after.interface.module_by_path
         assert set(moment.effect.brings) <= set(after), f"{moment}"
         new = {path for path in after if path not in before}
-        assert all(any(path == top or path.startswith(f"{top}.") for top in moment.effect.brings) for path in new), (
-            moment
-        )
+        tops = (*moment.effect.brings, *_moved(moment))
+        assert all(any(path == top or path.startswith(f"{top}.") for top in tops) for path in new), moment
+
+
+def _moved(moment: Moment) -> Iterator[str]:
+    """Yield the paths that modules have moved to: where the names of a tensor before and after part."""
+    for old, new in moment.effect.renamed.items():
+        parts = new.split(".")
+        odd = next((i for i, (a, b) in enumerate(zip(old.split("."), parts, strict=False)) if a != b), 0)
+        yield ".".join(parts[: odd + 1])
 
 
 @each(OPERATING)

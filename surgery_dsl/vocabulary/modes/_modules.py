@@ -11,8 +11,9 @@ from surgery_dsl.interface.arranging import Arrangement, arrange, numbers_of
 from surgery_dsl.interface.coupling import merge, settle
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import ArrangeModules
-from surgery_dsl.interface.loops import Loop, Obstacle, adjacent, entries, loops_of
+from surgery_dsl.interface.loops import Loop, Obstacle, entries, loops_of
 from surgery_dsl.interface.model import Dim, Interface
+from surgery_dsl.interface.turns import adjacent
 from surgery_dsl.vocabulary.context import Effect, Static
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
 
@@ -260,8 +261,16 @@ def _shape(dims: Iterable[Dim], interface: Interface) -> str:
 def kept(path: str, doomed: Iterable[str], interface: Interface) -> tuple[int, ...]:
     """Return the numbers of the entries of a list that stay."""
     gone = set(doomed)
-    numbers = sorted(set(entries(Draft(interface), path)))
-    return tuple(number for number in numbers if (f"{path}.{number}" if path else str(number)) not in gone)
+    return tuple(
+        number
+        for number in numbers(Draft(interface), path)
+        if (f"{path}.{number}" if path else str(number)) not in gone
+    )
+
+
+def numbers(draft: Draft, path: str) -> list[int]:
+    """Return the numbers of the entries of a list."""
+    return sorted(set(entries(draft, path)))
 
 
 def lists_of(path: str, loops: Iterable[Loop]) -> tuple[str, ...]:
