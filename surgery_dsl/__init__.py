@@ -7,6 +7,8 @@ The functions below return values and never print; what is wrong with a plan com
 - :func:`apply` executes a plan and writes a result directory, or nothing.
 - :func:`verify` checks a result directory again.
 - :func:`load` rebuilds the network of a result directory, without pickle.
+- :func:`operator_rule`, :func:`operator_signature` and :func:`module_signature` say how axes flow through operators and
+  modules of your own (``docs/operators.md``).
 - :func:`export` writes it as a ``torch.export`` or ONNX program.
 """
 
@@ -18,8 +20,19 @@ if TYPE_CHECKING:
     from surgery_dsl.run.export import export
     from surgery_dsl.run.prepare import check, lock
     from surgery_dsl.run.restore import load
+    from surgery_dsl.trace.declared import module_signature, operator_rule, operator_signature
 
-__all__ = ["apply", "check", "export", "load", "lock", "verify"]
+__all__ = [
+    "apply",
+    "check",
+    "export",
+    "load",
+    "lock",
+    "module_signature",
+    "operator_rule",
+    "operator_signature",
+    "verify",
+]
 
 _WHERE = {
     "apply": "surgery_dsl.run.apply",
@@ -27,6 +40,9 @@ _WHERE = {
     "export": "surgery_dsl.run.export",
     "load": "surgery_dsl.run.restore",
     "lock": "surgery_dsl.run.prepare",
+    "module_signature": "surgery_dsl.trace.declared",
+    "operator_rule": "surgery_dsl.trace.declared",
+    "operator_signature": "surgery_dsl.trace.declared",
     "verify": "surgery_dsl.certificate.verify",
 }
 

@@ -16,7 +16,7 @@ UNREAD = "the forward does not read it"
 
 def opaque(operator: str, place: str) -> str:
     """Say that an operator without a rule reads or writes the axis."""
-    return f"no rule follows axes through {operator} ({place})"
+    return f"no rule follows axes through {operator} ({place}); one can be registered, see docs/operators.md"
 
 
 def lookup(place: str) -> str:

@@ -31,21 +31,7 @@ from surgery_dsl.trace.integers import Solution
 from surgery_dsl.trace.numbering import numbered
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
 from surgery_dsl.trace.recorder import ModuleRun, Recording, Ref
-
-# Modules whose whole forward is one operator, so that the module's path names the call.
-_ONE_OPERATOR = ("torch.nn.modules.", "surgery_dsl.modules.", "transformers.pytorch_utils")
-
-# Integer attributes that torch checks, of modules whose forward hands them to no operator.
-_FROM_TENSORS: dict[str, dict[str, tuple[str, int]]] = {
-    "torch.nn.InstanceNorm1d": {"num_features": ("weight", 0)},
-    "torch.nn.InstanceNorm2d": {"num_features": ("weight", 0)},
-    "torch.nn.InstanceNorm3d": {"num_features": ("weight", 0)},
-    "torch.nn.RMSNorm": {f"normalized_shape.{i}": ("weight", i) for i in range(4)},
-}
-
-# Integer attributes that go by other names than torch's.
-_OTHER_NAMES = {"nf": "out_features", "nx": "in_features"}
-
+from surgery_dsl.trace.standard import FROM_TENSORS, OTHER_NAMES, is_one_operator
 
 Reader = TypeVar("Reader", Operator, Call)
 
@@ -184,9 +170,7 @@ def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[
     paths = []
     for draft in flow.operators:
         path = recording.runs[draft.run].path
-        module = by_path[path]
-        home = own_class(module).forward.__module__
-        if own[draft.run] == 1 and draft.run not in parents and path and home.startswith(_ONE_OPERATOR):
+        if own[draft.run] == 1 and draft.run not in parents and path and is_one_operator(by_path[path]):
             paths.append(path)
         else:
             paths.append(f"{path}/{draft.kind}#{seen[draft.run, draft.kind]}")
@@ -384,7 +368,7 @@ class _Builder:
         self, path: str, module: nn.Module, sizes: dict[str, Product], tensors: Sequence[Tensor]
     ) -> dict[str, Dim]:
         found: dict[str, Dim] = {}
-        declared = getattr(type(module), "axis_integers", None) or _FROM_TENSORS.get(type_name(module))
+        declared = getattr(type(module), "axis_integers", None) or FROM_TENSORS.get(type_name(module))
         if declared is not None:
             prefix = path + "." if path else ""
             by_name = {tensor.name: tensor for tensor in tensors if tensor.name.startswith(prefix)}
@@ -392,8 +376,8 @@ class _Builder:
                 tensor = by_name.get(prefix + name)
                 if tensor is not None and position < len(tensor.dims):
                     found[attribute] = tensor.dims[position]
-        elif own_class(module).forward.__module__.startswith(_ONE_OPERATOR):
-            sizes = sizes | {short: sizes[long] for short, long in _OTHER_NAMES.items() if long in sizes}
+        elif is_one_operator(module):
+            sizes = sizes | {short: sizes[long] for short, long in OTHER_NAMES.items() if long in sizes}
             for attribute, product in sizes.items():
                 owner, _, entry = attribute.partition(".")
                 held = getattr(module, owner, None)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.expression import Expression
 from surgery_dsl.interface.model import Setting
+from surgery_dsl.trace import declared
 from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.dtypes import name_of
@@ -94,6 +95,7 @@ def propagate(
         input_sizes: Size of each dimension of each input.
         names: Owner of each parameter and buffer: the first name of the same memory.
     """
+    declared.load_installed()
     flow = Flow(axes, {})
     first = recordings[0]
     for name, ref in first.tensors.items():
@@ -178,6 +180,9 @@ def _apply(step: Step) -> Outcome | None:
     shapes = [step.axes.sizes(dim) for ref in step.records[0].reads for dim in step.states[ref].dims]
     if any(0 in sizes for sizes in shapes) and name not in _TAKES_EMPTY:
         return None
+    own = declared.declared(name) or declared.declared(name.removesuffix("_"))
+    if own is not None:
+        return declared.apply(step, own)
     rule = rules().get(name) or rules().get(name.removesuffix("_"))
     if rule is None:
         if not step.operation.pointwise or not step.records[0].reads:

@@ -1,5 +1,6 @@
 """Writing down what a forward does: every ATen call, the tensors it reads and writes, and the module that runs it."""
 
+import inspect
 import os
 import sys
 import sysconfig
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from surgery_dsl.trace.registry import MODULE, WHOLE_MODULES
 
 if TYPE_CHECKING:
     from surgery_dsl.trace.taint import Uses
@@ -38,7 +41,8 @@ class Operation:
     """What is fixed about an ATen operator.
 
     Attributes:
-        name: Its packet's name (``convolution``); an in-place form keeps its underscore.
+        name: Its packet's name (``convolution``), with its namespace where that is not ATen's (``audio::gate``); an
+            in-place form keeps its underscore.
         overload: Its overload's name.
         arguments: Argument names and defaults, in order.
         writes: Positions of arguments that are written.
@@ -56,7 +60,7 @@ class Operation:
     @classmethod
     def of(cls, func: Any) -> "Operation":
         """Read an operator's schema."""
-        schema = func._schema
+        schema, packet = func._schema, func.overloadpacket.__name__
         arguments, writes, is_view = [], [], False
         for position, argument in enumerate(schema.arguments):
             arguments.append((argument.name, argument.default_value if argument.has_default_value() else None))
@@ -64,7 +68,7 @@ class Operation:
                 writes += [position] if argument.alias_info.is_write else []
                 is_view = is_view or not argument.alias_info.is_write
         return cls(
-            name=func.overloadpacket.__name__,
+            name=packet if func.namespace == "aten" else f"{func.namespace}::{packet}",
             overload=func._overloadname,
             arguments=tuple(arguments),
             writes=tuple(writes),
@@ -145,6 +149,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.last_source = ""
         self.last_operator = ""
         self.calling = False
+        self.paused = False
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._refs: dict[int, Ref] = {}
         self._keep: list[Tensor] = []
@@ -197,7 +202,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an ATen call and write it down."""
         kwargs = kwargs or {}
-        if func.namespace == "prim":
+        if self.paused or func.namespace == "prim":
             return func(*args, **kwargs)
         operation = self._operations.get(func)
         if operation is None:
@@ -281,6 +286,25 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             frame = frame.f_back
         return ""
 
+    def _run_whole(self, run: Any, name: str, module: nn.Module, args: Any, kwargs: Any) -> Any:
+        """Run a module that counts as one operator, and write down one call that reads its arguments and tensors."""
+        self.last_operator, self.last_source = name, self._source()
+        self.paused = True
+        try:
+            result = run(module, *args, **kwargs)
+        finally:
+            self.paused = False
+        given: dict[str, Any] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        for argument, value in inspect.signature(module.forward).bind(*args, **kwargs).arguments.items():
+            given |= value if isinstance(value, dict) else {argument: value}
+        reads: list[Ref] = []
+        arguments = {argument: self._strip(value, reads) for argument, value in given.items()}
+        outputs = tuple(self._new(tensor) for _, tensor in named_tensors(result))
+        operation = Operation(name, "", tuple((argument, None) for argument in given), (), False, False)
+        record = Record(operation, arguments, tuple(reads), outputs, (), self.open[-1], self.last_source)
+        self.recording.records.append(record)
+        return result
+
     # ---- modules -----------------------------------------------------------------------------------------------
 
     @property
@@ -299,13 +323,17 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
         def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
             path = recorder._paths.get(id(module))
-            if path is None:
+            if path is None or recorder.paused:
                 return original(module, *args, **kwargs)
             run = ModuleRun(path, recorder.open[-1] if recorder.open else -1, len(recorder.recording.records))
             run.inputs = tuple(recorder.flatten((args, kwargs)))
             recorder.open.append(len(recorder.recording.runs))
             recorder.recording.runs.append(run)
-            result = original(module, *args, **kwargs)
+            whole = f"{type(module).__module__}.{type(module).__qualname__}"
+            if whole in WHOLE_MODULES:
+                result = recorder._run_whole(original, MODULE + whole, module, args, kwargs)
+            else:
+                result = original(module, *args, **kwargs)
             recorder.open.pop()
             run.last = len(recorder.recording.records)
             run.outputs = tuple(recorder.flatten(result))

@@ -46,6 +46,12 @@ Rule = Callable[["Step"], Outcome | None]
 
 _RULES: dict[str, Rule] = {}
 
+MODULE = "module "
+"""What the names of operators begin with that are whole modules."""
+
+WHOLE_MODULES: set[str] = set()
+"""Classes of modules that count as one operator, as ``module.Class``."""
+
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
     """Register a rule for ATen operators; names are those of packets, without the underscore of in-place forms."""

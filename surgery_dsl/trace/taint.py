@@ -141,6 +141,8 @@ class Tainting(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a call; note it where it is given traced integers; trace the sizes that it asks for."""
         kwargs = kwargs or {}
+        if self.recorder.paused:
+            return func(*args, **kwargs)
         if func in self._getters:
             return self._sizes(args[0], func(*args, **kwargs), args[1:] or tuple(kwargs.values()))
         name = getattr(func, "__name__", "")

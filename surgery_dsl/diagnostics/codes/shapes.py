@@ -8,6 +8,7 @@ UNKNOWN_SIZE = Code("SD202", "unknown-size", "a size follows from the inputs in 
 VALUES_NEEDED = Code("SD203", "values-needed", "the forward looks at values, and the model has none")
 INPUT_MISFIT = Code("SD204", "input-misfit", "an input of the plan is none that the forward takes")
 OUTPUT_MISFIT = Code("SD205", "output-misfit", "the outputs of the plan are not those of the forward")
+WRONG_OPERATOR_RULE = Code("SD206", "wrong-operator-rule", "a rule that was registered for an operator does not hold")
 
 # Counts, groups, the contract, ties: what excising and replacing may not break.
 UNTRUE_ARROW = Code("SD220", "untrue-arrow", "the left side of an arrow is not what the network has")
