@@ -30,6 +30,7 @@ from surgery_dsl.kernels.gather import take_block
 from surgery_dsl.modules.arranging import rearrange, set_numbers
 from surgery_dsl.modules.build import build
 from surgery_dsl.modules.insertion import detach, hand_on, insert, inserted
+from surgery_dsl.modules.integers import NoSuchInteger, set_integer
 from surgery_dsl.vocabulary.context import Change
 
 _DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
@@ -114,9 +115,9 @@ def apply_edit(model: nn.Module, edit: Edit, journal: Journal) -> None:
             _detach_module(model, edit, journal)
         case DropModules():
             _drop_modules(model, edit, journal)
-        case Untie():
         case ArrangeModules():
             _arrange_modules(model, edit, journal)
+        case Untie():
             _untie(model, edit)
 
 
@@ -226,7 +227,6 @@ def _drop_modules(model: nn.Module, edit: DropModules, journal: Journal) -> None
     journal.replaced(tensor for tensor in gone if id(tensor) not in held)
 
 
-def _untie(model: nn.Module, edit: Untie) -> None:
 def _arrange_modules(model: nn.Module, edit: ArrangeModules, journal: Journal) -> None:
     gone: list[Tensor] = []
     try:
@@ -245,6 +245,7 @@ def _arrange_modules(model: nn.Module, edit: ArrangeModules, journal: Journal) -
     journal.replaced(tensor for tensor in gone if id(tensor) not in held)
 
 
+def _untie(model: nn.Module, edit: Untie) -> None:
     path, _, attribute = edit.tensor.rpartition(".")
     old = find_tensor(model, edit.tensor)
     values = old.detach().clone()
@@ -292,27 +293,7 @@ def _build(model: nn.Module, old: nn.Module, spec: ModuleSpec) -> nn.Module:
 
 
 def _set_integer(module: nn.Module, change: IntegerChange) -> None:
-    """Set an integer attribute; dots lead through attributes and into tuples (``normalized_shape.0``)."""
-    holder: Any = module
-    *way, last = change.attribute.split(".")
-    if last.isdecimal() and way:
-        *way, name = way
-        for step in way:
-            holder = _attribute(holder, step)
-        entries = list(_attribute(holder, name))
-        if not int(last) < len(entries) or type(entries[int(last)]) is not int:
-            raise EditMisfit(f"{change.module}.{change.attribute} is no integer")
-        entries[int(last)] = change.value
-        setattr(holder, name, type(_attribute(holder, name))(entries))
-        return
-    for step in way:
-        holder = _attribute(holder, step)
-    if type(_attribute(holder, last)) is not int:
-        raise EditMisfit(f"{change.module}.{change.attribute} is no integer")
-    setattr(holder, last, change.value)
-
-
-def _attribute(holder: Any, name: str) -> Any:
-    if name.startswith("__") or not hasattr(holder, name):
-        raise EditMisfit(f"{type(holder).__name__} has no attribute {name}")
-    return getattr(holder, name)
+    try:
+        set_integer(module, change.attribute, change.value)
+    except NoSuchInteger as error:
+        raise EditMisfit(f"{change.module}: {error}") from error
