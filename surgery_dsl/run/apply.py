@@ -12,6 +12,7 @@ from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.prepare import Checked, check
 from surgery_dsl.run.settings import Settings
+from surgery_dsl.run.streaming.eligible import obstacles, too_large
 
 Progress = Callable[[str, int, int], None]
 
@@ -33,6 +34,7 @@ def apply(
     force: bool = False,
     strict: bool = False,
     allow_pickle: bool = False,
+    out_of_core: bool | None = None,
     shard_size: int = SHARD_SIZE,
     progress: Progress = silent,
 ) -> Outcome:
@@ -50,6 +52,8 @@ def apply(
         force: Replace an earlier result at ``output``.
         strict: Let warnings refuse the plan.
         allow_pickle: Read weights that are a pickle.
+        out_of_core: Whether weights stay in files and are cut there, tensor by tensor; ``None`` does so where they are
+            too large for the memory that is free, and the plan allows it.
         shard_size: Bytes of tensors that one file of the result may hold; larger results are divided.
         progress: Hears a few words, how much is done, and of how much (0 where that is not known).
 
@@ -68,6 +72,7 @@ def apply(
         allow_pickle=allow_pickle,
         force=force,
         strict=strict,
+        out_of_core=out_of_core,
         shard_size=shard_size,
     )
     return _apply(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)
@@ -86,10 +91,29 @@ def _apply(plan: Path | str, place: Path | None, settings: Settings, dry_run: bo
     if checked.plan is None or checked.lock is None:
         return Outcome(checked, verdicts, tuple(found))
     found += _beforehand(checked.plan, checked.path, place, settings)
+    streamed, against = _streamed(checked.plan, checked.path.parent, settings)
+    found += against
     refused = _refused(found, settings) and not _only_weights_are_new(checked, found)
     if refused or dry_run:
         return Outcome(checked, verdicts, tuple(found))
-    return _execute(checked, place, settings, progress)
+    return (_execute_streamed if streamed else _execute)(checked, place, settings, progress)
+
+
+def _streamed(plan: Plan, folder: Path, settings: Settings) -> tuple[bool, tuple[Diagnostic, ...]]:
+    """Return whether to run out of core, and what keeps the plan from it where that was asked for."""
+    if settings.out_of_core is None and (settings.device.startswith("cuda") or not too_large(plan, folder)):
+        return False, ()
+    if settings.out_of_core is False:
+        return False, ()
+    found = obstacles(plan, folder, settings)
+    return not found, found if settings.out_of_core else ()
+
+
+def _execute_streamed(checked: Checked, place: Path | None, settings: Settings, progress: Progress) -> Outcome:
+    progress("loading torch", 0, 0)
+    from surgery_dsl.run.streaming.execute import execute_streamed
+
+    return execute_streamed(checked, place, settings, progress)
 
 
 def _execute(checked: Checked, place: Path | None, settings: Settings, progress: Progress) -> Outcome:

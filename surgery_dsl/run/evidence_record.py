@@ -44,6 +44,7 @@ class RunEvidence:
         surgery: The surgery certificate.
         efficiency: Before, after, saving.
         timings: Seconds by phase.
+        unmeasured: What this run did not measure, as kind, statement and reason; stated as assumed.
     """
 
     verdicts: list[Verdict] = field(default_factory=list)
@@ -57,6 +58,7 @@ class RunEvidence:
     )
     efficiency: tuple[EfficiencyRow, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    unmeasured: list[tuple[str, str, str]] = field(default_factory=list)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -138,8 +140,8 @@ class RunEvidence:
                 proved=tuple(claim for verdict, claim in claims if verdict.status == "proved"),
                 measured=tuple(claim for verdict, claim in claims if verdict.status != "proved"),
                 assumed=tuple(
-                    Claim(verb="always", kind=kind, statement=text, status="assumed", method="not checked")
-                    for kind, text in ASSUMED
+                    Claim(verb="always", kind=kind, statement=text, status="assumed", method="not checked", note=why)
+                    for kind, text, why in (*((kind, text, "") for kind, text in ASSUMED), *self.unmeasured)
                 ),
             ),
             selections=tuple(self.selections),

@@ -6,8 +6,11 @@ kept instead of a copy of the network.
 
 from collections.abc import Iterator
 
+from torch import nn
+
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Reading
 from surgery_dsl.proof.gates import readings
 from surgery_dsl.run.failures import network_reported
@@ -80,11 +83,11 @@ class Values:
             self._now[key] = self._measure(word, self._session.model, self._session.interface)
         return self._now[key]
 
-    def _measure(self, word: Quantity, model: object, interface: object) -> float:
+    def _measure(self, word: Quantity, model: nn.Module, interface: Interface) -> float:
         session = self._session
         session.progress(f"measuring {word.name}", 0, 0)
         with network_reported(f"while `{word.name}` was measured", session.file, word.span), session.deterministic():
-            return float(word.measure(model, interface, session))  # type: ignore[arg-type]
+            return session.measure(word, model, interface)
 
 
 def _key(word: Quantity) -> str:

@@ -34,6 +34,7 @@ class Job(Data):
         device: Where the parent ran.
         threads: How many threads the parent used: sums are split alike.
         deterministic: Whether torch's deterministic kernels are on.
+        finite: Whether there are no outputs to compare with, and those that come must only be finite.
     """
 
     result: str
@@ -45,13 +46,14 @@ class Job(Data):
     device: str
     threads: int
     deterministic: bool
+    finite: bool = False
 
 
 class Answer(Data):
     """What the child found.
 
     Attributes:
-        same_bits: Whether every output is the same bit for bit.
+        same_bits: Whether every output is the same bit for bit; where there are none to compare with, finite.
         difference: Greatest absolute difference of an output.
         outputs: How many numbers were compared.
         error: Why nothing could be compared; empty where it could.
@@ -170,6 +172,9 @@ def answer(job: Job) -> Answer:
     given = {name: tensors[f"input.{name}"].clone() for name in job.inputs}
     with torch.no_grad(), deterministic(job.deterministic):
         found = all_outputs(call(model, given, job.keyword_inputs))
+    if job.finite:
+        sound = all(bool(torch.isfinite(tensor).all()) for tensor in found if tensor.is_floating_point())
+        return Answer(same_bits=sound, outputs=sum(tensor.numel() for tensor in found))
     wanted = [tensors[f"output.{number}"] for number in range(len(tensors) - len(given))]
     if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in wanted]:
         return Answer(error=f"the outputs have other shapes: {[list(t.shape) for t in found]}")

@@ -85,6 +85,21 @@ def skeleton(directory: Path, record: Record, device: str) -> nn.Module:
     return model
 
 
+def forms(directory: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return dtype and shape of every written tensor, after the recorded edits gave the very same; no value is read.
+
+    Raises:
+        Refused: The record cannot be replayed, or what it gives and what stands in the files differ.
+    """
+    record = read_record(directory)
+    headers = [read_header(path) for path in weight_files(directory)]
+    entries = {name: entry for header in headers for name, entry in header.tensors.items()}
+    tensors = dict(named_tensors(skeleton(directory, record, "meta")))
+    _check_names(tensors, entries, record)
+    _check_forms(tensors, entries)
+    return {name: (entry.dtype, entry.shape) for name, entry in entries.items()}
+
+
 def _check_sources(directory: Path, record: Record) -> None:
     """The code that is about to run must be the code that was recorded."""
     for source in record.sources:

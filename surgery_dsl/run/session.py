@@ -1,8 +1,8 @@
 """A run in progress: what runtime rules see of it, and what it remembers of its steps."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,22 +10,40 @@ from torch import Tensor, nn
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
 from surgery_dsl.interface.edits import Edit
-from surgery_dsl.interface.lock import Lock
+from surgery_dsl.interface.lock import Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Plan
+from surgery_dsl.proof.state import start
 from surgery_dsl.run import determinism
-from surgery_dsl.run.changes import carry_out, find_tensor
+from surgery_dsl.run.changes import Journal, carry_out, find_tensor
 from surgery_dsl.run.data import TensorData
 from surgery_dsl.run.load import Network, Sources
 from surgery_dsl.run.outputs import all_outputs, call, first_output
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.transaction import Reader, Transaction
 from surgery_dsl.vocabulary.context import Change, Runtime
+from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.selection import Picked
 from surgery_dsl.vocabulary.values import Point
 
 Report = Callable[[str, int, int], None]
 """Hears how far long work has come: a few words, done, total (0 where it is not known)."""
+
+
+class Patient(Protocol):
+    """A network whose values are not in its tensors, and how a session reaches them instead."""
+
+    model: nn.Module
+    facts: WeightFacts | None
+
+    def tensor(self, name: str) -> Tensor:
+        """Return the values of a tensor, for reading."""
+
+    def release(self, names: Iterable[str]) -> None:
+        """Hear that tensors were read through."""
+
+    def carry_out(self, change: Change, journal: Journal) -> None:
+        """Carry out a change, its values included."""
 
 
 class Session(Runtime):
@@ -42,7 +60,15 @@ class Session(Runtime):
         base_interface: The patient's interface as loaded.
     """
 
-    def __init__(self, sources: Sources, lock: Lock, settings: Settings, report: Report, needs_base: bool) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        lock: Lock,
+        settings: Settings,
+        report: Report,
+        needs_base: bool,
+        streamed: Patient | None = None,
+    ) -> None:
         """Load the patient and the data.
 
         Args:
@@ -51,6 +77,7 @@ class Session(Runtime):
             settings: The run's settings.
             report: Hears of progress.
             needs_base: Whether the plan will ask for ``base``.
+            streamed: The patient, where its values stay in files.
 
         Raises:
             Refused: The device is not there, or something cannot be loaded.
@@ -68,11 +95,16 @@ class Session(Runtime):
         self._zeros: dict[str, Tensor] = {}
         self._others: dict[str, nn.Module] = {}
         self.size: float | None = None
-        network = sources.network(self.plan.patient, lock.model(self.plan.patient.name).interface)
-        self.facts = network.facts
-        self.model = self._moved(network.model)
+        self._streamed = streamed
         self.interface = self.base_interface = lock.model(self.plan.patient.name).interface
         self._base: nn.Module | None = None
+        if streamed is not None:
+            self.facts, self.model = streamed.facts, streamed.model
+            self.transaction = Transaction(self.model)
+            return
+        network = sources.network(self.plan.patient, self.interface)
+        self.facts = network.facts
+        self.model = self._moved(network.model)
         if needs_base and network.file is None:
             self._base = _clone(self.model)
         self.transaction = Transaction(self.model, self._readers(network))
@@ -114,7 +146,12 @@ class Session(Runtime):
 
     def tensor(self, name: str) -> Tensor:
         """Return the live parameter or buffer of that name."""
-        return find_tensor(self.model, name)
+        return find_tensor(self.model, name) if self._streamed is None else self._streamed.tensor(name)
+
+    def release(self, names: Iterable[str]) -> None:
+        """Hear that tensors were read through."""
+        if self._streamed is not None:
+            self._streamed.release(names)
 
     def generator(self, seed: int) -> torch.Generator:
         """Return a CPU generator that depends on ``seed`` and the run's seed alone."""
@@ -149,6 +186,14 @@ class Session(Runtime):
         from surgery_dsl.vocabulary.quantities.magnitude import Magnitude
 
         return Magnitude().measure(self.model, self.interface, self)
+
+    def measure(self, word: Quantity, model: nn.Module, interface: Interface) -> float:
+        """Return a quantity of a network; where values stay in files, it is counted from the axes."""
+        if self._streamed is None:
+            return float(word.measure(model, interface, self))
+        from surgery_dsl.run.streaming.figures import counted
+
+        return counted(word, interface, start(self.plan, self._lock, self.sink).static())
 
     def base(self) -> nn.Module:
         """Return the patient as loaded, for reading."""
@@ -197,7 +242,10 @@ class Session(Runtime):
         Raises:
             EditMisfit: It does not fit the network.
         """
-        carry_out(self.model, change, self.transaction)
+        if self._streamed is None:
+            carry_out(self.model, change, self.transaction)
+        else:
+            self._streamed.carry_out(change, self.transaction)
 
     def note_edit(self, edit: Edit) -> None:
         """Remember a structural change that was carried out."""

@@ -87,7 +87,7 @@ def staged(output: Path, force: bool, file: str) -> Iterator[Path]:
             temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
             temporary.chmod(0o777 & ~_umask())
             yield temporary
-            _become(temporary, output)
+            become(temporary, output)
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -96,7 +96,7 @@ def staged(output: Path, force: bool, file: str) -> Iterator[Path]:
                 folder.rmdir()
 
 
-def _become(temporary: Path, output: Path) -> None:
+def become(temporary: Path, output: Path) -> None:
     """Rename the temporary directory to its place."""
     aside: Path | None = None
     if output.exists():

@@ -14,13 +14,14 @@ _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @contextmanager
-def written(path: Path, file: str, place: str) -> Iterator[None]:
+def written(path: Path, file: str, place: str, left: str = "nothing of it was left behind") -> Iterator[None]:
     """Turn an error of the operating system into a diagnostic; other errors pass.
 
     Args:
         path: What is written, a file or a folder.
         file: What the diagnostic stands in.
         place: What the user should look at, in words.
+        left: What became of what was written so far.
     """
     try:
         yield
@@ -30,7 +31,7 @@ def written(path: Path, file: str, place: str) -> Iterator[None]:
         number = _number(error)
         if number is None:
             raise
-        raise Refused(_not_written(path, number, file, place)) from error
+        raise Refused(_not_written(path, number, file, place, left)) from error
 
 
 def _number(error: Exception) -> int | None:
@@ -41,7 +42,7 @@ def _number(error: Exception) -> int | None:
     return int(found[1]) if found else None
 
 
-def _not_written(path: Path, number: int, file: str, place: str) -> Diagnostic:
+def _not_written(path: Path, number: int, file: str, place: str, left: str) -> Diagnostic:
     full = number in (errno.ENOSPC, errno.EDQUOT)
     why = "the disk is full" if full else os.strerror(number) if number else "the system does not say why"
     return Diagnostic(
@@ -49,6 +50,6 @@ def _not_written(path: Path, number: int, file: str, place: str) -> Diagnostic:
         f"`{path}` could not be written: {why}",
         file=file,
         facts={"error": number},
-        notes=("nothing of it was left behind",),
+        notes=(left,),
         help=f"make room on the disk of {place}, or choose another" if full else f"see that {place} may be written to",
     )

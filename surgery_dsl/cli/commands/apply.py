@@ -31,6 +31,12 @@ from surgery_dsl.cli.sizes import byte_size
     show_default=True,
     help="Bytes of weights in one file.",
 )
+@click.option(
+    "--out-of-core/--in-core",
+    "out_of_core",
+    default=None,
+    help="Cut weights in their files, or load them; by default as memory allows.",
+)
 @grants()
 @click.option("--no-progress", is_flag=True, help="Show no progress on stderr.")
 @output_format()
@@ -46,6 +52,7 @@ def command(
     strict: bool,
     allow_pickle: bool,
     shard_size: int,
+    out_of_core: bool | None,
     allow_code: tuple[str, ...],
     no_progress: bool,
     output_format: str,
@@ -75,6 +82,7 @@ def command(
             strict=strict,
             allow_pickle=allow_pickle,
             shard_size=shard_size,
+            out_of_core=out_of_core,
             progress=progress.tell,
         )
     found = few_of_each(outcome.diagnostics)
