@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from surgery_dsl.evidence.metrics import Batches, evaluating
+from surgery_dsl.evidence.metrics import Batches, Forward, evaluating
 from surgery_dsl.evidence.watching import watch
 from surgery_dsl.interface.flow import ACTIVATIONS
 from surgery_dsl.interface.model import Interface, Operator
 
 
-def dead_units(model: nn.Module, interface: Interface, batches: Batches, eps: float) -> int:
+def dead_units(model: nn.Module, interface: Interface, batches: Batches, eps: float, forward: Forward) -> int:
     """Count the activation units whose output is within ``eps`` of zero on every example and position.
 
     A unit is an index of the dimension of an activation's result that weights carry (channels), for each run of the
@@ -36,7 +36,7 @@ def dead_units(model: nn.Module, interface: Interface, batches: Batches, eps: fl
         loudest[path, run] = most if known is None else torch.maximum(known, most)
 
     with evaluating(model):
-        watch(model, tuple(places), batches, note)
+        watch(model, tuple(places), batches, note, lambda inputs: forward(model, inputs))
     return sum(int((most <= eps).sum()) for most in loudest.values())
 
 

@@ -1,6 +1,6 @@
 """Counting on a live network what the proofs predict: both must agree to the last unit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -50,18 +50,22 @@ def _saved(model: nn.Module) -> Iterator[Tensor]:
                 yield tensor
 
 
-def macs(model: nn.Module, interface: Interface, device: torch.device) -> int:
+def macs(
+    model: nn.Module, interface: Interface, device: torch.device, run: Callable[[nn.Module, Mapping[str, Tensor]], Any]
+) -> int:
     """Return the multiply-accumulates of one forward of zeros, every free size at its least.
 
-    Counted are convolutions, linear layers and matrix products, as ATen runs them; inputs are handed by position.
+    Counted are convolutions, linear layers and matrix products, as ATen runs them. ``run`` runs a network on named
+    inputs.
     """
-    inputs = [_zeros(interface, port.value, device) for port in interface.inputs]
+    inputs = {port.name: _zeros(interface, port.value, device) for port in interface.inputs}
     floats = [tensor for tensor in model.parameters() if tensor.is_floating_point()]
     if floats:
-        inputs = [one.to(floats[0].dtype) if one.is_floating_point() else one for one in inputs]
+        dtype = floats[0].dtype
+        inputs = {name: one.to(dtype) if one.is_floating_point() else one for name, one in inputs.items()}
     counter = _Macs()
     with evaluating(model), counter:
-        model(*inputs)
+        run(model, inputs)
     return counter.total
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from surgery_dsl.evidence.gradients import accumulated
-from surgery_dsl.evidence.metrics import Batches, evaluating
+from surgery_dsl.evidence.metrics import Batches, Forward, evaluating
 
 
-def least_flow(model: nn.Module, batches: Batches) -> float:
+def least_flow(model: nn.Module, batches: Batches, forward: Forward, tokens: bool = False) -> float:
     """Return the least norm of the loss gradient over modules that hold floating-point parameters themselves.
 
     The loss is the mean over the batches; the norm of a module is taken over all its own parameters, in
@@ -25,7 +25,7 @@ def least_flow(model: nn.Module, batches: Batches) -> float:
     if not tensors:
         return math.inf
     with evaluating(model):
-        gradients = accumulated(model, tensors, batches)
+        gradients = accumulated(lambda inputs: forward(model, inputs), tensors, batches, tokens=tokens)
     norms = [
         torch.sqrt(sum(((gradients[name].double() ** 2).sum() for name in names), torch.zeros(()).double()))
         for names in owners.values()

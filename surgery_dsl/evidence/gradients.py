@@ -7,19 +7,24 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from surgery_dsl.evidence.named_inputs import Inputs
+from surgery_dsl.evidence.tokens import next_token_loss
 from surgery_dsl.kernels.scores import accumulate_, accumulator
 
 
-def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
+def loss_of(outputs: Tensor, targets: Tensor, tokens: bool = False) -> Tensor:
     """Return the mean loss of a batch: cross-entropy where targets are integers, else the mean squared error.
 
     Args:
         outputs: The network's output, logits or numbers.
         targets: Class numbers ``(N, …)`` for logits ``(N, C, …)``, or numbers of the outputs' shape.
+        tokens: Whether targets are the tokens ``(N, T)`` of texts: logits ``(N, T, V)`` foretell the next.
 
     Raises:
         ValueError: The shapes do not fit.
     """
+    if tokens:
+        return next_token_loss(outputs, targets)
     if targets.dtype.is_floating_point:
         if targets.shape != outputs.shape:
             raise ValueError(f"targets have the shape {tuple(targets.shape)}, outputs {tuple(outputs.shape)}")
@@ -28,10 +33,12 @@ def loss_of(outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def accumulated(
-    forward: Callable[[Tensor], Tensor],
+    forward: Callable[[Inputs], Tensor],
     tensors: Mapping[str, Tensor],
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Inputs, Tensor]],
     score: Callable[[Tensor], Tensor] | None = None,
+    *,
+    tokens: bool = False,
 ) -> dict[str, Tensor]:
     """Return the mean over examples of the loss's gradient, or of a score of each batch's gradient.
 
@@ -41,6 +48,7 @@ def accumulated(
         batches: Pairs of inputs and targets. Each batch's mean loss counts as often as it has examples.
         score: Elementwise function of a batch's gradient, applied before the mean; with batches of one example and the
             square it gives the diagonal of the empirical Fisher information. ``None`` keeps the gradient itself.
+        tokens: As in :func:`loss_of`.
 
     Shapes: those of the tensors. Dtype: float32, or float64 for float64. Device: the tensors'.
 
@@ -51,7 +59,7 @@ def accumulated(
     count = 0
     with _requiring(tensors.values()), torch.enable_grad():
         for inputs, targets in batches:
-            loss = loss_of(forward(inputs), targets)
+            loss = loss_of(forward(inputs), targets, tokens)
             count += len(inputs)
             if not totals or not loss.requires_grad:  # no tensor is asked for, or none of them is used
                 continue

@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.evidence.named_inputs import Inputs
 
-Forward = Callable[[nn.Module, Tensor], Tensor]
+Forward = Callable[[nn.Module, Inputs], Tensor]
 """Runs a network on a batch and returns the output that is judged."""
 
-Batches = Iterable[tuple[Tensor, Tensor]]
+Batches = Iterable[tuple[Inputs, Tensor]]
 """Pairs of inputs and targets, on the network's device."""
 
 
@@ -109,6 +110,24 @@ def change(
     if scale == 0:
         return squared if math.isnan(squared) else math.inf if squared else 0.0
     return math.sqrt(squared / scale)
+
+
+def cosines(base: nn.Module, model: nn.Module, batches: Batches, forward: Forward, data: str) -> Tensor:
+    """Return the cosine similarity of each output vector of two networks, ``(vectors,)`` in float64 on the CPU.
+
+    Vectors lie along the last dimension; 0 where one of both is zero; NaN in an output gives NaN.
+
+    Raises:
+        Refused: The two networks' outputs have different shapes.
+    """
+    found = []
+    with evaluating(base, model):
+        for inputs, _ in batches:
+            before, after = forward(base, inputs).double(), forward(model, inputs).double()
+            if before.shape != after.shape:
+                raise Refused(_other_outputs(before, after, data))
+            found.append(functional.cosine_similarity(before, after, dim=-1).flatten().cpu())
+    return torch.cat(found)
 
 
 # ---- what does not fit -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from surgery_dsl.evidence.named_inputs import Inputs
 from surgery_dsl.modules.insertion import listening
 
 Note = Callable[[str, Tensor], None]
@@ -24,9 +25,9 @@ Note = Callable[[str, Tensor], None]
 def watch(
     model: nn.Module,
     paths: Iterable[str],
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Inputs, Tensor]],
     note: Note,
-    forward: Callable[[Tensor], object] | None = None,
+    forward: Callable[[Inputs], object] | None = None,
 ) -> None:
     """Run batches through a model, without gradients, and show what operators write.
 

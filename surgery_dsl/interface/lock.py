@@ -21,10 +21,14 @@ class DataFacts(Data):
         input_dtype: ``f32``, ``i64`` …
         target_shape: Shape of one example's target; empty for a class label.
         target_dtype: Dtype of the targets.
-        label_range: Least and greatest label where targets are integers.
+        label_range: Least and greatest label where targets are integers; of tokens, those that count.
         digest: SHA-256 over the digests of the bytes of inputs and of targets.
         batch: Batch size that the plan gives, or the default.
         declared: The block's attributes that shaped these facts, in canonical spelling.
+        names: Names of the inputs, where the set gives several; ``input_shape`` is that of the first.
+        input_range: Least and greatest number of the (first) inputs, where they are integers.
+        tokens: Whether the targets are the tokens of the inputs, of which each is to be foretold.
+        note: What is worth knowing of how the set was read, in words.
     """
 
     name: str
@@ -37,6 +41,10 @@ class DataFacts(Data):
     digest: str
     batch: int
     declared: str = ""
+    names: tuple[str, ...] = ()
+    input_range: tuple[int, int] | None = None
+    tokens: bool = False
+    note: str = ""
 
 
 class WeightFacts(Data):

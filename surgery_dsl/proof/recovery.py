@@ -5,7 +5,7 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.expression import bounds
 from surgery_dsl.interface.lock import DataFacts
-from surgery_dsl.interface.model import Extent, Interface
+from surgery_dsl.interface.model import Extent, Interface, Port
 from surgery_dsl.language.plan import DataSet, Plan, Recover
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.words import step_names
@@ -151,12 +151,20 @@ def _schedules(state: State, step: Recover, plan: Plan, sink: Sink) -> None:
 
 
 def data_fits(state: State, plan: Plan, name: str, sink: Sink) -> bool:
-    """Report a data set whose examples do not fit the network's input; networks with several inputs are not judged."""
+    """Report a data set whose examples do not fit the network's input; of several inputs, the set's first is judged."""
     facts = state.data.get(name)
-    if facts is None or len(state.interface.inputs) != 1:
+    if facts is None:
         return True
     block = next((block for block in plan.data if block.name == name), None)
-    (port,) = state.interface.inputs
+    ports = state.interface.inputs
+    if len(ports) > 1:
+        lacking = [port.name for port in ports if port.name not in facts.names]
+        if lacking:
+            sink.say(_input_lacks(state, facts, block, lacking[0]))
+            return False
+    port = ports[0] if len(ports) == 1 else next(port for port in ports if port.name in facts.names)
+    if len(ports) > 1 and port.name != facts.names[0]:
+        return True
     value = state.interface.values[port.value]
     wanted = [_size_range(state.interface, dim) for dim in value.dims[1:]]
     fits = len(wanted) == len(facts.input_shape) and all(
@@ -178,7 +186,46 @@ def data_fits(state: State, plan: Plan, name: str, sink: Sink) -> bool:
             )
         )
         return False
-    return fits
+    return fits and _within(state, facts, block, port, sink)
+
+
+def _within(state: State, facts: DataFacts, block: DataSet | None, port: Port, sink: Sink) -> bool:
+    """Report numbers that the embedding which reads the input has no row for."""
+    if facts.input_range is None:
+        return True
+    for operator in state.interface.operators:
+        if operator.kind != "embedding" or port.value not in operator.inputs:
+            continue
+        weight = operator.tensors.get("weight", "")
+        rows = state.interface.exact(state.interface.tensor_by_name[weight].dims[0]) if weight else None
+        least, most = facts.input_range
+        if rows is not None and (least < 0 or most >= rows):
+            sink.say(
+                Diagnostic(
+                    budgets.DATA_SHAPE_MISMATCH,
+                    f"`{facts.name}` holds the numbers {least} to {most}, `{weight}` has {rows} rows, 0 to {rows - 1}",
+                    file=state.file,
+                    span=_load_span(block),
+                    path=operator.path,
+                    facts={"least": least, "greatest": most, "rows": rows},
+                    help="load the data with the model's own tokenizer",
+                )
+            )
+            return False
+    return True
+
+
+def _input_lacks(state: State, facts: DataFacts, block: DataSet | None, port: str) -> Diagnostic:
+    given = ", ".join(f"`{name}`" for name in facts.names) or "one unnamed tensor"
+    return Diagnostic(
+        budgets.DATA_SHAPE_MISMATCH,
+        f"the network takes the input `{port}`, and `{facts.name}` gives {given}",
+        file=state.file,
+        span=_load_span(block),
+        path=port,
+        facts={"given": len(facts.names)},
+        help="name inputs as the data does, or load data that gives every input",
+    )
 
 
 def _shape_mismatch(

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from surgery_dsl.evidence.named_inputs import Inputs, joined
 from surgery_dsl.run.data import TensorData
 
 
@@ -18,7 +19,7 @@ class Batches:
     def __init__(self, sets: Sequence[TensorData], size: int) -> None:
         """Join sets; ``size`` is the number of examples of a batch."""
         self._first = sets[0]
-        self._inputs = sets[0].inputs if len(sets) == 1 else torch.cat([data.inputs for data in sets])
+        self._inputs = joined([data.inputs for data in sets])
         self._targets = sets[0].targets if len(sets) == 1 else torch.cat([data.targets for data in sets])
         self._size = size
 
@@ -27,16 +28,16 @@ class Batches:
         whole, rest = divmod(count, size)
         return max(1, whole + (rest > 1 or (rest == 1 and whole == 0)))
 
-    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def shuffled(self, generator: torch.Generator) -> Iterator[tuple[Inputs, Tensor]]:
         """Yield one epoch in a new order, on the run's device."""
         yield from self._cut(torch.randperm(len(self._inputs), generator=generator))
 
-    def ordered(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def ordered(self) -> Iterator[tuple[Inputs, Tensor]]:
         """Yield one epoch in the order of the data."""
         yield from self._cut(torch.arange(len(self._inputs)))
 
-    def _cut(self, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _cut(self, order: Tensor) -> Iterator[tuple[Inputs, Tensor]]:
         for index in range(len(self)):
             last = len(order) if index == len(self) - 1 else (index + 1) * self._size
             part = order[index * self._size : last]
-            yield self._first.moved(self._inputs[part]), self._first.moved(self._targets[part])
+            yield self._first.brought(self._inputs[part]), self._first.moved(self._targets[part])

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs, main, named
+from surgery_dsl.evidence.tokens import IGNORED
 from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.staleness import declared_data, placed
 from surgery_dsl.kernels.differences import digest
@@ -19,17 +21,17 @@ from surgery_dsl.vocabulary.context import LoadedData
 
 
 class TensorData(LoadedData):
-    """A data set as two tensors on the CPU. Final.
+    """A data set in memory, on the CPU. Final.
 
     Attributes:
         facts: What the lock knows of it.
-        inputs: ``(n, …)``.
+        inputs: ``(n, …)``, one tensor or several by name.
         targets: ``(n, …)``.
         device: Where batches go.
         dtype: What floating-point inputs and targets are turned into; ``None`` leaves them.
     """
 
-    def __init__(self, facts: DataFacts, inputs: Tensor, targets: Tensor) -> None:
+    def __init__(self, facts: DataFacts, inputs: Inputs, targets: Tensor) -> None:
         self.facts = facts
         self.inputs = inputs
         self.targets = targets
@@ -39,17 +41,21 @@ class TensorData(LoadedData):
     def __len__(self) -> int:
         return self.facts.count
 
-    def batches(self, limit: int | None = None, size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(self, limit: int | None = None, size: int | None = None) -> Iterator[tuple[Inputs, Tensor]]:
         """Yield (inputs, targets) in order; at most ``limit`` batches of ``size`` (default: the plan's batch)."""
         size = size or self.facts.batch
         count = -(-len(self) // size)
         for index in range(count if limit is None else min(count, limit)):
             part = slice(index * size, (index + 1) * size)
-            yield self.moved(self.inputs[part]), self.moved(self.targets[part])
+            yield self.brought(self.inputs[part]), self.moved(self.targets[part])
 
-    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def take(self, indices: Tensor) -> tuple[Inputs, Tensor]:
         """Return the examples at ``indices`` (a CPU tensor), in that order, on the device."""
-        return self.moved(self.inputs[indices]), self.moved(self.targets[indices])
+        return self.brought(self.inputs[indices]), self.moved(self.targets[indices])
+
+    def brought(self, inputs: Inputs) -> Inputs:
+        """Return inputs on the device, as :meth:`moved` has it."""
+        return inputs.mapped(self.moved) if isinstance(inputs, NamedInputs) else self.moved(inputs)
 
     def moved(self, tensor: Tensor) -> Tensor:
         """Return a tensor on the device, floating-point numbers in the run's dtype."""
@@ -57,8 +63,15 @@ class TensorData(LoadedData):
         return tensor.to(device=self.device, dtype=wanted)
 
 
-def load(block: DataSet, folder: Path, grants: Grants, file: str) -> TensorData:
+def load(block: DataSet, folder: Path, grants: Grants, file: str, near: tuple[Path, ...] = ()) -> TensorData:
     """Load a data set and take its facts.
+
+    Args:
+        block: The plan's block.
+        folder: The plan's folder.
+        grants: Which user code may run.
+        file: The plan's file.
+        near: Folders that the patient is read from: its tokenizer may stand there.
 
     Raises:
         Refused: Its code is not granted or failed, the file does not read, the lengths of inputs and targets
@@ -67,26 +80,27 @@ def load(block: DataSet, folder: Path, grants: Grants, file: str) -> TensorData:
     span = block.spans.get("load", block.span)
     try:
         grants.require(block.load.grant())
-        inputs, targets = block.load.load(folder)
+        inputs, targets = block.load.load_near(folder, near)
     except Refused as refused:
         raise Refused(*(placed(found, file, span) for found in refused.diagnostics)) from None
     found = list(_findings(block.name, inputs, targets))
     if found:
         raise Refused(*(placed(finding, file, span) for finding in found))
-    return TensorData(_facts(block, inputs, targets), inputs, targets)
+    return TensorData(_facts(block, inputs, targets, near), inputs, targets)
 
 
-def _findings(name: str, inputs: Tensor, targets: Tensor) -> Iterator[Diagnostic]:
-    if inputs.dim() == 0 or targets.dim() == 0 or len(inputs) != len(targets) or len(inputs) == 0:
-        lengths = [0 if tensor.dim() == 0 else len(tensor) for tensor in (inputs, targets)]
+def _findings(name: str, inputs: Inputs, targets: Tensor) -> Iterator[Diagnostic]:
+    parts = [*named(inputs).values(), targets]
+    lengths = [0 if tensor.dim() == 0 else len(tensor) for tensor in parts]
+    if 0 in lengths or len(set(lengths)) > 1:
         yield Diagnostic(
             trust.DATA_MALFORMED,
-            f"`{name}` has {lengths[0]} inputs and {lengths[1]} targets",
-            facts={"inputs": lengths[0], "targets": lengths[1]},
+            f"`{name}` has {min(lengths[:-1])} inputs and {lengths[-1]} targets",
+            facts={"inputs": min(lengths[:-1]), "targets": lengths[-1]},
             help="give as many targets as inputs, at least one",
         )
         return
-    for what, tensor in (("inputs", inputs), ("targets", targets)):
+    for what, tensor in ((("inputs" if tensor is not targets else "targets"), tensor) for tensor in parts):
         if tensor.is_floating_point() and not bool(torch.isfinite(torch.stack(torch.aminmax(tensor))).all()):
             bad = ~torch.isfinite(tensor).reshape(len(tensor), -1).all(1)
             yield Diagnostic(
@@ -98,18 +112,31 @@ def _findings(name: str, inputs: Tensor, targets: Tensor) -> Iterator[Diagnostic
             )
 
 
-def _facts(block: DataSet, inputs: Tensor, targets: Tensor) -> DataFacts:
-    whole = not targets.is_floating_point() and not targets.is_complex() and targets.dtype != torch.bool
-    low, high = torch.aminmax(targets) if whole else (None, None)
+def _facts(block: DataSet, inputs: Inputs, targets: Tensor, near: tuple[Path, ...]) -> DataFacts:
+    first, tokens = main(inputs), block.load.tokens
+    counted = targets[targets != IGNORED] if tokens else targets
+    whole = [digest(tensor) for tensor in (*named(inputs).values(), targets)]
     return DataFacts(
         name=block.name,
         count=len(inputs),
-        input_shape=tuple(inputs.shape[1:]),
-        input_dtype=name_of(inputs.dtype),
+        input_shape=tuple(first.shape[1:]),
+        input_dtype=name_of(first.dtype),
         target_shape=tuple(targets.shape[1:]),
         target_dtype=name_of(targets.dtype),
-        label_range=(int(low), int(high)) if low is not None and high is not None else None,
-        digest=hashlib.sha256(f"{digest(inputs)} {digest(targets)}".encode()).hexdigest(),
+        label_range=_range(counted),
+        digest=hashlib.sha256(" ".join(whole).encode()).hexdigest(),
         batch=block.batch,
         declared=declared_data(block),
+        names=tuple(inputs.tensors) if isinstance(inputs, NamedInputs) else (),
+        input_range=_range(first),
+        tokens=tokens,
+        note=block.load.note(near),
     )
+
+
+def _range(tensor: Tensor) -> tuple[int, int] | None:
+    """Return least and greatest of integers; ``None`` for other numbers, and where there are none."""
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool or not tensor.numel():
+        return None
+    low, high = torch.aminmax(tensor)
+    return int(low), int(high)

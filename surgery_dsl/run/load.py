@@ -62,8 +62,13 @@ class Sources:
         """Return a data set of the plan, on the CPU."""
         if name not in self._data:
             block = next(block for block in self.plan.data if block.name == name)
-            self._data[name] = data_sets.load(block, self.folder, self.grants, self.plan.file)
+            self._data[name] = data_sets.load(block, self.folder, self.grants, self.plan.file, self._near())
         return self._data[name]
+
+    def _near(self) -> tuple[Path, ...]:
+        """Return the folders that the patient's structure is read from."""
+        sources = self.plan.patient.load.sources(self.folder)
+        return tuple(dict.fromkeys(path if path.is_dir() else path.parent for path in sources))
 
     def skeleton(self, block: Model, device: str = "meta") -> nn.Module:
         """Build a model, by default without memory; on the CPU where its factory cannot do without."""

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from surgery_dsl.evidence.named_inputs import Inputs
 from surgery_dsl.language.plan import Recover
 from surgery_dsl.vocabulary.kinds import Loss, Schedule
 
@@ -15,7 +16,7 @@ def total_loss(
     step: Recover,
     session: "Session",
     outputs: Tensor,
-    inputs: Tensor,
+    inputs: Inputs,
     targets: Tensor,
     position: int = 0,
     total: int = 1,

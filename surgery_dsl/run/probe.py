@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from surgery_dsl.evidence.named_inputs import main, named
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.run.session import Session
 from surgery_dsl.trace.dtypes import BY_NAME
@@ -15,11 +16,15 @@ EXAMPLES = 16
 def probe_inputs(session: Session) -> Mapping[str, Tensor]:
     """Return named inputs on the run's device, always the same for one plan."""
     specs = session.settings.cast(session.plan.patient.inputs)
-    if len(specs) == 1:
-        for block in session.plan.data:
-            data = session.data(block.name)
-            if _fits(data.inputs, specs[0]):
-                return {specs[0].name: data.moved(data.inputs[:EXAMPLES])}
+    for block in session.plan.data:
+        data = session.data(block.name)
+        if len(specs) == 1:
+            if _fits(main(data.inputs), specs[0]):
+                return {specs[0].name: data.moved(main(data.inputs)[:EXAMPLES])}
+        else:
+            have = named(data.inputs)
+            if all(spec.name in have and _fits(have[spec.name], spec) for spec in specs):
+                return {spec.name: data.moved(have[spec.name][:EXAMPLES]) for spec in specs}
     generator = torch.Generator().manual_seed(0)
     sizes = {free.name: min(max(free.least, 3), free.most or 3) for free in session.base_interface.free}
     return {spec.name: _drawn(spec, sizes, generator).to(session.device) for spec in specs}

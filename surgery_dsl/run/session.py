@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.codes import budgets, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
+from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs
 from surgery_dsl.interface.edits import Edit
 from surgery_dsl.interface.lock import Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
@@ -204,15 +205,31 @@ class Session(Runtime):
                 parameter.requires_grad_(False)
         return self._base
 
-    def outputs(self, model: nn.Module, inputs: Tensor) -> Tensor:
+    def outputs(self, model: nn.Module, inputs: Inputs) -> Tensor:
         """Run a network on a batch and return the output that losses and metrics read."""
         names = self.plan.patient.outputs
         return first_output(self.call(model, inputs), names)
 
-    def call(self, model: nn.Module, inputs: Tensor) -> Any:
-        """Run a network on a batch of its single input."""
+    def call(self, model: nn.Module, inputs: Inputs) -> Any:
+        """Run a network on a batch; of several inputs it gets those that the plan names.
+
+        Raises:
+            Refused: The plan names an input that the data does not give.
+        """
         names = [spec.name for spec in self.plan.patient.inputs] or ["input"]
-        return call(model, {names[0]: inputs}, self.plan.patient.keyword_inputs)
+        if len(names) == 1:
+            given = {names[0]: inputs.main if isinstance(inputs, NamedInputs) else inputs}
+        else:
+            have = inputs.tensors if isinstance(inputs, NamedInputs) else {names[0]: inputs}
+            missing = [name for name in names if name not in have]
+            if missing:
+                raise Refused(_not_given(missing[0], tuple(have), self.file))
+            given = {name: have[name] for name in names}
+        return call(model, given, self.plan.patient.keyword_inputs)
+
+    def run(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
+        """Run a network on named inputs, as the plan says."""
+        return call(model, inputs, self.plan.patient.keyword_inputs)
 
     def every_output(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
         """Run the patient on named inputs and return all its outputs."""
@@ -284,6 +301,16 @@ class Session(Runtime):
             return read
 
         return {name: reader(name) for name in file.header.tensors}
+
+
+def _not_given(name: str, have: tuple[str, ...], file: str) -> Diagnostic:
+    return Diagnostic(
+        budgets.DATA_SHAPE_MISMATCH,
+        f"the network takes the input `{name}`, and the data gives {', '.join(f'`{one}`' for one in have)}",
+        file=file,
+        facts={"given": len(have)},
+        help="name inputs as the data does, or load data that gives every input",
+    )
 
 
 def _clone(model: nn.Module) -> nn.Module:

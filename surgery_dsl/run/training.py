@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from surgery_dsl.certificate.model import TrainingRecord
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.evidence.named_inputs import Inputs
 from surgery_dsl.language.plan import Recover
 from surgery_dsl.run import recalibration
 from surgery_dsl.run.batches import Batches
@@ -260,7 +261,7 @@ def _thaw(run: _Run, trained: frozenset[str]) -> None:
             module.training = False
 
 
-def _step(run: _Run, position: int, inputs: Tensor, targets: Tensor, zeros: list[tuple[Tensor, Tensor]]) -> float:
+def _step(run: _Run, position: int, inputs: Inputs, targets: Tensor, zeros: list[tuple[Tensor, Tensor]]) -> float:
     step, total = run.step, run.length.steps
     for group, base in zip(run.optimizer.param_groups, run.bases, strict=True):
         group["lr"] = _rate(run, position, base)

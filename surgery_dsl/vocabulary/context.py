@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.diagnostics.span import Span
@@ -17,6 +17,8 @@ from surgery_dsl.vocabulary.word import FunctionEffect
 
 if TYPE_CHECKING:
     import torch
+
+    from surgery_dsl.evidence.named_inputs import Inputs
 
 # ---- static ------------------------------------------------------------------------------------------------------
 
@@ -126,9 +128,7 @@ class LoadedData(ABC):
     facts: DataFacts
 
     @abstractmethod
-    def batches(
-        self, limit: int | None = None, size: int | None = None
-    ) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+    def batches(self, limit: int | None = None, size: int | None = None) -> "Iterator[tuple[Inputs, torch.Tensor]]":
         """Yield (inputs, targets) in order, on the runtime's device; at most ``limit`` batches of ``size``."""
 
 
@@ -171,11 +171,17 @@ class Runtime(ABC):
     def generator(self, seed: int) -> "torch.Generator":
         """Return a CPU generator that depends on ``seed`` and the run's ``--seed`` alone."""
 
-    def outputs(self, model: "torch.nn.Module", inputs: "torch.Tensor") -> "torch.Tensor":
+    def outputs(self, model: "torch.nn.Module", inputs: "Inputs") -> "torch.Tensor":
         """Run a network on a batch and return the output that losses and metrics read (the first of several)."""
-        result = model(inputs)
+        from surgery_dsl.evidence.named_inputs import named
+
+        result = self.run(model, named(inputs))
         output: torch.Tensor = result[0] if isinstance(result, tuple | list) else result
         return output
+
+    def run(self, model: "torch.nn.Module", inputs: "Mapping[str, torch.Tensor]") -> Any:
+        """Run a network on named inputs, in their order, and return all that it gives."""
+        return model(*inputs.values())
 
     @abstractmethod
     def progress(self, text: str, done: int, total: int) -> None:

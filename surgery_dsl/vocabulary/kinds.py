@@ -24,6 +24,8 @@ from surgery_dsl.vocabulary.word import Slot, Word
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.named_inputs import Inputs
+
 
 class NumberOr(Slot):
     """Marks a field that takes a number or a word: ``Annotated[float | Schedule, NumberOr("schedules")]``."""
@@ -174,7 +176,7 @@ class Loss(Word, ABC):
 
     @abstractmethod
     def value(
-        self, outputs: "torch.Tensor", inputs: "torch.Tensor", targets: "torch.Tensor", runtime: Runtime
+        self, outputs: "torch.Tensor", inputs: "Inputs", targets: "torch.Tensor", runtime: Runtime
     ) -> "torch.Tensor":
         """Return the mean over the batch, a scalar with gradient."""
 
@@ -297,15 +299,29 @@ class ModelLoader(Word, ABC):
 
 
 class DataLoader(Word, ABC):
-    """Loads a data set (folder ``datasets``)."""
+    """Loads a data set (folder ``datasets``).
+
+    Attributes:
+        tokens: Whether targets are the tokens of the inputs, −100 where one does not count.
+    """
+
+    tokens: ClassVar[bool] = False
 
     def grant(self) -> str:
         """Return the ``module:function`` that a grant must cover, or the empty string."""
         return ""
 
     @abstractmethod
-    def load(self, folder: Path) -> "tuple[torch.Tensor, torch.Tensor]":
+    def load(self, folder: Path) -> "tuple[Inputs, torch.Tensor]":
         """Return inputs and targets on the CPU, examples along the first dimension."""
+
+    def load_near(self, folder: Path, near: tuple[Path, ...]) -> "tuple[Inputs, torch.Tensor]":
+        """Load what the plan's folder holds; ``near`` are the folders that the patient's structure is read from."""
+        return self.load(folder)
+
+    def note(self, near: tuple[Path, ...]) -> str:
+        """Return what is worth knowing of how the set is read, in words."""
+        return ""
 
 
 def _positive(value: Any) -> Any:

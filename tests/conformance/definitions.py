@@ -116,9 +116,30 @@ def coverage(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     return sum(parameter.numel() for layer in layers for parameter in layer.parameters()) / total
 
 
+def perplexity(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    rows = torch.log_softmax(doubled(now)(data[0]), dim=-1).tolist()
+    found = [
+        -rows[at][t][token]
+        for at, text in enumerate(data[1].tolist())
+        for t, token in enumerate(text[1:])
+        if token != -100
+    ]
+    return math.exp(sum(found) / len(found))
+
+
+def cosine(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    after, before = doubled(now)(wide(data[0])).tolist(), doubled(base)(wide(data[0])).tolist()
+    found = []
+    for one, two in zip(after, before, strict=True):
+        product = sum(a * b for a, b in zip(one, two, strict=True))
+        found.append(product / math.sqrt(sum(a * a for a in one) * sum(b * b for b in two)))
+    return min(found) if getattr(word, "over", "") == "min" else sum(found) / len(found)
+
+
 QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "accuracy": accuracy,
     "change": change,
+    "cosine": cosine,
     "coverage": coverage,
     "dead": dead,
     "grad_flow": grad_flow,
@@ -127,6 +148,7 @@ QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "magnitude": magnitude,
     "nonzero": nonzero,
     "params": params,
+    "perplexity": perplexity,
     "weight_bytes": weight_bytes,
 }
 

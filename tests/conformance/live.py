@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.diagnostic import Sink
+from surgery_dsl.evidence.named_inputs import main
 from surgery_dsl.interface.model import Interface, Operator
 from surgery_dsl.kernels.differences import digest
 from surgery_dsl.language.plan import Control, Identify
@@ -161,7 +162,7 @@ def _inputs(session: Session) -> Tensor:
     names = [block.name for block in session.plan.data]
     if names:
         data = session.data(names[0])
-        return data.moved(data.inputs[:24])
+        return data.moved(main(data.inputs)[:24])
     spec = session.plan.patient.inputs[0]
     generator = torch.Generator().manual_seed(5)
     drawn = torch.randn([24 if isinstance(size, str) else size for size in spec.dims], generator=generator)

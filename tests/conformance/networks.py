@@ -37,6 +37,7 @@ INPUTS = {
     "embedding": f'tokens("i64", [N, {LENGTH}])',
     "fused": f'x("f32", [N, {FEATURES}])',
     "attention": f'x("f32", [N, {LENGTH}, {FEATURES}])',
+    "characters": f'tokens("i64", [N, {LENGTH}])',
 }
 """What the plan says of each network's input; its keys are the networks."""
 
@@ -238,6 +239,20 @@ class Embedded(nn.Module):
         return self.head(self.act[0](self.hidden[0](self.embed(tokens).mean(1))))
 
 
+class Characters(nn.Module):
+    """A language model over bytes that sees one byte at a time: logits for each position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(256, 12)
+        self.hidden = nn.ModuleList([nn.Linear(12, 16)])
+        self.act = nn.ModuleList([nn.ReLU()])
+        self.head = nn.Linear(16, 256)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.head(self.act[0](self.hidden[0](self.embed(tokens))))
+
+
 class Fused(nn.Module):
     """One projection that the forward splits into two unlike parts."""
 
@@ -432,6 +447,11 @@ def embedding() -> nn.Module:
     return _drawn(Embedded())
 
 
+def characters() -> nn.Module:
+    """A language model over bytes."""
+    return _drawn(Characters())
+
+
 def fused() -> nn.Module:
     """A projection that is split."""
     return _drawn(Fused())
@@ -478,6 +498,9 @@ SHAPES = {
 def data(network: str = "mlp", count: int = 48, seed: int = 0) -> tuple[Tensor, Tensor]:
     """Inputs that fit a network, and labels: the largest of ten fixed linear functions of the input."""
     generator = torch.Generator().manual_seed(seed)
+    if network == "characters":
+        inputs = torch.randint(97, 123, (count, LENGTH), generator=generator)
+        return inputs, inputs
     if network == "embedding":
         inputs = torch.randint(0, TOKENS, (count, LENGTH), generator=generator)
     else:

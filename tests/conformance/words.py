@@ -100,6 +100,7 @@ def render(template: Path, word: type[Word], written: str, network: str) -> str:
         "modules": f'module("{MODULES.get(network, "hidden")}.*")',
         "activations": f'{activation}("**")',
         "activation": f'{activation}("{"features.2" if MODULES.get(network) == "features" else single}")',
+        "loss": "next_token" if network == "characters" else "cross_entropy",
         "verb": "prove" if getattr(word, "static", False) else "measure",
         "limit": _limit(word, written),
     }
@@ -112,6 +113,8 @@ def render(template: Path, word: type[Word], written: str, network: str) -> str:
 def _limit(word: type[Word], written: str) -> str:
     unit = getattr(word, "unit", "")
     counted = getattr(word, "static", False) and unit in ("count", "bytes")
+    if unit == "number" and getattr(word, "most", None) is not None:
+        return "0.99"
     return f"2 * base.{written}" if counted else LIMITS.get(unit, "")
 
 

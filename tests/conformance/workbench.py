@@ -31,6 +31,9 @@ class Workbench:
         (folder / "networks.py").write_text(f"from {networks.__name__} import *\n", encoding="utf-8")
         for name in networks.INPUTS:
             save_model(getattr(networks, name)(), str(folder / f"{name}.safetensors"))
+        (folder / "words.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 4, encoding="utf-8")
+        pairs = "".join(f'{{"prompt": "{n}+1", "completion": "={n + 1}"}}\n' for n in range(32))
+        (folder / "pairs.jsonl").write_text(pairs, encoding="utf-8")
         inputs, labels = networks.data(count=32)
         save_file({"x": inputs, "y": labels}, folder / "examples.safetensors")
         import numpy as np

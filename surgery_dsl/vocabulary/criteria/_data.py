@@ -13,11 +13,14 @@ from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.criteria._elementwise import Elementwise
+from surgery_dsl.vocabulary.quantities._fits import targets_fit
 from surgery_dsl.vocabulary.selection import Pool
 from surgery_dsl.vocabulary.word import Names
 
 if TYPE_CHECKING:
     import torch
+
+    from surgery_dsl.evidence.named_inputs import Inputs
 
 
 class OverData(Elementwise, ABC):
@@ -41,6 +44,9 @@ class OverData(Elementwise, ABC):
             self._check_targets(facts, context)
 
     def _check_targets(self, facts: DataFacts, context: Static) -> None:
+        if facts.tokens:
+            targets_fit(self.data, self.span, context, labels=False)
+            return
         shape = first_output(context.interface)
         if facts.label_range is not None:
             classes = shape[1] if len(shape) > 1 else None
@@ -93,7 +99,9 @@ class OverData(Elementwise, ABC):
         total = -(-loaded.facts.count // each) if limit is None else min(limit, -(-loaded.facts.count // each))
         named = {name: runtime.tensor(name) for name in tensors}
         told = _told(batches, self.data, total, runtime)
-        found = accumulated(lambda inputs: runtime.outputs(runtime.model, inputs), named, told, score)
+        found = accumulated(
+            lambda inputs: runtime.outputs(runtime.model, inputs), named, told, score, tokens=loaded.facts.tokens
+        )
         for name, gradient in found.items():
             if not bool(gradient.isfinite().all()):
                 raise Refused(not_finite(f"the gradient of `{name}` on `{self.data}`", name, self.span, runtime))
@@ -101,8 +109,8 @@ class OverData(Elementwise, ABC):
 
 
 def _told(
-    batches: "Iterator[tuple[torch.Tensor, torch.Tensor]]", data: str, total: int, runtime: Runtime
-) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+    batches: "Iterator[tuple[Inputs, torch.Tensor]]", data: str, total: int, runtime: Runtime
+) -> "Iterator[tuple[Inputs, torch.Tensor]]":
     for done, batch in enumerate(batches):
         runtime.progress(f"gradients on {data}", done, total)
         yield batch

@@ -14,10 +14,14 @@ from surgery_dsl.vocabulary.word import Card
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.named_inputs import Inputs
+
 
 @final
 class Python(DataLoader):
     """Call a function that returns a pair (inputs, targets) of tensors, or a ``Dataset`` of such pairs.
+
+    Inputs may be a dictionary of tensors too, by the names of the network's inputs.
 
     Arguments:
         target: ``module:function``, looked for in the plan's folder, then in the working directory.
@@ -47,7 +51,7 @@ class Python(DataLoader):
         """Return the target."""
         return self.target
 
-    def load(self, folder: Path) -> "tuple[torch.Tensor, torch.Tensor]":
+    def load(self, folder: Path) -> "tuple[Inputs, torch.Tensor]":
         """Call the function; a ``Dataset`` is read through and stacked.
 
         Raises:
@@ -55,9 +59,13 @@ class Python(DataLoader):
         """
         import torch
 
+        from surgery_dsl.evidence.named_inputs import NamedInputs
+
         found = user_code.call(self.target, folder, self.arguments, self.span)
         if isinstance(found, tuple | list) and len(found) == 2 and all(isinstance(t, torch.Tensor) for t in found):
             return found[0].detach().cpu(), found[1].detach().cpu()
+        if isinstance(found, tuple | list) and len(found) == 2 and _is_named(found[0], found[1]):
+            return NamedInputs(found[0]).mapped(lambda tensor: tensor.detach().cpu()), found[1].detach().cpu()
         if (
             hasattr(found, "__getitem__")
             and hasattr(found, "__len__")
@@ -85,3 +93,12 @@ class Python(DataLoader):
             span=self.span,
             help="return `(inputs, targets)`, two tensors of equal length",
         )
+
+
+def _is_named(inputs: Any, targets: Any) -> bool:
+    """Whether a pair is a dictionary of tensors by name, and a tensor."""
+    import torch
+
+    if not isinstance(inputs, dict) or not inputs or not isinstance(targets, torch.Tensor):
+        return False
+    return all(isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in inputs.items())

@@ -15,6 +15,8 @@ from surgery_dsl.vocabulary.word import Card
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.named_inputs import Inputs
+
 
 @final
 class CrossEntropy(Loss):
@@ -80,7 +82,7 @@ class CrossEntropy(Loss):
             )
 
     def value(
-        self, outputs: "torch.Tensor", inputs: "torch.Tensor", targets: "torch.Tensor", runtime: Runtime
+        self, outputs: "torch.Tensor", inputs: "Inputs", targets: "torch.Tensor", runtime: Runtime
     ) -> "torch.Tensor":
         """Return the mean over examples (and positions)."""
         from torch.nn.functional import cross_entropy

@@ -16,6 +16,8 @@ from surgery_dsl.vocabulary.word import Card, Names
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.named_inputs import Inputs
+
 
 @final
 class Distill(Loss):
@@ -26,11 +28,12 @@ class Distill(Loss):
         temperature: T, above 0.
 
     Static rule:
-        The base has as many classes as the network.
+        The base has as many classes as the network. Classes lie along the last dimension of the output that a tensor
+        of the network carries: the second of ``[N, C, …]``, the last of a language model's ``[N, T, V]``.
 
     Runtime rule:
         The factor T² keeps the size of the gradient independent of the temperature. The teacher is in eval mode and
-        gets no gradient. Logits are ``[N, C]`` or ``[N, C, …]``.
+        gets no gradient.
 
     Source:
         Hinton, Vinyals and Dean 2015, Distilling the Knowledge in a Neural Network, section 2.
@@ -68,19 +71,29 @@ class Distill(Loss):
             )
 
     def value(
-        self, outputs: "torch.Tensor", inputs: "torch.Tensor", targets: "torch.Tensor", runtime: Runtime
+        self, outputs: "torch.Tensor", inputs: "Inputs", targets: "torch.Tensor", runtime: Runtime
     ) -> "torch.Tensor":
         """Return the mean over examples (and positions)."""
         import torch
 
+        classes = class_position(runtime.interface)
         at_base = self.teacher == "base"
         model, _ = runtime.point(Point(at="base") if at_base else Point(at="model", name=self.teacher))
         with torch.no_grad():
-            taught = torch.log_softmax(model(inputs) / self.temperature, dim=1)
-        learned = torch.log_softmax(outputs / self.temperature, dim=1)
-        return (taught.exp() * (taught - learned)).sum(dim=1).mean() * self.temperature**2
+            taught = torch.log_softmax(runtime.outputs(model, inputs) / self.temperature, dim=classes)
+        learned = torch.log_softmax(outputs / self.temperature, dim=classes)
+        return (taught.exp() * (taught - learned)).sum(dim=classes).mean() * self.temperature**2
 
 
 def _classes(interface: Interface) -> int | None:
     dims = interface.values[interface.outputs[0].value].dims
-    return interface.exact(dims[1]) if len(dims) > 1 else None
+    return interface.exact(dims[class_position(interface)]) if len(dims) > 1 else None
+
+
+def class_position(interface: Interface) -> int:
+    """Return which dimension of the output holds the classes: the last that a tensor carries, else the second."""
+    dims = interface.values[interface.outputs[0].value].dims
+    carried = [
+        at for at, dim in enumerate(dims) if at and any(leaf in interface.carriers for leaf in interface.leaves(dim))
+    ]
+    return carried[-1] if carried else 1

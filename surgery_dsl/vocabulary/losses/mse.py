@@ -13,6 +13,8 @@ from surgery_dsl.vocabulary.word import Card
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.named_inputs import Inputs
+
 
 @final
 class Mse(Loss):
@@ -60,7 +62,7 @@ class Mse(Loss):
             )
 
     def value(
-        self, outputs: "torch.Tensor", inputs: "torch.Tensor", targets: "torch.Tensor", runtime: Runtime
+        self, outputs: "torch.Tensor", inputs: "Inputs", targets: "torch.Tensor", runtime: Runtime
     ) -> "torch.Tensor":
         """Return the mean over all elements."""
         from torch.nn.functional import mse_loss

@@ -1,6 +1,9 @@
-"""Whether a data set's targets fit a network's outputs, as the losses have it."""
+"""Whether a data set's targets fit a network's outputs, as the losses have it, and whether outputs can be compared."""
 
+from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary import catalogue
 from surgery_dsl.vocabulary.context import Static
 
@@ -10,5 +13,30 @@ def targets_fit(data: str, span: Span | None, context: Static, *, labels: bool) 
     facts = context.data.get(data)
     if facts is None:
         return
+    if facts.tokens and not labels:
+        catalogue.find("losses", "next_token")(span=span).check(context.interface, facts, context)
+        return
     loss = "cross_entropy" if labels or facts.label_range is not None else "mse"
     catalogue.find("losses", loss)(span=span).check(context.interface, facts, context)
+
+
+def outputs_comparable(span: Span | None, context: Static) -> None:
+    """Report outputs that have other sizes than the base's: there is no difference to take then."""
+    before, after = (_sizes(interface) for interface in (context.base, context.interface))
+    if before != after:
+        context.say(
+            Diagnostic(
+                runs.TARGETS_DO_NOT_FIT,
+                f"the base gives {list(before)}, the network here {list(after)}: there is no change to measure",
+                file=context.file,
+                span=span,
+                path=context.interface.outputs[0].name,
+                facts={"base": str(list(before)), "now": str(list(after))},
+                help="measure the change before the step that changes the outputs, or compare accuracies",
+            )
+        )
+
+
+def _sizes(interface: Interface) -> tuple[int | None, ...]:
+    """Return the sizes of the first output; ``None`` where one is open or free."""
+    return tuple(interface.exact(dim) for dim in interface.values[interface.outputs[0].value].dims)

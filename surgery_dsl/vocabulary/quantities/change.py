@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from surgery_dsl.diagnostics.codes import runs
-from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import NameOr, Quantity, Region
+from surgery_dsl.vocabulary.quantities._fits import outputs_comparable
 from surgery_dsl.vocabulary.values import Point
 from surgery_dsl.vocabulary.word import Card
 
@@ -60,19 +59,7 @@ class Change(Quantity):
 
     def check(self, context: Static) -> None:
         """Report outputs that have other sizes than the base's: there is no difference to take then."""
-        before, after = (_sizes(interface) for interface in (context.base, context.interface))
-        if before != after:
-            context.say(
-                Diagnostic(
-                    runs.TARGETS_DO_NOT_FIT,
-                    f"the base gives {list(before)}, the network here {list(after)}: there is no change to measure",
-                    file=context.file,
-                    span=self.span,
-                    path=context.interface.outputs[0].name,
-                    facts={"base": str(list(before)), "now": str(list(after))},
-                    help="measure the change before the step that changes the outputs, or compare accuracies",
-                )
-            )
+        outputs_comparable(self.span, context)
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the distance from the base over the data set; raise ``LookupError`` for a region."""
@@ -83,8 +70,3 @@ class Change(Quantity):
         base, _ = runtime.point(Point(at="base"))
         batches = runtime.data(self.data).batches()
         return metrics.change(base, model, batches, self.norm, runtime.outputs, self.data)
-
-
-def _sizes(interface: Interface) -> tuple[int | None, ...]:
-    """Return the sizes of the first output; ``None`` where one is open or free."""
-    return tuple(interface.exact(dim) for dim in interface.values[interface.outputs[0].value].dims)

@@ -49,4 +49,6 @@ class Dead(Quantity):
         """Return the number of silent units."""
         from surgery_dsl.evidence import activity
 
-        return float(activity.dead_units(model, interface, runtime.data(self.data).batches(), self.eps))
+        return float(
+            activity.dead_units(model, interface, runtime.data(self.data).batches(), self.eps, runtime.outputs)
+        )

@@ -58,4 +58,5 @@ class GradFlow(Quantity):
         """Return the least norm; ``.grad`` and ``requires_grad`` of the parameters are left as they were."""
         from surgery_dsl.evidence import flow
 
-        return flow.least_flow(model, runtime.data(self.data).batches(self.batches))
+        loaded = runtime.data(self.data)
+        return flow.least_flow(model, loaded.batches(self.batches), runtime.outputs, loaded.facts.tokens)

@@ -24,8 +24,9 @@ class Loss(Quantity):
 
     Runtime rule:
         Class labels are targets of an integer dtype: −log softmax(f(x))_y, natural logarithm, classes along dimension
-        1. Real targets: the mean of (f(x) − y)² over all elements. It is what the network is judged by, whatever a
-        ``recover`` trained it with. Eval mode, in the batches of the data block, summed in float64.
+        1. Of texts (``text``, ``jsonl``) it is the loss of the next token, each token weighing the same. Real targets:
+        the mean of (f(x) − y)² over all elements. It is what the network is judged by, whatever a ``recover`` trained
+        it with. Eval mode, in the batches of the data block, summed in float64.
 
     Source:
         Goodfellow et al., Deep Learning (2016), sections 5.5 and 6.2.
@@ -51,6 +52,9 @@ class Loss(Quantity):
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the mean over the data set."""
-        from surgery_dsl.evidence import metrics
+        from surgery_dsl.evidence import metrics, tokens
 
-        return metrics.loss(model, runtime.data(self.data).batches(), runtime.outputs, self.data)
+        loaded = runtime.data(self.data)
+        if loaded.facts.tokens:
+            return tokens.likelihood(model, loaded.batches(), runtime.outputs, self.data)
+        return metrics.loss(model, loaded.batches(), runtime.outputs, self.data)

@@ -49,4 +49,4 @@ class Macs(Quantity):
         """Count while one forward of zeros runs, free sizes at their least."""
         from surgery_dsl.evidence import counts
 
-        return float(counts.macs(model, interface, runtime.device))
+        return float(counts.macs(model, interface, runtime.device, runtime.run))

@@ -1,0 +1,69 @@
+"""Inputs of networks that take several tensors: by name, cut and moved as one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import final
+
+import torch
+from torch import Tensor
+
+
+@final
+class NamedInputs:
+    """Tensors by the names of a forward's arguments, examples along the first dimension of each.
+
+    Indexing and ``len`` go by examples, as for a tensor, so that code which cuts batches need not tell them apart.
+
+    Attributes:
+        tensors: The tensors; the first is the main one, whose shape and dtype stand for the data set's.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        if not tensors:
+            raise ValueError("named inputs hold at least one tensor")
+        self.tensors = dict(tensors)
+
+    @property
+    def main(self) -> Tensor:
+        """The first tensor."""
+        return next(iter(self.tensors.values()))
+
+    def __len__(self) -> int:
+        return len(self.main)
+
+    def __getitem__(self, which: slice | Tensor) -> "NamedInputs":
+        """Return the same examples of every tensor."""
+        return NamedInputs({name: tensor[which] for name, tensor in self.tensors.items()})
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> "NamedInputs":
+        """Return what a function makes of each tensor."""
+        return NamedInputs({name: change(tensor) for name, tensor in self.tensors.items()})
+
+
+Inputs = Tensor | NamedInputs
+"""What a data set gives a network."""
+
+
+def main(inputs: Inputs) -> Tensor:
+    """Return the tensor whose shape and dtype stand for the data set's."""
+    return inputs.main if isinstance(inputs, NamedInputs) else inputs
+
+
+def named(inputs: Inputs) -> dict[str, Tensor]:
+    """Return every tensor by name; a single tensor goes by the empty name."""
+    return inputs.tensors if isinstance(inputs, NamedInputs) else {"": inputs}
+
+
+def joined(parts: Sequence[Inputs]) -> Inputs:
+    """Return the examples of several data sets behind one another.
+
+    Raises:
+        ValueError: The sets name different inputs.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    sets = [named(part) for part in parts]
+    if any(one.keys() != sets[0].keys() for one in sets):
+        raise ValueError(f"data sets give different inputs: {', '.join(str(sorted(one)) for one in sets)}")
+    tensors = {name: torch.cat([one[name] for one in sets]) for name in sets[0]}
+    return NamedInputs(tensors) if isinstance(first, NamedInputs) else tensors[""]
