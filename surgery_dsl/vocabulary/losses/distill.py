@@ -76,7 +76,7 @@ class Distill(Loss):
         """Return the mean over examples (and positions)."""
         import torch
 
-        classes = class_position(runtime.interface)
+        classes = class_position(runtime.interface) if outputs.dim() > 2 else 1
         at_base = self.teacher == "base"
         model, _ = runtime.point(Point(at="base") if at_base else Point(at="model", name=self.teacher))
         with torch.no_grad():

@@ -307,3 +307,22 @@ def test_sets_with_other_inputs_cannot_be_joined() -> None:
     assert len(joined([one, one])) == 4
     with pytest.raises(ValueError, match="different inputs"):
         joined([one, NamedInputs({"input_ids": torch.zeros(2, 3)})])
+
+
+def test_distillation_over_texts_is_over_the_vocabulary(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from surgery_dsl.interface.inputs import InputSpec
+    from surgery_dsl.trace.capture import trace
+    from surgery_dsl.vocabulary.losses.distill import Distill
+
+    torch.manual_seed(0)
+    student, teacher, tokens = Table(), Table(), torch.randint(0, 256, (2, 3))
+    interface = trace(student, (InputSpec(name="tokens", dtype="i64", dims=("B", "T"), below=256),))
+    runtime: Any = SimpleNamespace(
+        point=lambda _: (teacher, None), outputs=lambda network, x: network(x), interface=interface
+    )
+    found = Distill(teacher="base", temperature=2.0).value(student(tokens), tokens, tokens, runtime)
+    p, q = (F.log_softmax(one(tokens) / 2, dim=-1) for one in (teacher, student))
+    wanted = 4 * F.kl_div(q.flatten(0, 1), p.flatten(0, 1), reduction="batchmean", log_target=True)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
