@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
+from surgery_dsl.trace.fakes import elements_of, made_up
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 from surgery_dsl.trace.graph import graph
 from surgery_dsl.trace.inputs import Proposal, proposals
@@ -16,6 +18,8 @@ from surgery_dsl.trace.trial import freeze_hard_coded
 
 _OTHER_SIZES = (1, 8, 64)
 """Sizes at which a forward that failed is tried again, to say whether the free sizes are to blame."""
+MADE_UP = 1 << 26
+"""Elements up to which a model on the meta device gets values where its forward looks at some."""
 _TAKES = ("in_features", "in_channels", "normalized_shape", "num_features", "num_channels", "num_embeddings")
 """Attributes of torch's modules that say what they take."""
 
@@ -25,6 +29,7 @@ def trace(
     inputs: tuple[InputSpec, ...],
     outputs: tuple[str, ...] | None = None,
     free: tuple[FreeSize, ...] = (),
+    make_up: bool = True,
 ) -> Interface:
     """Run the model's forward on fake tensors and return its axis graph.
 
@@ -39,6 +44,8 @@ def trace(
         outputs: Names of the outputs in order, or some of the keys of the forward's result; ``None`` takes the
             keys, or ``output``, ``output.0`` …
         free: Ranges of the free sizes; one that is missing here starts at 1 and has no end.
+        make_up: Whether a small model on the meta device is given random values where its forward looks at some;
+            without, and for large ones, that is SD203.
 
     Returns:
         The interface; axis sizes are expressions in the free sizes.
@@ -52,15 +59,30 @@ def trace(
         if spec.dtype not in dtypes.BY_NAME:
             raise Refused(refusals.unknown_dtype(spec))
     try:
-        traced = graph(model, inputs, outputs, free)
+        return _traced(model, inputs, outputs, free, make_up)
     except ForwardFailed as failed:
         fixed = _fails_at_every_size(model, inputs, free, failed)
         raise Refused(refusals.forward_fails(failed, inputs, _takes(model, failed) if fixed else "", fixed)) from (
             failed.error
         )
-    except ValuesNeeded as error:
-        raise Refused(refusals.values_needed(error)) from error
-    return freeze_hard_coded(model, traced, inputs)
+
+
+def _traced(
+    model: nn.Module,
+    inputs: tuple[InputSpec, ...],
+    outputs: tuple[str, ...] | None,
+    free: tuple[FreeSize, ...],
+    make_up: bool,
+) -> Interface:
+    """Trace; where the forward looks at values and has none, on values that are made up."""
+    try:
+        return freeze_hard_coded(model, graph(model, inputs, outputs, free), inputs)
+    except ValuesNeeded as needed:
+        elements = elements_of(model)
+        if not make_up or elements > MADE_UP:
+            raise Refused(refusals.values_needed(needed, elements if elements > MADE_UP else 0)) from needed
+    with made_up(model):
+        return freeze_hard_coded(model, graph(model, inputs, outputs, free), inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +102,13 @@ class Captured:
     notes: tuple[str, ...]
 
 
-def capture(model: nn.Module, outputs: tuple[str, ...] | None = None) -> Captured:
+def capture(model: nn.Module, outputs: tuple[str, ...] | None = None, make_up: bool = True) -> Captured:
     """Trace a model of transformers or timm on inputs made from it, as free as its forward allows.
 
     Args:
         model: The network; its config, or its ``default_cfg``, says what it takes.
         outputs: As in :func:`trace`.
+        make_up: As in :func:`trace`.
 
     Raises:
         Refused: As :func:`trace`; with SD204 where the model does not say what it takes.
@@ -94,12 +117,13 @@ def capture(model: nn.Module, outputs: tuple[str, ...] | None = None) -> Capture
     for proposal in proposals(model):
         free = tuple({size.name: size for spec in proposal.inputs for size in spec.free}.values())
         try:
-            traced = graph(model, proposal.inputs, outputs, free)
-        except ValuesNeeded as error:
-            raise Refused(refusals.values_needed(error)) from error
-        except (ForwardFailed, Refused):
+            interface = _traced(model, proposal.inputs, outputs, free, make_up)
+        except ForwardFailed:
             continue
-        interface = freeze_hard_coded(model, traced, proposal.inputs)
+        except Refused as refused:
+            if any(found.code is shapes.VALUES_NEEDED for found in refused.diagnostics):
+                raise
+            continue
         return Captured(interface, proposal.inputs, proposal.keywords, proposal.notes)
     if proposal is None:
         raise Refused(refusals.inputs_unknown(model))

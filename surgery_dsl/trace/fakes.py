@@ -93,6 +93,27 @@ def swap(
     return names
 
 
+@contextmanager
+def made_up(model: nn.Module) -> Iterator[None]:
+    """Give a model on the meta device values for a while: small random weights, norms that scale by one."""
+    with unchanged(model), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for name, tensor in swap(model).items():
+                if not tensor.is_floating_point():
+                    continue
+                if tensor.dim() > 1:
+                    tensor.normal_(0.0, 0.02)
+                elif name.endswith(("weight", "running_var", "scale", "gamma")):
+                    tensor.fill_(1.0)
+        yield
+
+
+def elements_of(model: nn.Module) -> int:
+    """Return the number of elements of all parameters and buffers, tied ones once."""
+    return sum({memory_key(tensor): tensor.numel() for _, tensor, _, _ in tensors_of(model)}.values())
+
+
 def _swapped(value: Any, by_id: dict[int, Tensor]) -> Any:
     """Replace tensors that a module keeps elsewhere too: an RNN's flat list, a plain attribute."""
     if isinstance(value, Tensor):

@@ -52,7 +52,19 @@ class ForwardFailed(Exception):
 
 
 class ValuesNeeded(Exception):
-    """A model's forward looks at values, and the model has none."""
+    """A model's forward looks at values, and the model has none.
+
+    Attributes:
+        operator: The ATen operator that does.
+        path: The innermost module at work.
+        source: ``file:line`` of the user's code.
+    """
+
+    def __init__(self, error: BaseException, recorder: Recorder) -> None:
+        super().__init__(str(error))
+        self.operator = recorder.last_operator
+        self.path = recorder.path
+        self.source = recorder.last_source
 
 
 @dataclass(frozen=True)
@@ -101,9 +113,9 @@ def record(
             tensors = swap(model, None if resized is None else resized.shapes)
             _set_integers(model, resized)
             return [_run(model, tensors, inputs, sizes, None, i == 0 and resized is None) for i, sizes in numbered]
-    except _NEEDS_VALUES as error:
+    except ValuesNeeded:
         if any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
-            raise ValuesNeeded(str(error)) from error
+            raise
     return [_run_on_values(model, inputs, sizes, resized, i == 0) for i, sizes in numbered]
 
 
@@ -127,6 +139,7 @@ def _run_on_values(
 ) -> Recording:
     device = next((tensor.device for _, tensor, _, _ in tensors_of(model)), torch.device("cpu"))
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # a forward that draws numbers (random masking) draws the same each time
         if resized is not None:
             tensors = swap(model, resized.shapes, device=device)
             _set_integers(model, resized)
@@ -160,8 +173,8 @@ def _run(
         taint(model, uses)
         with Tainting(recorder, uses):
             return run_forward(model, given, recorder)
-    except _NEEDS_VALUES:
-        raise
+    except _NEEDS_VALUES as error:
+        raise ValuesNeeded(error, recorder) from error
     except Exception as error:
         raise ForwardFailed(error, sizes, recorder) from error
 

@@ -8,7 +8,7 @@ from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.trace import dtypes
-from surgery_dsl.trace.forward import ForwardFailed
+from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded
 
 Sizes = Mapping[str, int]
 
@@ -62,12 +62,23 @@ def forward_fails(
     )
 
 
-def values_needed(error: Exception) -> Diagnostic:
-    """The forward looks at values."""
+def values_needed(needed: ValuesNeeded, elements: int = 0) -> Diagnostic:
+    """The forward looks at values.
+
+    Args:
+        needed: Where.
+        elements: How many the model has, where these are too many to make some up for.
+    """
+    why = f"and its {elements:,} elements are too many to make up values for" if elements else "and it has none yet"
     return Diagnostic(
         shapes.VALUES_NEEDED,
-        f"the forward looks at values ({first_line(error)}), and the model has no weights yet",
-        help="give the model its weights, so that it can be traced on them",
+        f"the forward looks at values ({needed.operator} in {_place(needed.path)}), {why}",
+        path=needed.path,
+        facts={"elements": elements} if elements else {},
+        notes=(f"called at {needed.source}",) if needed.source else (),
+        help="trace a smaller config of the same architecture, or take the decision on values out of the forward"
+        if elements
+        else "give the model its weights, so that it can be traced on them",
     )
 
 

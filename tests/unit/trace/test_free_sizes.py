@@ -184,19 +184,24 @@ def test_a_size_that_nothing_explains_is_refused() -> None:
         trace(Odd(), spec("N", 4))
 
 
-def test_values_that_meta_does_not_have_are_refused() -> None:
-    class Looks(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.a = nn.Linear(4, 3)
+class Looks(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a = nn.Linear(width, width)
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.a(x) if x.sum() > 0 else x
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x) if (x * x).sum() > 0 else x
 
+
+def test_values_that_meta_does_not_have_are_made_up_for_small_models_alone() -> None:
     with torch.device("meta"):
-        model = Looks()
-    with pytest.raises(Refused, match="SD203"):
-        trace(model, spec("N", 4))
+        small, large = Looks(4), Looks(9000)
+    with pytest.raises(Refused, match=r"SD203.*_local_scalar_dense"):
+        trace(small, spec("N", 4), make_up=False)
+    assert [operator.kind for operator in trace(small, spec("N", 4)).operators].count("linear") == 1
+    assert all(tensor.is_meta for tensor in small.parameters())
+    with pytest.raises(Refused, match=r"SD203.*81,009,000 elements"):
+        trace(large, spec("N", 9000))
 
 
 def test_inputs_and_outputs_that_do_not_fit_are_refused() -> None:
