@@ -28,6 +28,8 @@ def watch(
     batches: Iterable[tuple[Inputs, Tensor]],
     note: Note,
     forward: Callable[[Inputs], object] | None = None,
+    *,
+    entering: Iterable[str] = (),
 ) -> None:
     """Run batches through a model, without gradients, and show what operators write.
 
@@ -37,11 +39,12 @@ def watch(
         batches: Pairs of inputs and targets, on the model's device.
         note: Called with each watched result, once for every run of its module.
         forward: How inputs go through the model; by default as its only argument.
+        entering: Modules of which the first argument is shown, in the place of a result.
 
     Raises:
         LookupError: A path names no module, or an operator that never ran.
     """
-    wanted = list(dict.fromkeys(paths))
+    wanted, doors = list(dict.fromkeys(paths)), list(dict.fromkeys(entering))
     seen: set[str] = set()
 
     def show(path: str, output: Tensor) -> None:
@@ -56,12 +59,24 @@ def watch(
                 stack.enter_context(listening(_module(model, path), partial(show, path)))
         if calls:
             stack.enter_context(_Calls(model, calls, show).watching())
+        for path in doors:
+            hook = _module(model, path).register_forward_pre_hook(_first(partial(show, path)), with_kwargs=True)
+            stack.callback(hook.remove)
         for inputs, _ in batches:
             (forward or model)(inputs)
             ran = True
-    missing = [path for path in wanted if path not in seen]
+    missing = [path for path in (*wanted, *doors) if path not in seen]
     if ran and missing:
         raise LookupError(f"never ran: {', '.join(missing)}")
+
+
+def _first(show: Callable[[Tensor], object]) -> Callable[..., None]:
+    def hook(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found = args[0] if args else next(iter(kwargs.values()), None)
+        if isinstance(found, Tensor):
+            show(found)
+
+    return hook
 
 
 def _module(model: nn.Module, path: str) -> nn.Module:

@@ -61,7 +61,7 @@ def test_parts_of_a_text_do_not_overlap(tmp_path: Path) -> None:
     write(tmp_path, "a.txt", "".join(chr(97 + n) for n in range(20)))
     parts = [
         loaded(Text(file="a.txt", seq=2, from_=low, to=high).load(tmp_path))[1]
-        for low, high in ((None, Percent(value=80)), (Percent(value=80), None))  # type: ignore[arg-type]
+        for low, high in ((None, Percent(value=80)), (Percent(value=80), None))
     ]
     assert [len(part) for part in parts] == [8, 2]
     whole = loaded(Text(file="a.txt", seq=2).load(tmp_path))[1]
