@@ -73,9 +73,7 @@ def unseen_heads(pool: Pool, flow: Flow, span: Span | None, word: str, context: 
         )
 
 
-def loudness(
-    pools: tuple[Pool, ...], data: str, batches: int | None, runtime: Runtime
-) -> "Mapping[str, torch.Tensor]":
+def loudness(pools: tuple[Pool, ...], data: str, batches: int | None, runtime: Runtime) -> "Mapping[str, torch.Tensor]":
     """Return the mean absolute value of what each head gives, by pool key, ``(pool.size,)`` in float64.
 
     The mean is over examples, positions and the entries of a head; attentions that share the heads add up.
