@@ -22,9 +22,22 @@ def batch_norm(step: Step) -> Outcome:
         state = step.state(name)
         if state is not None:
             step.axes.unify(state.dims[0], dims[1])
+    if step["training"] or step.state("running_mean") is None:
+        _hold_averaged(step, dims[:1] + dims[2:])
     eps = step["eps"] if step["eps"] is not None else step["epsilon"]
     rest: list[list[Product]] = [_statistics(step, sizes, dims[1]) for sizes in step.output_sizes[1:]]
     return Outcome([dims, *rest], kind="batch_norm", settings={"eps": eps}, sizes={"num_features": dims[1]})
+
+
+def _hold_averaged(step: Step, dims: list[Product]) -> None:
+    """Freeze what a norm of parameters alone averages over: no operator shows anyone that fewer would change it.
+
+    Weights are standardised in this way. Source: Qiao et al. 2019, "Micro-Batch Training with Batch-Channel
+    Normalization and Weight Standardization", section 3.
+    """
+    if step.of("input").is_parameter:
+        for dim in dims:
+            step.axes.freeze(dim, f"{step.axes.operator} of a parameter averages over it ({step.axes.place})")
 
 
 def _statistics(step: Step, sizes: list[tuple[int, ...]], channels: Product) -> list[Product]:
@@ -44,6 +57,7 @@ def layer_norm(step: Step) -> Outcome:
         if state is not None:
             for own, dim in zip(state.dims, last, strict=True):
                 step.axes.unify(own, dim)
+    _hold_averaged(step, last)
     kind = "layer_norm" if step.operation.name == "native_layer_norm" else "rms_norm"
     settings = step.settings("eps") | {"rank": count}
     sizes = {f"normalized_shape.{i}": dim for i, dim in enumerate(last)}
@@ -65,6 +79,7 @@ def group_norm(step: Step) -> Outcome:
         state = step.state(tensor)
         if state is not None:
             step.axes.unify(state.dims[0], dims[1])
+    _hold_averaged(step, [inner, *dims[2:]])
     settings = step.settings("eps") | {"num_groups": count}
     rest: list[list[Product]] = [[dims[0], group] for _ in step.output_sizes[1:]]
     sizes = {"num_channels": dims[1], "num_groups": group}

@@ -278,3 +278,54 @@ def assert_retraceable(model: nn.Module, interface: Interface, specs: tuple[Inpu
 
 def names(interface: Interface) -> list[tuple[str, str]]:
     return [(operator.kind, operator.path) for operator in interface.operators]
+
+
+def reasons(interface: Interface, place: str) -> list[str]:
+    """Why the leaf axes of a dimension (``a.weight[0]``) keep their sizes; empty texts for those that are free."""
+    name, _, dim = place.rstrip("]").partition("[")
+    return [interface.axes[a].frozen for a in interface.leaves(interface.tensor_by_name[name].dims[int(dim)])]
+
+
+def assert_rule(
+    build: Callable[[], nn.Module],
+    specs: tuple[InputSpec, ...],
+    free: Sequence[str],
+    held: Mapping[str, str] | None = None,
+    sizes: Mapping[str, int] | None = None,
+    removable: bool = True,
+    retraceable: bool = True,
+) -> Interface:
+    """Hold an operator's rule to brute force on a tiny network around it.
+
+    Every axis that is called free is permuted in all of its carriers, and cut where it is planted with zeros, in
+    float64, each beside a control that is coupled wrongly. A rule that froze everything would pass that, one that
+    frees too much would not: so dimensions that must be ``free`` are named, and those that must be ``held`` with a
+    word of the reason.
+
+    Args:
+        build: Makes the network.
+        specs: Its inputs.
+        free: Dimensions with at least one free axis (``a.weight[0]``).
+        held: Dimensions of which every axis is frozen or the contract's, and what one of the reasons says.
+        sizes: Sizes of free input dimensions.
+        removable: Whether entries of zero leave the function as it is when they go (not so for means).
+        retraceable: Whether the smaller network must trace to the predicted interface.
+    """
+    torch.manual_seed(0)
+    model = build()
+    interface = trace(model, specs)
+    for place in free:
+        assert "" in reasons(interface, place), f"{place} is held: {reasons(interface, place)}"
+    for place, word in (held or {}).items():
+        found = reasons(interface, place)
+        assert all(found), f"{place} is free"
+        assert any(word in one for one in found), f"{place} is held: {found}"
+    model = shaken(model)
+    given = inputs_for(specs, sizes or {})
+    assert_permutable(model, interface, given)
+    if removable:
+        assert_removable(model, interface, given)
+    if retraceable:
+        torch.manual_seed(0)
+        assert_retraceable(build(), interface, specs)
+    return interface
