@@ -93,9 +93,8 @@ class Judge:
         again = self._run(copy.deepcopy(self.double))
         if difference(again, self.plain) != 0.0:
             raise ValueError("two forwards of the same network differ")
-        if not all(bool(torch.isfinite(t).all()) for t in self.plain.values() if t.is_floating_point()):
-            if all(not bool(torch.isfinite(t).any()) for t in self.plain.values() if t.is_floating_point()):
-                raise ValueError("the network's own result is not finite")
+        if not any(bool(torch.isfinite(t).any()) for t in self.plain.values()):
+            raise ValueError("the network's own result is not finite")
 
     def prunable(self) -> list[int]:
         """Return the leaf axes that parameters carry and that may lose indices."""
@@ -215,7 +214,7 @@ class Judge:
         return self._run(model)
 
     def _control(self, kept: Mapping[int, list[int]], edit: Resize, rng: random.Random) -> Resize | None:
-        """Return an edit of the same sizes that takes other indices in every tensor dimension; ``None`` if none exists."""
+        """Return an edit of the same sizes that takes other indices in every tensor; ``None`` if there is none."""
         if all(len(indices) in (0, self._size(axis)) for axis, indices in kept.items()):
             return None
         dims = {tensor.name: tensor.dims for tensor in self.interface.tensors}
