@@ -115,6 +115,21 @@ class ArrangeModules(Data):
     numbers: tuple[NumberChange, ...] = ()
 
 
+class SetCall(Data):
+    """Let a functional call in the own forward of the module at ``host`` go to a new child ``name``.
+
+    ``number`` of ``count`` counts the calls of that kind which go to no child yet, in the order of the forward.
+    """
+
+    edit: Literal["set_call"] = "set_call"
+    host: str
+    kind: str
+    number: int
+    count: int
+    name: str
+    spec: ModuleSpec
+
+
 class Untie(Data):
     """Give a tied tensor memory of its own."""
 
@@ -123,7 +138,7 @@ class Untie(Data):
 
 
 Edit = Annotated[
-    Resize | SetModule | InsertModule | DetachModule | DropModules | ArrangeModules | Untie,
+    Resize | SetModule | InsertModule | DetachModule | DropModules | ArrangeModules | SetCall | Untie,
     Field(discriminator="edit"),
 ]
 

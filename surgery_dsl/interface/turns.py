@@ -71,7 +71,7 @@ def rearrange(
         now = {written: values[segment[written[0]].outputs[written[1]]] for written in streams}
     stop = loop.starts[-1] + loop.length
     loop.holder.events[loop.starts[0] : stop] = events
-    _count_again(loop.holder)
+    count_again(loop.holder)
     if not slots:
         for written, value in final.items():
             draft.root.rename(value, now[written])
@@ -79,7 +79,7 @@ def rearrange(
             draft.outputs = tuple(p.replaced(value=now[written]) if p.value == value else p for p in draft.outputs)
 
 
-def _count_again(run: Run) -> None:
+def count_again(run: Run) -> None:
     """Number the calls that a forward makes itself, ``module/kind#n``."""
     seen: Counter[str] = Counter()
     for index, event in enumerate(run.events):

@@ -15,13 +15,17 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from surgery_dsl.modules.dressing import Dressed, dress, own_class, undress
+
+__all__ = ["detach", "hand_on", "insert", "inserted", "listening", "own_class"]
+
 Where = Literal["after", "before", "around"]
 
 _NAMES = "_inserted_children"
 _LISTENER = "_own_result_listener"
 
 
-class _Host:
+class _Host(Dressed):
     """Mixed into the class of a host, before its own class."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -62,11 +66,7 @@ def insert(host: nn.Module, name: str, where: Where, child: nn.Module) -> None:
     if "forward" in vars(host):
         raise ValueError(f"the forward of this {type(host).__name__} was replaced on the instance")
     made = dict(inserted(host))
-    if not isinstance(host, _Host):
-        own = type(host)
-        mixin = _SequentialHost if isinstance(host, nn.Sequential) else _Host
-        body = {"__module__": own.__module__, "__qualname__": own.__qualname__, "__doc__": own.__doc__}
-        host.__class__ = type(own.__name__, (mixin, own), body)
+    dress(host, _SequentialHost if isinstance(host, nn.Sequential) else _Host, outermost=True)
     host.add_module(name, child)
     made[name] = where
     vars(host)[_NAMES] = made
@@ -88,7 +88,7 @@ def detach(host: nn.Module, name: str) -> nn.Module:
         vars(host)[_NAMES] = made
     else:
         del vars(host)[_NAMES]
-        host.__class__ = own_class(host)
+        undress(host, _Host)
     return child
 
 
@@ -117,14 +117,6 @@ def listening(module: nn.Module, hear: Callable[[Any], object]) -> Iterator[None
 
 def _heard(hear: Callable[[Any], object], output: Any) -> None:
     hear(output)  # what a hook returns would take the place of the result
-
-
-def own_class(module: nn.Module) -> type[nn.Module]:
-    """Return the class of a module as it was before children were inserted."""
-    if isinstance(module, _Host):
-        kind: type[nn.Module] = type(module).__bases__[1]
-        return kind
-    return type(module)
 
 
 def hand_on(old: nn.Module, new: nn.Module) -> None:

@@ -23,12 +23,14 @@ from surgery_dsl.interface.edits import (
     IntegerChange,
     ModuleSpec,
     Resize,
+    SetCall,
     SetModule,
     Untie,
 )
 from surgery_dsl.kernels.gather import take_block
 from surgery_dsl.modules.arranging import rearrange, set_numbers
 from surgery_dsl.modules.build import build
+from surgery_dsl.modules.call_sites import replace_call
 from surgery_dsl.modules.insertion import detach, hand_on, insert, inserted
 from surgery_dsl.modules.integers import NoSuchInteger, set_integer
 from surgery_dsl.vocabulary.context import Change
@@ -117,6 +119,8 @@ def apply_edit(model: nn.Module, edit: Edit, journal: Journal) -> None:
             _drop_modules(model, edit, journal)
         case ArrangeModules():
             _arrange_modules(model, edit, journal)
+        case SetCall():
+            _set_call(model, edit)
         case Untie():
             _untie(model, edit)
 
@@ -243,6 +247,14 @@ def _arrange_modules(model: nn.Module, edit: ArrangeModules, journal: Journal) -
         raise EditMisfit(f"entries cannot be arranged: {error}") from error
     held = {id(tensor) for _, _, tensor in _held(model)}
     journal.replaced(tensor for tensor in gone if id(tensor) not in held)
+
+
+def _set_call(model: nn.Module, edit: SetCall) -> None:
+    host = _module(model, edit.host)
+    try:
+        replace_call(host, edit.kind, edit.number, edit.count, edit.name, _build(model, host, edit.spec))
+    except ValueError as error:
+        raise EditMisfit(str(error)) from error
 
 
 def _untie(model: nn.Module, edit: Untie) -> None:

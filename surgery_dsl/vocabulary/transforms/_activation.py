@@ -14,6 +14,8 @@ from surgery_dsl.interface.fragment import Built, pointwise
 from surgery_dsl.interface.model import Operator, Setting
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Transform
+from surgery_dsl.vocabulary.transforms._calls import calls_of, edits_of, exchange, split
+from surgery_dsl.vocabulary.transforms._insertion import has_no
 from surgery_dsl.vocabulary.transforms._places import Scene, Target
 from surgery_dsl.vocabulary.transforms._surgery import only_operator, replace_at, runs_of
 from surgery_dsl.vocabulary.word import FunctionEffect
@@ -52,15 +54,18 @@ class Activation(Transform, ABC):
 
     def transfer(self, place: Place, draft: Draft, context: Static) -> Effect:
         """Exchange the operator of each site."""
+        matched = len(place.sites)
+        place, functional = split(place)
         scene = Scene.of_static(place, context, self.span)
         targets = scene.targets()
-        if targets is None:
-            return Effect(function="changing", matched=len(place.sites))
+        calls = calls_of(functional, scene, draft)
+        if targets is None or calls is None:
+            return Effect(function="changing", matched=matched)
         runs = runs_of(draft, targets)
         olds = [only_operator(draft, own[0]) for own in runs]
         fitting = [self._fits(scene, target, old) for target, old in zip(targets, olds, strict=True)]
         if not all(fitting):
-            return Effect(function="changing", matched=len(place.sites))
+            return Effect(function="changing", matched=matched)
         mine = (self.operator_kind, tuple(sorted(self.settings().items())))
         writes: set[str] = set()
         brings: list[str] = []
@@ -75,28 +80,38 @@ class Activation(Transform, ABC):
             writes.update(name for path in target.paths for name in draft.before.held.get(path, ()))
             gaps.append(gap(theirs, mine))
             replace_at(draft, target, own, self._body)
+        for call in calls:
+            if function_of(call.operator) != mine:
+                changed += 1
+                gaps.append(gap(function_of(call.operator), mine))
+                brings += exchange(draft, call, self._body)
         function, reason = _weakest(gaps) if gaps else ("none", f"every site already is {self.name}")
         return Effect(
             function=function,
             reason=reason,
             writes=frozenset(writes),
             brings=tuple(brings),
-            matched=len(place.sites),
+            matched=matched,
             changed=changed,
         )
 
     def execute(self, place: Place, runtime: Runtime) -> Sequence[Change]:
         """Put a new module of torch's class at each site that is not one already."""
         draft = Draft(runtime.interface)
-        targets = Scene.of_runtime(place, runtime, self.span).targets() or ()
+        place, functional = split(place)
+        scene = Scene.of_runtime(place, runtime, self.span)
+        targets = scene.targets() or ()
         mine = (self.operator_kind, tuple(sorted(self.settings().items())))
         spec = ModuleSpec(type=f"torch.nn.{self.torch_class}", arguments=self.arguments())
-        changes = []
+        changes: list[Change] = []
         for target, own in zip(targets, runs_of(draft, targets), strict=True):
             old = only_operator(draft, own[0])
             if old is not None and function_of(old) != mine:
                 changes.append(Change(edit=SetModule(paths=target.paths, spec=spec)))
-        return changes
+        calls = [one for one in calls_of(functional, scene, draft) or () if function_of(one.operator) != mine]
+        for call in calls:
+            has_no(runtime, place, call.host, call.name)
+        return [*changes, *(Change(edit=edit) for edit in edits_of(calls, spec))]
 
     def _body(self, draft: Draft, path: str, value: int) -> Built:
         return pointwise(draft, path, f"torch.nn.{self.torch_class}", self.operator_kind, self.settings(), value)

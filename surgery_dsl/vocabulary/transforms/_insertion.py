@@ -118,17 +118,26 @@ def host_has_no(place: Place, runtime: Runtime, target: Target) -> None:
     Raises:
         Refused: With SD247.
     """
-    host = runtime.model.get_submodule(target.path)
-    if hasattr(host, place.name) or "forward" in vars(host):
-        what = f"an attribute `{place.name}`" if hasattr(host, place.name) else "a forward of its own instance"
+    has_no(runtime, place, target.path, place.name)
+
+
+def has_no(runtime: Runtime, place: Place, path: str, name: str) -> None:
+    """Refuse a host at ``path`` that has an attribute called ``name``, or a forward of its own instance.
+
+    Raises:
+        Refused: With SD247.
+    """
+    host = runtime.model.get_submodule(path)
+    if hasattr(host, name) or "forward" in vars(host):
+        what = f"an attribute `{name}`" if hasattr(host, name) else "a forward of its own instance"
         raise Refused(
             Diagnostic(
                 shapes.NAME_TAKEN,
-                f"`{target.path or 'the network'}` already has {what}",
+                f"`{path or 'the network'}` already has {what}",
                 file=runtime.file,
                 span=place.span,
-                path=target.path,
-                help="give the step another name" if hasattr(host, place.name) else "name another host",
+                path=path,
+                help="give the step another name" if hasattr(host, name) else "name another host",
             )
         )
 

@@ -17,8 +17,9 @@ class Gelu(Activation):
     Static rule:
         Each site must be a module whose whole forward is one activation. Dimensions, costs and names stay; the function
         changes within the bound that the step states, where there is one. A site that already is this function is left
-        alone. Refused: a call in a forward (SD240), a module that is no activation (SD244), a shared module without
-        `scope` (SD310).
+        alone. A call in a forward (`F.relu`, `x.relu()`) goes to a child of the step's name instead. Refused: a call
+        that cannot be told from others as it runs (SD240), a module that is no activation (SD244), a shared module
+        without `scope` (SD310).
 
     Runtime rule:
         A new `torch.nn.GELU` at the path of each site; for `scope = all` one object at all its paths.
@@ -27,7 +28,7 @@ class Gelu(Activation):
         Hendrycks and Gimpel, Gaussian error linear units, 2016, section 2; at most 0.1700 from ReLU.
 
     Raises:
-        SD240, SD241, SD242, SD244, SD310.
+        SD240, SD241, SD242, SD244, SD247, SD310.
     """
 
     torch_class: ClassVar[str] = "GELU"
@@ -39,7 +40,7 @@ class Gelu(Activation):
         near_miss='gelu(approximate = "fast")',
         near_miss_code="SD107",
         function="bounded",
-        interface=frozenset({"values"}),
+        interface=frozenset({"values", "topology"}),
         fixture="mlp",
     )
 

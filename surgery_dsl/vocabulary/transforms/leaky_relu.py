@@ -19,8 +19,9 @@ class LeakyRelu(Activation):
     Static rule:
         Each site must be a module whose whole forward is one activation. Dimensions, costs and names stay; the function
         changes within the bound that the step states, where there is one. A site that already is this function is left
-        alone. Refused: a call in a forward (SD240), a module that is no activation (SD244), a shared module without
-        `scope` (SD310).
+        alone. A call in a forward (`F.relu`, `x.relu()`) goes to a child of the step's name instead. Refused: a call
+        that cannot be told from others as it runs (SD240), a module that is no activation (SD244), a shared module
+        without `scope` (SD310).
 
     Runtime rule:
         A new `torch.nn.LeakyReLU` at the path of each site; for `scope = all` one object at all its paths.
@@ -30,7 +31,7 @@ class LeakyRelu(Activation):
         are slope · |x| away from ReLU.
 
     Raises:
-        SD240, SD241, SD242, SD244, SD310.
+        SD240, SD241, SD242, SD244, SD247, SD310.
     """
 
     torch_class: ClassVar[str] = "LeakyReLU"
@@ -42,7 +43,7 @@ class LeakyRelu(Activation):
         near_miss="leaky_relu(-0.5)",
         near_miss_code="SD112",
         function="bounded",
-        interface=frozenset({"values"}),
+        interface=frozenset({"values", "topology"}),
         fixture="mlp",
     )
     positional: ClassVar[tuple[str, ...]] = ("slope",)

@@ -60,7 +60,7 @@ def bench(name: str) -> Bench:
 
 CASES: list[tuple[str, Transform, Where, SiteWord, dict[str, Any], str, str, dict[str, Any]]] = [
     # network, transform, where, sites, options; code, path, facts
-    ("functional", Gelu(), "at", ReluSites(pattern="**"), {}, "functional-site", "/relu#0", {}),
+    ("functional", Identity(), "at", ReluSites(pattern="**"), {}, "functional-site", "/relu#0", {}),
     ("functional", Svd(rank=1), "at", linear("body"), {}, "read-elsewhere", "body.weight", {"readers": 1}),
     ("mlp", Gelu(), "at", Param(pattern="head.weight"), {}, "place-does-not-fit", "head.weight", {}),
     ("mlp", Gelu(), "at", linear("head"), {}, "site-does-not-fit", "head", {}),
