@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from surgery_dsl.trace.registry import MODULE, WHOLE_MODULES
@@ -216,6 +217,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             arguments[name] = self._strip(value, reads)
         if operation.name.startswith("as_strided"):
             arguments["memory"] = (*args[0].stride(), args[0].storage_offset())
+        if operation.name.startswith("lift_fresh"):
+            arguments["numbers"] = _numbers(args[0])
         written = [args[p] for p in operation.writes if p < len(args)]
         self.calling = True
         result = func(*args, **kwargs)
@@ -344,6 +347,18 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             yield
         finally:
             nn.Module.__call__ = original  # type: ignore[method-assign]
+
+
+_FEW = 16
+"""Entries up to which the values of a tensor made of Python numbers are kept."""
+
+
+def _numbers(tensor: Tensor) -> tuple[float, ...]:
+    """Return the entries of a small tensor that the forward made of Python numbers (``torch.tensor(width)``)."""
+    if isinstance(tensor, FakeTensor) or tensor.device.type != "cpu" or tensor.numel() > _FEW or tensor.is_complex():
+        return ()
+    with unset_fake_temporarily():
+        return tuple(float(value) for value in tensor.flatten().tolist())
 
 
 def run_forward(model: nn.Module, inputs: Sequence[tuple[str, Tensor]], recorder: Recorder) -> Recording:

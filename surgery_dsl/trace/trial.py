@@ -150,6 +150,8 @@ class _Trial:
                 empty = 0 in self.base.shapes[ref] and 0 in other.shapes[ref]
                 if other.shapes[ref] != wanted[ref] and not empty:
                     return self._reason(at)
+            if mine.operation.name == "slice" and not self._begins(mine, theirs, other, grown):
+                return self._reason(at)
             before, after = _constants(mine), _constants(theirs)
             if before != after and len(before) == len(after):
                 numbers += [(at, a, b) for a, b in zip(before, after, strict=True) if a != b]
@@ -160,6 +162,30 @@ class _Trial:
         if not failed and len(self.base.records) == len(other.records):
             return None
         return self._reason(until, operator=failed)
+
+    def _begins(self, mine: Record, theirs: Record, other: Recording, grown: Mapping[int, int]) -> bool:
+        """Whether a slice begins where it should: a part before it that nothing reads has no shape to tell by."""
+        ref, place = mine.reads[0], int(mine.arguments["dim"] or 0) % max(len(self.base.shapes[mine.reads[0]]), 1)
+        dim = self.states[ref].dims[place]
+        wanted = self._offset(dim, _start(mine, self.base.shapes[ref][place]), grown)
+        return wanted is None or wanted == _start(theirs, other.shapes[theirs.reads[0]][place])
+
+    def _offset(self, dim: Product, start: int, grown: Mapping[int, int]) -> int | None:
+        """Return where an entry of a dimension lies at other sizes, ``None`` where no part begins there."""
+        if start == 0:
+            return 0
+        atoms = flat(dim)
+        step = self._size(atoms[1:], {}) if atoms else 0
+        if not atoms or atoms[0].parts is None or start % step:
+            return None
+        left, found = start // step, 0
+        for part in atoms[0].parts:
+            size = self._size(part, {})
+            if left < size:
+                inside = self._offset(part, left, grown)
+                return None if inside is None else (found + inside) * self._size(atoms[1:], grown)
+            left, found = left - size, found + self._size(part, grown)
+        return found * self._size(atoms[1:], grown)
 
     def _reason(self, at: int, what: str = "", operator: str = "") -> Objection:
         at = min(at, len(self.base.records) - 1)
@@ -266,6 +292,23 @@ class _Trial:
         return found or list(axes)
 
 
+def _start(call: Record, size: int) -> int:
+    """Return where a slice of a dimension of that size begins."""
+    start = int(call.arguments["start"] or 0)
+    return max(start + size, 0) if start < 0 else min(start, size)
+
+
 def _constants(call: Record) -> list[float]:
-    """Return the fractions among a call's arguments: sizes are integers, what follows from them mostly is not."""
-    return [value for value in call.arguments.values() if isinstance(value, float)]
+    """Return the numbers among a call's arguments that are no sizes.
+
+    Sizes are integers, what follows from them mostly is not; but no argument of a pointwise call is a size.
+    """
+    found: list[float] = []
+    for value in call.arguments.values():
+        if isinstance(value, float):
+            found.append(value)
+        elif isinstance(value, tuple):
+            found += [item for item in value if isinstance(item, float)]
+        elif call.operation.pointwise and isinstance(value, int) and not isinstance(value, Ref):
+            found.append(float(value))
+    return found

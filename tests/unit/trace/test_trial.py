@@ -1,5 +1,6 @@
 """Sizes that a forward holds as numbers are found, and only those."""
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -110,6 +111,53 @@ def test_a_scale_that_follows_from_a_width_freezes_it() -> None:
     interface = trace(Scaled(), spec("N", 4))
     (text,) = reason(interface, "a.weight", 0)
     assert "follows from its size" in text
+
+
+class ScaledByTensor(nn.Module):
+    """A scale is computed from a tensor that was made of a width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x)
+        return self.b(torch.tanh(x / torch.sqrt(torch.tensor(x.shape[-1], dtype=torch.float32))))
+
+
+class DividedByWidth(nn.Module):
+    """A sum is divided by a width, an integer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.a(x))
+        return self.b(x / x.shape[-1])
+
+
+class CutTable(nn.Module):
+    """Rows from the third on are read; where they begin is a number in the forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.a = nn.Parameter(torch.randn(8, 5)), nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.a(x) @ self.table[2:6].T
+
+
+@pytest.mark.parametrize("kind", [ScaledByTensor, DividedByWidth])
+def test_a_number_that_follows_from_a_width_by_way_of_a_tensor_or_an_integer_freezes_it(kind: type[nn.Module]) -> None:
+    (text,) = reason(trace(kind(), spec("N", 4)), "a.weight", 0)
+    assert "follows from its size" in text
+
+
+def test_what_lies_before_a_slice_is_frozen_where_the_slice_begins_at_a_number() -> None:
+    before, _, behind = reason(trace(CutTable(), spec("N", 4)), "table", 0)
+    assert "holds its size as a number" in before
+    assert behind == ""
 
 
 def test_groups_of_a_functional_convolution_are_frozen_but_not_the_channels_in_them() -> None:
