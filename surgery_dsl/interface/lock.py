@@ -8,6 +8,7 @@ import hashlib
 import re
 from typing import Literal
 
+from surgery_dsl.interface.hosts import HostFacts
 from surgery_dsl.interface.model import Data, Interface
 
 
@@ -71,6 +72,7 @@ class ModelLock(Data):
         structure: SHA-256 of the canonical interface.
         weights: Facts of the weights; ``None`` where the plan names none.
         interface: The traced interface.
+        host: What the config of the host can say, where the plan has a `target`.
     """
 
     name: str
@@ -79,6 +81,7 @@ class ModelLock(Data):
     structure: str
     weights: WeightFacts | None
     interface: Interface
+    host: HostFacts | None = None
 
 
 class Lock(Data):

@@ -159,6 +159,10 @@ def _structure(plan: "Plan", model: "Model", lock: ModelLock, folder: Path) -> I
         message = f"the plan declares the model `{model.name}` otherwise than the lock says"
         yield _stale(plan, message, model.spans.get("load", model.span))
         return
+    if model.target != "none" and (lock.host is None or lock.host.host != model.target):
+        message = f"the lock does not say what `target = {model.target}` can load"
+        yield _stale(plan, message, model.spans.get("target", model.span))
+        return
     for source in lock.sources:
         try:
             digest = digest_of(folder / source.path)

@@ -79,6 +79,11 @@ def check(plan: Plan, lock: Lock) -> CheckReport:
         elif step.name in state.effects:
             claims = always.of_step(before, state, step.name, known)
             found.add(step.name, [claim.replaced(reason=_stage_text(run, claim.reason)) for claim in claims])
+    host = lock.model(plan.patient.name).host if plan.patient.target != "none" else None
+    if host is not None:
+        from surgery_dsl.proof.hosts import loadable  # few plans have a target, and every check pays for imports
+
+        found.verdicts.extend(loadable(plan, host, runs, states, begin))
     return CheckReport(sink.found, tuple(found.verdicts), tuple(steps), runs, tuple(states), begin)
 
 

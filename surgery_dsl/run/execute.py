@@ -9,7 +9,7 @@ from surgery_dsl.certificate.build import certify
 from surgery_dsl.certificate.build import write as write_certificate
 from surgery_dsl.certificate.model import Digest, Input, Parameter, Predicate
 from surgery_dsl.diagnostics.code import Severity
-from surgery_dsl.diagnostics.codes import defects, runs, trust
+from surgery_dsl.diagnostics.codes import defects, hosts, runs, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
 from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.lock import Lock
@@ -18,19 +18,21 @@ from surgery_dsl.language.plan import Excise, Plan, Recover, Replace
 from surgery_dsl.proof.check import check as prove
 from surgery_dsl.proof.sequence import sequence
 from surgery_dsl.proof.state import start
-from surgery_dsl.run import grants, write
+from surgery_dsl.run import grants, load, write
 from surgery_dsl.run.apply import Progress
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
 from surgery_dsl.run.figures import Figures
+from surgery_dsl.run.host_files import attention_of, write_host_files
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.lock import lock_of, trace_block, write_lock
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.prepare import Checked
 from surgery_dsl.run.probe import probe_inputs
-from surgery_dsl.run.reload import Job, Probe, Reloader
+from surgery_dsl.run.record import Record
+from surgery_dsl.run.reload import Answer, Job, Probe, Reloader
 from surgery_dsl.run.report import report
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
@@ -207,23 +209,46 @@ class _Execution:
         return found + [entry(facts.name, "data", facts.digest) for facts in self.lock.data]
 
     def _write(self, place: Path, reloader: Reloader) -> Predicate:
-        session = self.session
         with write.staged(place, self.settings.force, self.plan.file) as folder:
             self.progress("writing", 0, 0)
             with self.evidence.phase("write"):
-                weights = write.write_weights(session.model, folder, self.settings.shard_size)
-                digests = write.copy_sources(source_files(self.sources), folder)
-                write.write_record(record_of(session, self.sources, digests, weights), folder)
+                record = self._write_network(folder)
+                write.write_record(record, folder)
                 (folder / PLAN).write_text(self.checked.text, encoding="utf-8", newline="")
                 write_lock(self.lock, folder / LOCK)
-            self._reload(folder, reloader)
+            self._reload(folder, reloader, record)
             with self.evidence.phase("write"):
                 predicate = self._predicate()
                 (folder / REPORT).write_text(report(predicate, self.evidence.timings), encoding="utf-8")
                 write_certificate(folder, certify(folder, predicate))
         return predicate
 
-    def _reload(self, folder: Path, reloader: Reloader) -> None:
+    def _write_network(self, folder: Path) -> Record:
+        """Write weights, sources, and what a host needs where the plan has a target; return the record of it."""
+        session, block = self.session, self.plan.patient
+        digests = write.copy_sources(source_files(self.sources), folder)
+        if block.target == "none":
+            return record_of(session, self.sources, digests, write.write_weights(session.model, folder, self._most))
+        facts = self.lock.model(block.name).host
+        assert facts is not None
+        weights, buffers = write.write_apart(session.model, folder, self._most)
+        with load.placed_refusals(self.plan.file, block.spans.get("target", block.span)):
+            loader = write_host_files(
+                folder,
+                session.model,
+                self.sources.skeleton(block),
+                facts,
+                session.base_interface,
+                session.interface,
+                session.edits,
+            )
+        return record_of(session, self.sources, digests, weights, buffers, (loader,))
+
+    @property
+    def _most(self) -> int:
+        return self.settings.shard_size
+
+    def _reload(self, folder: Path, reloader: Reloader, record: Record) -> None:
         """Refuse a result that does not come back, in a clean process, with the very same outputs."""
         session = self.session
         self.progress("reloading in a clean process", 0, 0)
@@ -240,8 +265,12 @@ class _Execution:
                     device=str(session.device),
                     threads=torch.get_num_threads(),
                     deterministic=True,
+                    by_host=bool(record.loads_with),
+                    attention=attention_of(session.model) if record.loads_with else "",
                 )
             )
+        if answer.host_error or (record.loads_with and not answer.error and not answer.host_same_bits):
+            raise Refused(self._host_differs(answer, record))
         if not answer.same_bits:
             what = answer.error or f"outputs differ by up to {answer.difference:.3g}"
             raise Refused(
@@ -258,6 +287,26 @@ class _Execution:
             "the written result reloads in a clean process to the same outputs",
             f"{answer.outputs} outputs compared",
             value=f"largest difference {answer.difference:g}",
+        )
+        for loader in record.loads_with:
+            self.evidence.note_always(
+                "host",
+                f"`{loader}` loads the result in a clean process to the same outputs",
+                f"{answer.outputs} outputs compared",
+                value="largest difference 0",
+            )
+
+    def _host_differs(self, answer: Answer, record: Record) -> Diagnostic:
+        what = answer.host_error or f"outputs differ by up to {answer.host_difference:.3g}"
+        block = self.plan.patient
+        return Diagnostic(
+            hosts.HOST_LOADS_OTHERWISE,
+            f"`{record.loads_with[0]}` does not load the result as it was: {what}",
+            file=self.plan.file,
+            span=block.spans.get("target", block.span),
+            facts={"difference": answer.host_difference},
+            notes=("the config can say the shapes, but not all that the network does",),
+            help="write `target = none`: `surgery_dsl.load` loads every result",
         )
 
 

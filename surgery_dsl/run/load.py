@@ -90,7 +90,7 @@ class Sources:
         if not block.weights:
             return Network(model)
         span = block.spans.get("weights", block.span)
-        with _placed(self.plan.file, span):
+        with placed_refusals(self.plan.file, span):
             if self.allow_pickle and weights.is_pickle(self.folder / block.weights):
                 return Network(model, weights.load_pickle(model, self.folder / block.weights, interface, block.weights))
             file = weights.WeightsFile(self.folder / block.weights)
@@ -98,7 +98,7 @@ class Sources:
 
     def _build(self, block: Model, device: str) -> nn.Module:
         span = block.spans.get("load", block.span)
-        with _placed(self.plan.file, span):
+        with placed_refusals(self.plan.file, span):
             require(block.load, self.folder, self.grants)
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self.seed)
@@ -126,7 +126,7 @@ def require(loader: ModelLoader, folder: Path, grants: Grants) -> None:
 
 
 @contextmanager
-def _placed(file: str, span: Span | None) -> Iterator[None]:
+def placed_refusals(file: str, span: Span | None) -> Iterator[None]:
     """Give diagnostics that pass the plan's file and line where they have none."""
     try:
         yield

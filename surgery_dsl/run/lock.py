@@ -17,7 +17,7 @@ from surgery_dsl.language.plan import Model, Plan
 from surgery_dsl.run import weights
 from surgery_dsl.run.environment import tool_version
 from surgery_dsl.run.grants import Grants
-from surgery_dsl.run.load import Sources, as_built
+from surgery_dsl.run.load import Sources, as_built, placed_refusals
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.written import written
 from surgery_dsl.trace.capture import trace
@@ -74,6 +74,13 @@ def _model(sources: Sources, block: Model, settings: Settings) -> ModelLock:
     interface = trace_block(sources, block, settings)
     paths = block.load.sources(sources.folder)
     digests = tuple(SourceDigest(path=_relative(path, sources.folder), sha256=digest_of(path)) for path in paths)
+    host = None
+    if block.target != "none":
+        span = block.spans.get("target", block.span)
+        with placed_refusals(sources.plan.file, span):
+            from surgery_dsl.run.hosts import facts_of
+
+            host = facts_of(block.target, sources.skeleton(block), interface)
     return ModelLock(
         name=block.name,
         declared=declared_model(block),
@@ -81,6 +88,7 @@ def _model(sources: Sources, block: Model, settings: Settings) -> ModelLock:
         structure=structure_digest(interface),
         weights=_facts(sources, block, interface),
         interface=interface,
+        host=host,
     )
 
 

@@ -14,9 +14,10 @@ from surgery_dsl.interface.model import Data
 from surgery_dsl.interface.shards import WEIGHTS
 from surgery_dsl.vocabulary.kinds import ModelLoaderSlot
 
-__all__ = ["MAX_RECORD", "RECORD", "WEIGHTS", "Record", "read_record", "unreadable"]
+__all__ = ["BUFFERS", "MAX_RECORD", "RECORD", "WEIGHTS", "Record", "read_record", "unreadable"]
 
 RECORD = "surgery.json"
+BUFFERS = "buffers.safetensors"
 MAX_RECORD = 256 << 20
 
 
@@ -36,6 +37,8 @@ class Record(Data):
         ties: Names of tensors that share memory with another: the name to its owner, which stands in the weights.
         weights: SHA-256 of ``model.safetensors``, or of its index where the weights are divided.
         shards: The files that the index names, with their digests.
+        buffers: The file of what a state dict leaves out, where a host loads the weights.
+        loads_with: What else loads the result, as it was tried: ``transformers.BertModel.from_pretrained``.
     """
 
     format: Literal["1"] = "1"
@@ -50,6 +53,8 @@ class Record(Data):
     ties: dict[str, str] = {}
     weights: str
     shards: tuple[SourceDigest, ...] = ()
+    buffers: tuple[SourceDigest, ...] = ()
+    loads_with: tuple[str, ...] = ()
 
 
 def read_record(directory: Path) -> Record:

@@ -35,6 +35,8 @@ class Job(Data):
         threads: How many threads the parent used: sums are split alike.
         deterministic: Whether torch's deterministic kernels are on.
         finite: Whether there are no outputs to compare with, and those that come must only be finite.
+        by_host: Whether the host is to load the result too.
+        attention: Which implementation of attention the host is to take.
     """
 
     result: str
@@ -47,6 +49,8 @@ class Job(Data):
     threads: int
     deterministic: bool
     finite: bool = False
+    by_host: bool = False
+    attention: str = ""
 
 
 class Answer(Data):
@@ -57,12 +61,18 @@ class Answer(Data):
         difference: Greatest absolute difference of an output.
         outputs: How many numbers were compared.
         error: Why nothing could be compared; empty where it could.
+        host_same_bits: The same of the network as the host loads it.
+        host_difference: The same.
+        host_error: Why the host does not load it.
     """
 
     same_bits: bool = False
     difference: float = 0.0
     outputs: int = 0
     error: str = ""
+    host_same_bits: bool = False
+    host_difference: float = 0.0
+    host_error: str = ""
 
 
 class Reloader:
@@ -158,6 +168,7 @@ def answer(job: Job) -> Answer:
     from surgery_dsl.diagnostics.diagnostic import Refused
     from surgery_dsl.kernels.differences import bits_equal, distance
     from surgery_dsl.run.determinism import deterministic
+    from surgery_dsl.run.host_files import load_by_host
     from surgery_dsl.run.outputs import all_outputs, call
     from surgery_dsl.run.restore import load
 
@@ -170,16 +181,30 @@ def answer(job: Job) -> Answer:
     tensors = load_file(job.probe, device=job.device)
     # A tensor in a mapped file starts anywhere; kernels may round otherwise where memory is not aligned.
     given = {name: tensors[f"input.{name}"].clone() for name in job.inputs}
-    with torch.no_grad(), deterministic(job.deterministic):
-        found = all_outputs(call(model, given, job.keyword_inputs))
     if job.finite:
+        with torch.no_grad(), deterministic(job.deterministic):
+            found = all_outputs(call(model, given, job.keyword_inputs))
         sound = all(bool(torch.isfinite(tensor).all()) for tensor in found if tensor.is_floating_point())
         return Answer(same_bits=sound, outputs=sum(tensor.numel() for tensor in found))
     wanted = [tensors[f"output.{number}"] for number in range(len(tensors) - len(given))]
-    if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in wanted]:
-        return Answer(error=f"the outputs have other shapes: {[list(t.shape) for t in found]}")
-    return Answer(
-        same_bits=all(bits_equal(a, b) for a, b in zip(wanted, found, strict=True)),
-        difference=max((distance(a, b).greatest for a, b in zip(wanted, found, strict=True)), default=0.0),
-        outputs=sum(t.numel() for t in found),
-    )
+
+    def compared(network: torch.nn.Module) -> Answer:
+        with torch.no_grad(), deterministic(job.deterministic):
+            found = all_outputs(call(network, given, job.keyword_inputs))
+        if [tuple(t.shape) for t in found] != [tuple(t.shape) for t in wanted]:
+            return Answer(error=f"the outputs have other shapes: {[list(t.shape) for t in found]}")
+        return Answer(
+            same_bits=all(bits_equal(a, b) for a, b in zip(wanted, found, strict=True)),
+            difference=max((distance(a, b).greatest for a, b in zip(wanted, found, strict=True)), default=0.0),
+            outputs=sum(t.numel() for t in found),
+        )
+
+    ours = compared(model)
+    if not job.by_host or ours.error:
+        return ours
+    del model
+    try:
+        theirs = compared(load_by_host(Path(job.result), job.attention, job.device))
+    except Exception as error:  # noqa: BLE001 - another program's code, run to see whether it works
+        theirs = Answer(error=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    return ours.replaced(host_same_bits=theirs.same_bits, host_difference=theirs.difference, host_error=theirs.error)

@@ -15,7 +15,7 @@ from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.run import changes
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.grants import collect
-from surgery_dsl.run.record import RECORD, Record, read_record, unreadable
+from surgery_dsl.run.record import BUFFERS, RECORD, Record, read_record, unreadable
 from surgery_dsl.trace.dtypes import BY_NAME, name_of
 
 LARGE = 64 << 20
@@ -120,9 +120,11 @@ def _weight_files(directory: Path, record: Record) -> tuple[Path, ...]:
     named = {path.name for path in weight_files(directory)}
     for name in sorted(named ^ files.keys() if files else named - {WEIGHTS}):
         raise Refused(_changed(INDEX if (directory / INDEX).is_file() else name, directory))
-    expected = files or {WEIGHTS: record.weights}
-    if files:
-        expected = {INDEX: record.weights, **files}
+    expected = {INDEX if files else WEIGHTS: record.weights, **files}
+    apart = {source.path: source.sha256 for source in record.buffers}
+    if apart.keys() - {BUFFERS}:
+        raise Refused(unreadable(directory, f"`{RECORD}` names `{min(apart)}` for buffers"))
+    expected |= apart
     for name, sha256 in expected.items():
         path = directory / name
         if not path.is_file():
@@ -131,7 +133,7 @@ def _weight_files(directory: Path, record: Record) -> tuple[Path, ...]:
             if name != INDEX:
                 read_header(path)  # what is no sound file is said as such
             raise Refused(_changed(name, directory))
-    return tuple(directory / name for name in sorted(files)) or (directory / WEIGHTS,)
+    return tuple(directory / name for name in expected if name != INDEX)
 
 
 def _changed(name: str, directory: Path) -> Diagnostic:

@@ -27,7 +27,12 @@ def source_files(sources: Sources) -> list[tuple[Path, str]]:
 
 
 def record_of(
-    session: Session, sources: Sources, digests: tuple[SourceDigest, ...], weights: tuple[SourceDigest, ...]
+    session: Session,
+    sources: Sources,
+    digests: tuple[SourceDigest, ...],
+    weights: tuple[SourceDigest, ...],
+    buffers: tuple[SourceDigest, ...] = (),
+    loads_with: tuple[str, ...] = (),
 ) -> Record:
     """Return the record of the session's network as it is; ``weights`` are the files as they were written."""
     patient, loader = session.plan.patient, session.plan.patient.load
@@ -44,4 +49,6 @@ def record_of(
         ties=ties_of(session.model),
         weights=weights[-1].sha256,
         shards=weights[:-1],
+        buffers=buffers,
+        loads_with=loads_with,
     )

@@ -16,8 +16,8 @@ from surgery_dsl.interface.shards import SHARD_SIZE
 from surgery_dsl.interface.staleness import digest_of
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.output_place import in_the_way
-from surgery_dsl.run.record import RECORD, Record
-from surgery_dsl.run.weights_writer import write_shards
+from surgery_dsl.run.record import BUFFERS, RECORD, Record
+from surgery_dsl.run.weights_writer import write_shards, write_tensors
 from surgery_dsl.run.written import written
 
 
@@ -40,6 +40,25 @@ def write_weights(model: nn.Module, folder: Path, most: int = SHARD_SIZE) -> tup
     """
     ties = ties_of(model)
     return write_shards({name: tensor for name, tensor in named_tensors(model) if name not in ties}, ties, folder, most)
+
+
+def write_apart(
+    model: nn.Module, folder: Path, most: int = SHARD_SIZE
+) -> tuple[tuple[SourceDigest, ...], tuple[SourceDigest, ...]]:
+    """Write as :func:`write_weights`, what a state dict leaves out in a file of its own: hosts know nothing of it.
+
+    Returns:
+        The files of weights, and ``buffers.safetensors`` where there is anything for it.
+    """
+    ties = ties_of(model)
+    saved = model.state_dict(keep_vars=True).keys()
+    tensors = {name: tensor for name, tensor in named_tensors(model) if name not in ties}
+    files = write_shards({n: t for n, t in tensors.items() if n in saved}, ties, folder, most)
+    rest = {name: tensor for name, tensor in tensors.items() if name not in saved}
+    if not rest:
+        return files, ()
+    write_tensors(rest, folder / BUFFERS, {"format": "pt"})
+    return files, (SourceDigest(path=BUFFERS, sha256=digest_of(folder / BUFFERS)),)
 
 
 def write_record(record: Record, folder: Path) -> None:

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import (
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.modules.integers import set_integer
 from surgery_dsl.trace import dtypes
+from surgery_dsl.trace.alike import as_if_traced
 from surgery_dsl.trace.build import TensorFacts
 from surgery_dsl.trace.fakes import fake_mode, in_eval_mode, memory_key, swap, tensors_of
 from surgery_dsl.trace.recorder import Recorder, Recording, is_library, run_forward
@@ -168,10 +169,11 @@ def _run(
     given = [(spec.name, _input(spec, sizes, device)) for spec in inputs]
     try:
         if not tainted:
-            return run_forward(model, given, recorder)
+            with as_if_traced():
+                return run_forward(model, given, recorder)
         recorder.recording.uses = uses = Uses()
         taint(model, uses)
-        with Tainting(recorder, uses):
+        with Tainting(recorder, uses), as_if_traced():
             return run_forward(model, given, recorder)
     except _NEEDS_VALUES as error:
         raise ValuesNeeded(error, recorder) from error

@@ -32,6 +32,9 @@ def _of_weights(plan: Plan, folder: Path, settings: Settings) -> Iterator[Diagno
     if not patient.weights:
         text = f"`{patient.name}` has no `weights`, so there is no file to read from"
         yield _refusal(plan, text, "name its weights: a safetensors file, an index, or a directory of either", span)
+    elif patient.target != "none":
+        text = f"`target = {patient.target}` is tried by loading the whole result there"
+        yield _refusal(plan, text, "write `target = none`", patient.spans.get("target", patient.span))
     elif settings.dtype:
         text = f"`--dtype {settings.dtype}` turns every tensor into another dtype"
         yield _refusal(plan, text, "leave `--dtype` out: tensors keep their dtypes", None)
