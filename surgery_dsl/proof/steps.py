@@ -11,7 +11,7 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Excise, Identify, Plan, Recover, Replace, Step, Target
-from surgery_dsl.proof import bookkeeping, selections
+from surgery_dsl.proof import bookkeeping, selections, size_ties
 from surgery_dsl.proof.contract import SIDES, compare
 from surgery_dsl.proof.recovery import names_broken, training_effect
 from surgery_dsl.proof.state import State
@@ -306,6 +306,7 @@ def _finish(
     for side in SIDES:
         if side not in step.changes:
             compare(state, step, side, after, sink)
+    size_ties.compare(state.interface, after, step.name, step.span, sink)
     state.sink.extend(sink.found)
     if sink.failed:
         return _broken(state, step.name)

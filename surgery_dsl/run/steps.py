@@ -151,6 +151,7 @@ class Steps:
         session = self.session
         with torch.no_grad(), session.deterministic():
             if isinstance(step, Excise):
+                session.changes = frozenset(step.changes)
                 return step.mode.execute(self._moved(step.name, step), session)
             sink = Sink(session.file)
             context = self.state.static(step.name, sink, step.scope or "", step.tie or "", step.changes)

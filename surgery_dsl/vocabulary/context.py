@@ -145,6 +145,8 @@ class Runtime(ABC):
     sink: Sink
     edits: tuple[Edit, ...] = ()
     """The structural changes carried out so far, in order."""
+    changes: frozenset[str] = frozenset()
+    """What the step at work may change of the contract."""
     coverage: Mapping[str, tuple[Fraction, Fraction]] = {}
     """Share of the parameters that each step's sites hold, as the proof predicted it."""
 

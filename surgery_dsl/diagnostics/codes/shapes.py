@@ -26,6 +26,7 @@ WIDTH_MISMATCH = Code("SD231", "width-mismatch", "two widths that must be equal 
 NOT_A_LIST_ENTRY = Code("SD232", "not-a-list-entry", "only entries of a ModuleList or Sequential can be removed")
 OPEN_STRUCTURE = Code("SD233", "open-structure", "the structure after a step is not known before weights are read")
 LIST_IS_COUNTED = Code("SD234", "list-is-counted", "the forward pairs a list with another one, or counts its entries")
+SIZE_TIE = Code("SD235", "size-tie", "sizes that one integer of the forward serves would differ")
 
 # What transforms need of the place where they stand.
 FUNCTIONAL_SITE = Code("SD240", "functional-site", "a call in a forward is no module that could be exchanged")

@@ -8,15 +8,17 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.draft import Draft, Run
-from surgery_dsl.interface.edits import Resize
 from surgery_dsl.interface.flow import unit_dim
 from surgery_dsl.interface.gathering import gather
 from surgery_dsl.interface.model import Dim, Extent, Interface, Operator, Setting
-from surgery_dsl.vocabulary.context import Effect, Static
+from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
+from surgery_dsl.vocabulary.modes._constants import folded, may_hold
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
 from surgery_dsl.vocabulary.takes._reports import noun
 
 _LIFTED_BY = {frozen.OUTPUT: "outputs", frozen.INPUT: "inputs"}
+FOLDING = frozenset({"channels", "groups"})
+"""Units whose constants are followed: what a convolution or a linear layer writes."""
 _OVER_CHANNELS = frozenset({"layer_norm", "rms_norm", "group_norm"})
 
 
@@ -42,6 +44,7 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
     """Shrink the axes of a selection in a draft, for every outcome; report what may not shrink."""
     interface = context.interface
     writes: dict[str, None] = {}
+    axes: list[int] = []
     changed = 0
     for pool, taken in zip(selection.pools, selection.taken, strict=True):
         if taken.most == 0:
@@ -54,7 +57,10 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
             continue
         draft.resize(axis, _kept(size, taken))
         writes |= dict.fromkeys(name for name, _ in interface.carriers.get(axis, ()))
+        axes.append(axis)
         changed += len(pool.sites)
+    if selection.unit in FOLDING:
+        writes |= dict.fromkeys(may_hold(axes, interface))
     _follow(draft)
     norms = _norms_over(selection, interface)
     reason = f"{selection.asked} removed" if selection.asked else "units are removed"
@@ -167,11 +173,22 @@ def _group_settings(
 # ---- runtime -----------------------------------------------------------------------------------------------------
 
 
-def resize(picked: Picked, interface: Interface) -> Resize | None:
-    """Return the edit that removes what was picked; ``None`` where nothing was."""
+def cut(picked: Picked, runtime: Runtime) -> Change | None:
+    """Return the change that removes what was picked, constants of dead units folded; ``None`` where nothing was.
+
+    Raises:
+        Refused: A dead unit gives a constant that nothing can hold.
+    """
+    interface = runtime.interface
     kept: dict[int, list[int]] = {}
+    removed: dict[int, tuple[int, ...]] = {}
     for pool, taken in zip(picked.selection.pools, picked.indices, strict=True):
         if taken:
             gone = set(taken)
-            kept[axis_of(pool, interface)] = [index for index in range(pool.size) if index not in gone]
-    return gather(kept, interface)
+            axis = axis_of(pool, interface)
+            kept[axis] = [index for index in range(pool.size) if index not in gone]
+            removed[axis] = taken
+    edit = gather(kept, interface)
+    if edit is None:
+        return None
+    return Change(edit=edit, tensors=folded(removed, kept, runtime) if picked.selection.unit in FOLDING else {})

@@ -28,7 +28,9 @@ class Remove(Mode):
         that were dead on data are not proved dead on other inputs.
 
     Runtime rule:
-        Channels: one edit with the entries that stay of each dimension. Modules: one edit that drops them.
+        Channels: one edit with the entries that stay of each dimension. What a dead channel still gives (its bias,
+        behind norm and activation) moves into the biases of its readers, exactly; where it cannot, the step is refused,
+        unless it says `changes = values`. Modules: one edit that drops them.
 
     Source:
         Li et al., ICLR 2017 (channels); Men et al., arXiv:2403.03853 (modules).
@@ -67,8 +69,8 @@ class Remove(Mode):
     def execute(self, picked: Picked, runtime: Runtime) -> Sequence[Change]:
         """Return the one edit, or nothing where nothing was picked."""
         if picked.selection.unit in ALONG_AXES:
-            edit = _channels.resize(picked, runtime.interface)
-            return [Change(edit=edit)] if edit else []
+            change = _channels.cut(picked, runtime)
+            return [change] if change else []
         from surgery_dsl.vocabulary.modes import _modules
 
         arranged = _modules.edit(picked, runtime.interface)
