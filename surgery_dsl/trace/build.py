@@ -27,6 +27,7 @@ from surgery_dsl.modules.insertion import inserted, own_class
 from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.fold import fold
+from surgery_dsl.trace.fold_norms import fold_rms_norms, is_written_out
 from surgery_dsl.trace.integers import Solution
 from surgery_dsl.trace.numbering import numbered
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
@@ -64,6 +65,7 @@ def build(
     kept = {flow.states[ref].value for _, ref in recording.outputs}
     for run in recording.runs:
         kept |= set(_values(flow, (*run.inputs, *run.outputs)))
+    fold_rms_norms(flow, kept, recording.records)
     fold(flow, kept)
     _freeze_contract(flow, recording)
     _freeze_uncarried(flow, recording, facts)
@@ -170,7 +172,8 @@ def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[
     paths = []
     for draft in flow.operators:
         path = recording.runs[draft.run].path
-        if own[draft.run] == 1 and draft.run not in parents and path and is_one_operator(by_path[path]):
+        alone = own[draft.run] == 1 and draft.run not in parents and path
+        if alone and (is_one_operator(by_path[path]) or is_written_out(draft, own)):
             paths.append(path)
         else:
             paths.append(f"{path}/{draft.kind}#{seen[draft.run, draft.kind]}")

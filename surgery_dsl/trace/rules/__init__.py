@@ -14,6 +14,8 @@ name, and its settings are the numbers, flags and words that differ from ATen's 
                                         transposed ones also ``output_padding``
 ``batch_norm``, ``instance_norm``       ``eps``
 ``layer_norm``                          ``eps``, ``rank`` (number of dimensions that are normed)
+``rms_norm``                            ``eps``, ``rank``; tensor ``weight``, or ``computed_weight`` where the scale is
+                                        made from a parameter (1 + weight)
 ``group_norm``                          ``eps``, ``num_groups``
 ``gelu``                                ``approximate``
 ``leaky_relu``                          ``negative_slope``
