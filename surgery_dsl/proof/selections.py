@@ -130,9 +130,17 @@ def _tensor(name: str, moves: dict[str, str]) -> str:
     return f"{path}.{last}" if path else last
 
 
+def _label(label: str, now: Interface, moves: dict[str, str]) -> str:
+    """Return what an axis is called now: by the tensor that carries it, which may have moved."""
+    name, bracket, rest = label.partition("[")
+    moved = f"{_tensor(name, moves)}{bracket}{rest}" if bracket else label
+    return moved if any(axis.label == moved for axis in now.axes) else label
+
+
 def _moved(pool: Pool, then: Interface, now: Interface, moves: dict[str, str]) -> Pool:
     sites = tuple(moved for moved in (_moved_site(site, then, now, moves) for site in pool.sites) if moved is not None)
     return pool.replaced(
+        key=_label(pool.key, now, moves) if pool.axis is not None else pool.key,
         sites=sites,
         tensor=_tensor(pool.tensor, moves) if pool.tensor else "",
         modules=tuple(bookkeeping.moved(path, moves) for path in pool.modules),
