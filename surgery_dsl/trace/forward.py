@@ -100,7 +100,8 @@ def record(
     """Run the forward at each sample of the free sizes; the model is as it was afterwards.
 
     A small network on the CPU runs on its own values: that gives the same calls, and the first fake tensor mode of a
-    process costs most of a second of imports.
+    process costs most of a second of imports. Those of transformers never do: they look whether a tensor is fake, and
+    leave masks out where it is none, so that a skeleton and the network itself would not make the same calls.
 
     Raises:
         ForwardFailed: The forward raised.
@@ -130,6 +131,8 @@ CHEAP_INPUTS = 1 << 18
 def _cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Mapping[str, int]]) -> bool:
     tensors = [tensor for _, tensor, _, _ in tensors_of(model)]
     if any(tensor.device.type != "cpu" for tensor in tensors) or sum(t.numel() for t in tensors) > CHEAP_WEIGHTS:
+        return False
+    if any(type(module).__module__.startswith("transformers.") for module in model.modules()):
         return False
     read = (math.prod(n if isinstance(n, int) else sizes[n] for n in spec.dims) for spec in inputs for sizes in chosen)
     return sum(read) <= CHEAP_INPUTS
