@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from surgery_dsl.interface.edits import (
+    ArrangeModules,
     DropModules,
     InsertModule,
     IntegerChange,
     ModuleSpec,
+    NumberChange,
     Resize,
+    SetCall,
     SetModule,
     Slice,
     Untie,
@@ -29,6 +32,8 @@ class Config:
     def __init__(self) -> None:
         self.width = 8
         self.layers = ["a", "b"]
+        self.depth = 3
+        self.kinds = ["a", "b", "a"]
 
 
 class Net(nn.Module):
@@ -95,6 +100,18 @@ CHANGES: dict[str, Callable[[nn.Module], Change]] = {
             where="after",
             spec=ModuleSpec(type="torch.nn.Linear", arguments={"in_features": 8, "out_features": 8}),
         )
+    ),
+    "arrange": lambda _: Change(
+        edit=ArrangeModules(
+            lists={"blocks": (2, 0, 0)},
+            numbers=(
+                NumberChange(module="", attribute="config.depth", list="blocks", means="count"),
+                NumberChange(module="", attribute="config.kinds", list="blocks", means="each"),
+            ),
+        )
+    ),
+    "call": lambda _: Change(
+        edit=SetCall(host="", kind="relu", number=1, count=3, name="act", spec=ModuleSpec(type="torch.nn.GELU"))
     ),
     "drop": lambda _: Change(edit=DropModules(paths=("blocks.1",))),
     "untie": lambda _: Change(edit=Untie(tensor="tied.weight")),
