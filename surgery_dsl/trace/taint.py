@@ -217,6 +217,8 @@ class _Tainter:
             return type(value)(self.tainted(item, f"{name}.{i}", 0) for i, item in enumerate(value))
         if depth and is_plain_object(value):
             own = copy.copy(value)
+            if not is_plain_object(own):  # objects decide themselves what a copy of them is
+                return value
             self.attributes(vars(own), f"{name}.", depth - 1)
             return own
         return value
