@@ -61,9 +61,9 @@ def main() -> None:
         code = group.main(standalone_mode=False)
     except click.exceptions.Abort as error:
         cause = error.__cause__  # click takes the end of a file, wherever it is met, for an interruption
-        code = _defect(cause) if isinstance(cause, EOFError) else _interrupted()
-    except KeyboardInterrupt:
-        code = _interrupted()
+        code = _defect(cause) if isinstance(cause, EOFError) else _interrupted(str(cause or ""))
+    except KeyboardInterrupt as interruption:
+        code = _interrupted(str(interruption))
     except click.ClickException as error:
         error.show()
         code = EXIT_INTERNAL
@@ -75,9 +75,9 @@ def main() -> None:
     sys.exit(code)
 
 
-def _interrupted() -> int:
+def _interrupted(left: str = "") -> int:
     interrupts.ignore()
-    click.echo("interrupted: nothing half-done is left behind", err=True)
+    click.echo(f"interrupted: {left or 'nothing half-done is left behind'}", err=True)
     return EXIT_INTERRUPTED
 
 

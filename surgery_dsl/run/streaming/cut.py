@@ -13,7 +13,7 @@ from torch import Tensor
 
 from surgery_dsl.kernels.gather import take_block
 
-BLOCK = 8 << 20
+BLOCK = 2 << 20
 """Bytes that are read at once."""
 RUN = 16 << 10
 """Bytes of a run of rows from which on rows are read one run after the other, and not with what lies between."""

@@ -161,7 +161,10 @@ class _Streaming:
             with Journal(place, self.file.files, self.plan.file) as journal:
                 with self.evidence.phase("stream"):
                     writer = Writer(layout, self.file, journal, lambda done, of: self.progress("writing", done, of))
-                    digests = writer.write()
+                    try:
+                        digests = writer.write()
+                    except KeyboardInterrupt:
+                        raise KeyboardInterrupt(partial) from None
                 facts = self._facts(journal)
                 predicate = self._rest(journal.folder, layout, digests, facts)
                 write.become(journal.folder, place)
