@@ -3,6 +3,7 @@
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+from surgery_dsl.cli.inputs_text import inputs_text
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.proof.summaries import StepSummary
 from surgery_dsl.proof.verdict import Verdict, rounded_text
@@ -17,6 +18,8 @@ def proof_text(checked: "Checked", verdicts: tuple[Verdict, ...] = ()) -> str:
     assert report is not None
     verdicts = verdicts or report.verdicts
     lines = [f"{checked.path}"]
+    if checked.lock is not None:
+        lines += [f"  {line}" for model in checked.lock.models for line in inputs_text(model)]
     lines += [line for step in report.steps for line in _step(step)]
     written = [verdict for verdict in verdicts if verdict.verb != "always"]
     always = [verdict for verdict in verdicts if verdict.verb == "always"]

@@ -9,6 +9,7 @@ import re
 from typing import Literal
 
 from surgery_dsl.interface.hosts import HostFacts
+from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Data, Interface
 
 
@@ -72,6 +73,9 @@ class ModelLock(Data):
         structure: SHA-256 of the canonical interface.
         weights: Facts of the weights; ``None`` where the plan names none.
         interface: The traced interface.
+        inputs: The inputs that were made from the model itself, where the plan gives none.
+        keyword_inputs: Whether these are given by keyword.
+        notes: What was assumed of them, for people.
         host: What the config of the host can say, where the plan has a `target`.
     """
 
@@ -81,6 +85,9 @@ class ModelLock(Data):
     structure: str
     weights: WeightFacts | None
     interface: Interface
+    inputs: tuple[InputSpec, ...] = ()
+    keyword_inputs: bool = False
+    notes: tuple[str, ...] = ()
     host: HostFacts | None = None
 
 

@@ -97,8 +97,9 @@ def _without_spans(value: Any) -> Any:
 
 
 def declared_model(model: "Model") -> str:
-    """Return the declaration of a model."""
-    return declaration(model, MODEL_FIELDS)
+    """Return the declaration of a model: what its plan says, not what its lock adds."""
+    said = model.replaced(inputs=(), keyword_inputs=False) if model.inferred else model
+    return declaration(said, MODEL_FIELDS)
 
 
 def declared_data(data: "DataSet") -> str:

@@ -32,7 +32,9 @@ BLOCKS: dict[str, type[plan.Block]] = {
     "search": plan.Search,
 }
 
-HIDDEN = frozenset({"name", "span", "spans", "block", "value", "least", "most", "choices", "keyword_inputs"})
+HIDDEN = frozenset(
+    {"name", "span", "spans", "block", "value", "least", "most", "choices", "keyword_inputs", "inferred"}
+)
 """Fields of the plan's blocks that no attribute sets."""
 
 RENAMED = {
@@ -144,6 +146,8 @@ def _missing(
             continue
         attempted = written in values["spans"] or written in broken
         required = expected.required or (kind, written) in NEEDED
+        if (kind, written) == ("model", "input") and _says_its_inputs(values):
+            continue
         if required and field not in values and not attempted:
             message = f"`{kind} {block.name.text}` needs `{written}`"
             help_text = f"add `{written} = …` ({NEEDED.get((kind, written), expected.says())})"
@@ -155,6 +159,13 @@ def _missing(
         scope.say(codes.MISSING_ATTRIBUTE, message, block.name.span, help_text=help_text)
         failed = True
     return failed
+
+
+def _says_its_inputs(values: Lowered) -> bool:
+    """Whether a model's inputs can be made from the network itself, or are not to be asked for yet."""
+    if "load" not in values:
+        return "load" in values["spans"]
+    return bool(values["load"].makes_inputs)
 
 
 def _build(kind: str, values: Lowered) -> plan.Block:

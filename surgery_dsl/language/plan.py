@@ -62,13 +62,17 @@ class Param(Block):
 
 
 class Model(Block):
-    """A model. Exactly one has no role: the patient."""
+    """A model. Exactly one has no role: the patient.
+
+    ``inferred`` says that the inputs stand in the lock, not in the plan: they were made from the model itself.
+    """
 
     block: Literal["model"] = "model"
     load: ModelLoaderSlot
     weights: str = ""
     inputs: tuple[InputSpec, ...] = ()
     keyword_inputs: bool = False
+    inferred: bool = False
     outputs: tuple[str, ...] = ()
     target: Literal["hf", "timm", "none"] = "none"
     role: Literal["patient", "reference", "partner"] = "patient"

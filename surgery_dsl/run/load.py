@@ -85,6 +85,9 @@ class Sources:
         Raises:
             Refused: Its code is not granted or failed, or the weights do not fit ``interface``.
         """
+        if not block.weights and block.load.weights():
+            with placed_refusals(self.plan.file, block.spans.get("load", block.span)):
+                return Network(block.load.pretrained(self.folder).eval())
         model = self._build(block, "cpu")
         model.eval()
         if not block.weights:

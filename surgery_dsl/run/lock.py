@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from surgery_dsl.diagnostics.codes import shapes
+from surgery_dsl.diagnostics.codes import shapes, trust
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.canonical import canonical
 from surgery_dsl.interface.lock import Lock, ModelLock, SourceDigest, WeightFacts, sealed
@@ -20,7 +21,11 @@ from surgery_dsl.run.grants import Grants
 from surgery_dsl.run.load import Sources, as_built, placed_refusals
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.written import written
-from surgery_dsl.trace.capture import trace
+from surgery_dsl.trace.capture import MADE_UP, Captured, capture, trace
+from surgery_dsl.trace.fakes import elements_of
+
+_CONVERTED = (trust.TENSOR_MISSING, trust.TENSOR_EXTRA, trust.TENSOR_SHAPE, trust.TENSOR_DTYPE, trust.TIED_TWICE)
+"""What tells that a checkpoint is laid out otherwise than the network."""
 
 
 def make_lock(plan: Plan, folder: Path, grants: Grants, allow_pickle: bool = False) -> Lock:
@@ -71,7 +76,8 @@ def structure_digest(interface: Interface) -> str:
 
 
 def _model(sources: Sources, block: Model, settings: Settings) -> ModelLock:
-    interface = trace_block(sources, block, settings)
+    captured = capture_block(sources, block, settings)
+    interface = captured.interface
     paths = block.load.sources(sources.folder)
     digests = tuple(SourceDigest(path=_relative(path, sources.folder), sha256=digest_of(path)) for path in paths)
     host = None
@@ -88,37 +94,65 @@ def _model(sources: Sources, block: Model, settings: Settings) -> ModelLock:
         structure=structure_digest(interface),
         weights=_facts(sources, block, interface),
         interface=interface,
+        inputs=captured.inputs if _infers(block) else (),
+        keyword_inputs=_infers(block) and captured.keywords,
+        notes=captured.notes,
         host=host,
     )
 
 
+def _infers(block: Model) -> bool:
+    return block.inferred or not block.inputs
+
+
 def trace_block(sources: Sources, block: Model, settings: Settings) -> Interface:
-    """Trace a model of the plan on fake tensors; on real ones where its forward looks at values."""
-    inputs, dtype = settings.cast(block.inputs), settings.torch_dtype()
-    free = tuple({size.name: size for spec in block.inputs for size in spec.free}.values())
+    """Trace a model of the plan, as :func:`capture_block`."""
+    return capture_block(sources, block, settings).interface
+
+
+def capture_block(sources: Sources, block: Model, settings: Settings) -> Captured:
+    """Trace a model of the plan on fake tensors; on real ones where its forward looks at values.
+
+    Where the plan gives no inputs, they are made from the model itself.
+    """
+    dtype = settings.torch_dtype()
+
+    def captured(model: nn.Module) -> Captured:
+        if _infers(block):
+            return capture(model, block.outputs or None, make_up=False)
+        inputs = settings.cast(block.inputs)
+        free = tuple({size.name: size for spec in block.inputs for size in spec.free}.values())
+        interface = trace(model, inputs, block.outputs or None, free, make_up=False)
+        return Captured(interface, inputs, block.keyword_inputs, ())
+
     try:
         skeleton = sources.skeleton(block).to(dtype)
         try:
-            return trace(skeleton, inputs, block.outputs or None, free)
+            return captured(skeleton)
         except Refused as refused:
-            if any(found.code is not shapes.VALUES_NEEDED for found in refused.diagnostics):
+            small = elements_of(skeleton) <= MADE_UP
+            if not small or any(found.code is not shapes.VALUES_NEEDED for found in refused.diagnostics):
                 raise
-            return trace(sources.skeleton(block, "cpu").to(dtype), inputs, block.outputs or None, free)
+            return captured(sources.skeleton(block, "cpu").to(dtype))
     except Refused as refused:
         span = block.spans.get("input", block.span)
         raise Refused(*(placed(found, sources.plan.file, span) for found in refused.diagnostics)) from None
 
 
 def _facts(sources: Sources, block: Model, interface: Interface) -> WeightFacts | None:
-    if not block.weights:
+    name = block.weights or block.load.weights()
+    if not name:
         return None
-    path = sources.folder / block.weights
+    path = sources.folder / name
     if sources.allow_pickle and weights.is_pickle(path):
         return sources.network(block, interface).facts
     try:
         built = as_built(interface, sources.skeleton(block))
-        return weights.count(weights.WeightsFile(path), built, block.weights)
+        return weights.count(weights.WeightsFile(path), built, name)
     except Refused as refused:
+        if not block.weights and all(found.code in _CONVERTED for found in refused.diagnostics):
+            sources.network(block, interface)  # as the host loads it, which converts names and layouts
+            return None
         span = block.spans.get("weights", block.span)
         raise Refused(*(placed(found, sources.plan.file, span) for found in refused.diagnostics)) from None
 

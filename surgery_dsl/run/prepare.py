@@ -18,6 +18,7 @@ from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import CheckReport
 from surgery_dsl.proof.check import check as prove
 from surgery_dsl.proof.param_ranges import Covered, covers
+from surgery_dsl.run.completion import completed
 
 Progress = Callable[[str], None]
 
@@ -84,6 +85,7 @@ def check(
         lock, made = _lock(lowered, path, allow_code, make_lock, allow_pickle, progress)
     except Refused as refusal:
         return Checked(path, text, lowered, None, None, (*diagnostics, *refusal.diagnostics))
+    lowered = completed(lowered, lock)
     stale = compare(lowered, lock, path.parent, allow_pickle)
     if any(d.severity == "error" for d in stale.found):
         return Checked(path, text, lowered, lock, None, (*diagnostics, *stale.found), made)

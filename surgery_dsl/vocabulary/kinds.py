@@ -283,7 +283,13 @@ class Region(Word, ABC):
 
 
 class ModelLoader(Word, ABC):
-    """Builds the architecture of a model (folder ``models``)."""
+    """Builds the architecture of a model (folder ``models``).
+
+    Attributes:
+        makes_inputs: Whether its networks say what they take, so that a plan may leave ``input`` out.
+    """
+
+    makes_inputs: ClassVar[bool] = False
 
     @abstractmethod
     def sources(self, folder: Path) -> tuple[Path, ...]:
@@ -293,9 +299,17 @@ class ModelLoader(Word, ABC):
         """Return the ``module:function`` that a grant must cover, or the empty string."""
         return ""
 
+    def weights(self) -> str:
+        """Return where the loader's own weights stand, as a plan would name them; empty where it has none."""
+        return ""
+
     @abstractmethod
     def build(self, folder: Path, device: str) -> "torch.nn.Module":
         """Build the module; ``device`` may be ``meta``."""
+
+    def pretrained(self, folder: Path) -> "torch.nn.Module":
+        """Build the module on the CPU with the loader's own weights, where these need converting."""
+        raise LookupError(f"{self.name} has no weights of its own")
 
 
 class DataLoader(Word, ABC):

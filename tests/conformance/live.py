@@ -20,10 +20,12 @@ from surgery_dsl.language.plan import Control, Identify
 from surgery_dsl.proof.sequence import Run, sequence
 from surgery_dsl.proof.state import State, start
 from surgery_dsl.run import restore, write
+from surgery_dsl.run.completion import completed
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.lock import lock_of
+from surgery_dsl.run.outputs import first_output
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
@@ -50,8 +52,7 @@ class Snapshot:
 
     def outputs(self, inputs: Tensor) -> Tensor:
         with torch.no_grad():
-            found: Tensor = self.model(inputs)
-        return found
+            return first_output(self.model(inputs))
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def operate(bench: Workbench, text: str, dtype: Dtype = "", folder: Path | None 
     sources = Sources(plan, bench.folder, GRANTS, seed=seed)
     settings = Settings(device="cpu", dtype=dtype, seed=seed, allow_code=GRANTS.patterns)
     lock = lock_of(sources, settings) if dtype else bench.lock(plan)
+    plan = completed(plan, lock)
+    sources = Sources(plan, bench.folder, GRANTS, seed=seed)
     session = Session(sources, lock, settings, lambda *_: None, needs_base=True)
     before = fingerprint(session.model)
     moments: list[Moment] = []
@@ -165,7 +168,11 @@ def _inputs(session: Session) -> Tensor:
         return data.moved(main(data.inputs)[:24])
     spec = session.plan.patient.inputs[0]
     generator = torch.Generator().manual_seed(5)
-    drawn = torch.randn([24 if isinstance(size, str) else size for size in spec.dims], generator=generator)
+    most = dict.fromkeys(spec.dims, 24) | {free.name: free.most or 24 for free in spec.free}
+    shape = [min(24, most[size]) if isinstance(size, str) else size for size in spec.dims]
+    if spec.dtype == "i64":
+        return torch.randint(0, spec.below or 2, shape, generator=generator)
+    drawn = torch.randn(shape, generator=generator)
     return drawn.to(session.settings.torch_dtype())
 
 

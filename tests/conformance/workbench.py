@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file, save_model
 
+from benchmarks.zoo import vision_stub
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.language.plan import Plan
@@ -39,6 +40,8 @@ class Workbench:
         import numpy as np
 
         np.savez(folder / "examples.npz", x=inputs.numpy(), y=labels.numpy())
+        _checkpoint(folder / "checkpoint")
+        vision_stub.install()  # timm does not import without torchvision
 
     def new_folder(self) -> Path:
         """Make an empty folder."""
@@ -88,6 +91,19 @@ class Workbench:
         from surgery_dsl.proof.check import check
 
         return (*found, *check(plan, lock).diagnostics)
+
+
+def _checkpoint(folder: Path) -> None:
+    """Write a small language model as transformers does."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = LlamaConfig(vocab_size=37, num_key_value_heads=2, max_position_embeddings=32, **sizes)
+    config.architectures = ["LlamaForCausalLM"]
+    model = LlamaForCausalLM(config)
+    folder.mkdir()
+    (folder / "config.json").write_text(model.config.to_json_string(), encoding="utf-8")
+    save_model(model, str(folder / "model.safetensors"))
 
 
 @cache

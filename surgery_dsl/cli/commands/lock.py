@@ -11,6 +11,7 @@ from surgery_dsl.cli.options import grants, output_format, plan_argument
 @output_format()
 def command(plan: str, allow_code: tuple[str, ...], output_format: str, color: str) -> None:
     """Trace the models of a plan once and write PLAN.lock: axes, shapes, costs, digests."""
+    from surgery_dsl.cli.inputs_text import inputs_text
     from surgery_dsl.cli.output import emit, exit_code_of, finish, progress, show
     from surgery_dsl.diagnostics.render_json import render_json
     from surgery_dsl.run.prepare import lock
@@ -28,5 +29,7 @@ def command(plan: str, allow_code: tuple[str, ...], output_format: str, color: s
                 f"{model.name}: {len(graph.modules)} modules, {len(graph.tensors)} tensors, "
                 f"{len(graph.operators)} operators, {free} axes that surgery may change"
             )
+            for line in inputs_text(model):
+                show(line)
         show(f"wrote {made.path}")
     finish(made.diagnostics, {plan: made.text}, output_format, color, code)

@@ -21,6 +21,7 @@ TENSOR_SHAPE = Code("SD415", "tensor-shape", "a tensor of the weights has anothe
 TENSOR_DTYPE = Code("SD416", "tensor-dtype", "a tensor of the weights has another dtype than the network's")
 TENSOR_NOT_FINITE = Code("SD417", "tensor-not-finite", "a tensor of the weights holds NaN or infinity")
 TIED_TWICE = Code("SD418", "tied-twice", "the weights hold tied tensors more than once")
+CONFIG_UNREADABLE = Code("SD419", "config-unreadable", "a config or a name describes no network that can be built")
 STALE_LOCK = Code("SD420", "stale-lock", "the lock describes another state than the one at hand", exit_code=DRIFT)
 LOCK_UNREADABLE = Code("SD421", "lock-unreadable", "the lock file cannot be read", exit_code=DRIFT)
 LOCK_MISSING = Code("SD422", "lock-missing", "a plan has no lock file, and none may be made")
