@@ -43,7 +43,7 @@ class Solution:
     """The config of a network, or what keeps it from having one.
 
     Attributes:
-        values: Fields that change, by name; exact numbers alone.
+        values: Every field, by name, those too that a config leaves out as they followed; exact numbers alone.
         lengths: Number of entries of each counted list of modules.
         untied: Whether tensors that the config ties have memory of their own.
         misfits: What the config cannot say; where there is any, the rest means nothing.
@@ -94,9 +94,8 @@ class _Solver:
             self._multiples()
         values = {}
         for at, value in self.known.items():
-            field = self.facts.fields[at]
-            if value.value is not None and value.value != field.value:
-                values[field.name] = value.value
+            if value.value is not None:
+                values[self.facts.fields[at].name] = value.value
         return Solution(values, lengths, untied, tuple(self.misfits))
 
     # ---- names ---------------------------------------------------------------------------------------------------
@@ -286,18 +285,20 @@ class _Solver:
             if given == equation.size.scale(rule.divisor):
                 continue
             names = tuple(dict.fromkeys(self.facts.fields[at].name for _, fields in rule.terms for at in fields))
-            value = given.value
-            fields = ", ".join(f"`{name}` = {self._text(self.known[self._at(name)])}" for name in names)
-            gives = value // rule.divisor if value is not None else None
-            text = str(gives) if gives is not None else self._text(given)
-            self._misfit(
-                equation.path,
-                f"`{equation.what}` is {self._text(equation.size)}, and {self.facts.config} gives {text}"
-                + (f" there ({fields})" if fields else " there, whatever its fields"),
-                names,
-                equation.size.value,
-                gives,
-            )
+            gives = given.value // rule.divisor if given.value is not None else None
+            self._misfit(equation.path, self._apart(equation, given, names), names, equation.size.value, gives)
+
+    def _apart(self, equation: _Equation, given: Polynomial, names: tuple[str, ...]) -> str:
+        """Say what a size is, and what the config gives there."""
+        kind = self.facts.config
+        has = f"`{equation.what}` is {self._text(equation.size)}"
+        if equation.size.value is None:
+            also = " and ".join(f"`{name}`" for name in names) or "no field"
+            return f"{has}, as it is chosen there alone, and {also} of {kind} sets other sizes too"
+        fields = ", ".join(f"`{name}` = {self._text(self.known[self._at(name)])}" for name in names)
+        divisor = equation.rule.divisor
+        text = str(given.value // divisor) if given.value is not None else self._text(given)
+        return f"{has}, and {kind} gives {text} there" + (f" ({fields})" if fields else ", whatever its fields")
 
     def _at(self, name: str) -> int:
         return next(at for at, field in enumerate(self.facts.fields) if field.name == name)

@@ -165,7 +165,7 @@ class _Search:
             for at, size in enumerate(shape):
                 low, high = first.shapes[tensor][at], second.shapes.get(tensor, shape)[at]
                 slope, rest = divmod(high - low, 4)
-                if slope and not rest and (size - low) % slope == 0 and low != size:
+                if slope and not rest and (size - low) % slope == 0:
                     return 8 + (size - low) // slope
         return None
 
