@@ -68,6 +68,7 @@ class _Canonical:
             operators=operators,
             calls=calls,
             size_ties=tuple(tie.replaced(dims=self.dims(tie.dims)) for tie in source.size_ties),
+            size_branches=tuple(branch.replaced(dim=self.dim(branch.dim)) for branch in source.size_branches),
             inputs=tuple(port.replaced(value=self.value_number[port.value]) for port in source.inputs),
             outputs=tuple(port.replaced(value=self.value_number[port.value]) for port in source.outputs),
         )

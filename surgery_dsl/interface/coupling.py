@@ -35,6 +35,7 @@ def substitute(draft: Draft, mapping: Mapping[int, Dim]) -> None:
         if shows(axis.parts, mapping):
             draft.axes[index] = axis.replaced(parts=tuple(map(swap, axis.parts)))
     draft.size_ties = tuple(tie.replaced(dims=tuple(map(swap, tie.dims))) for tie in draft.size_ties)
+    draft.size_branches = tuple(branch.replaced(dim=swap(branch.dim)) for branch in draft.size_branches)
     change_operators(
         draft,
         lambda op: op.replaced(macs=tuple(map(swap, op.macs))) if shows(op.macs, mapping) else op,
@@ -277,6 +278,7 @@ def _replace_whole(draft: Draft, dim: Dim, leaf: int) -> None:
         if module.integers:
             draft.modules[path] = module.replaced(integers={k: swap(v) for k, v in module.integers.items()})
     draft.size_ties = tuple(tie.replaced(dims=tuple(map(swap, tie.dims))) for tie in draft.size_ties)
+    draft.size_branches = tuple(branch.replaced(dim=swap(branch.dim)) for branch in draft.size_branches)
     change_operators(draft, lambda op: op.replaced(macs=tuple(map(swap, op.macs))) if op.macs else op)
 
 

@@ -77,6 +77,7 @@ class Draft:
         self.inputs = interface.inputs
         self.outputs = interface.outputs
         self.size_ties = interface.size_ties
+        self.size_branches = interface.size_branches
         self.root = _tree(interface)
         self._same: dict[int, int] = {}
 
@@ -326,4 +327,5 @@ def _flatten(draft: Draft) -> Interface:
         calls=tuple(calls),
         outputs=outputs,
         size_ties=draft.size_ties,
+        size_branches=draft.size_branches,
     )

@@ -12,6 +12,7 @@ KERNEL = "kernel size"
 BUFFER = "only buffers carry it"
 UNCARRIED = "no tensor of the network carries it"
 UNREAD = "the forward does not read it"
+CHOSEN = "the forward reads some entries of a list and not others: by values, or never"
 
 
 def opaque(operator: str, place: str) -> str:
@@ -27,6 +28,11 @@ def lookup(place: str) -> str:
 def constant(operator: str, place: str) -> str:
     """Say that the axis is tied to a tensor that the forward itself makes."""
     return f"the forward makes a constant of this size with {operator} ({place})"
+
+
+def is_constant(reason: str) -> bool:
+    """Say whether an axis is frozen for nothing but a tensor that the forward itself makes."""
+    return reason.startswith("the forward makes a constant of this size")
 
 
 def selected(place: str) -> str:

@@ -203,6 +203,22 @@ class SizeTie(Data):
     factors: tuple[int, ...] = ()
 
 
+class SizeBranch(Data):
+    """A question that the forward asks of a size and acts on: ``==`` or ``<`` a number of its own.
+
+    Where the answer changes the forward does something else than what was traced.
+    """
+
+    dim: Dim
+    relation: Literal["==", "<"]
+    number: int
+    reason: str
+
+    def answer(self, size: int) -> bool:
+        """Return the answer for a size."""
+        return size == self.number if self.relation == "==" else size < self.number
+
+
 class FreeSize(Data):
     """A free input size and the range that proofs cover; ``most`` is ``None`` where there is no end."""
 
@@ -227,6 +243,7 @@ class Interface(Data):
         free: Free sizes of the inputs.
         requirements: Relations of sizes to prove.
         size_ties: Dimensions that one integer of the forward serves.
+        size_branches: What the forward asks of sizes before it goes on one way or another.
     """
 
     network: str
@@ -241,6 +258,7 @@ class Interface(Data):
     free: tuple[FreeSize, ...] = ()
     requirements: tuple[Requirement, ...] = ()
     size_ties: tuple[SizeTie, ...] = ()
+    size_branches: tuple[SizeBranch, ...] = ()
 
     @cached_property
     def tensor_by_name(self) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 """From followed axes to the frozen interface."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from surgery_dsl.interface.model import (
     Operator,
     Port,
     Requirement,
+    SizeBranch,
     SizeTie,
     Tensor,
     Value,
@@ -69,6 +71,7 @@ def build(
     fold(flow, kept)
     _freeze_contract(flow, recording)
     _freeze_uncarried(flow, recording, facts)
+    _freeze_like_unread(flow, recording, facts)
     builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
     owned = _owned(recording, flow)
     read = _read(solution)
@@ -88,7 +91,7 @@ def build(
         builder.module(path, module, owned, read, tensors).replaced(inserted=_inserted_where(path, everywhere))
         for path, module in everywhere.items()
     )
-    ties = builder.ties(solution, facts, recording)
+    ties, branches = builder.ties(solution, facts, recording), builder.branches(solution, facts, recording)
     modules = numbered(model, modules)
     order = {old: new for new, old in enumerate(sorted(builder.used))}
     values = tuple(builder.value(flow.values[old]) for old in order)
@@ -106,6 +109,7 @@ def build(
         free=free,
         requirements=_requirements(flow, operators),
         size_ties=ties,
+        size_branches=branches,
     )
     return interface, builder.numbers
 
@@ -161,6 +165,24 @@ def _freeze_uncarried(flow: Flow, recording: Recording, facts: Sequence[TensorFa
             for leaf in leaves(dim):
                 if not leaf.frozen and id(leaf) not in of_parameters:
                     leaf.frozen[frozen.UNCARRIED] = None
+
+
+def _freeze_like_unread(flow: Flow, recording: Recording, facts: Sequence[TensorFacts]) -> None:
+    """Freeze what parameters of entries of a list carry where the forward read some of the entries and others not.
+
+    A forward that chooses entries by values (experts) will read the others for other inputs: what the ones that it
+    read are coupled with says nothing of these.
+    """
+
+    def form(fact: TensorFacts) -> tuple[str, tuple[int, ...]]:
+        return re.sub(r"\d+", "*", fact.name), tuple(fact.tensor.shape)
+
+    unread = {form(fact) for fact in facts if fact.is_parameter and fact.owner not in flow.read and "." in fact.name}
+    unread = {one for one in unread if "*" in one[0]}
+    for fact in facts if unread else ():
+        if fact.owner in flow.read and form(fact) in unread:
+            for dim in flow.states[recording.tensors[fact.name]].dims:
+                flow.axes.freeze(dim, frozen.CHOSEN)
 
 
 def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[str]:
@@ -357,10 +379,24 @@ class _Builder:
             path=path, type=type_name(module), integers=integers, same_as="" if first == path else first
         )
 
+    def _carried(self, facts: Sequence[TensorFacts], recording: Recording) -> set[int]:
+        states = (self.flow.states[recording.tensors[fact.name]] for fact in facts)
+        return {id(leaf) for state in states for dim in state.dims for leaf in leaves(dim)}
+
+    def branches(
+        self, solution: Solution, facts: Sequence[TensorFacts], recording: Recording
+    ) -> tuple[SizeBranch, ...]:
+        """Return what the forward asks of sizes that a change of tensors can change."""
+        carried = self._carried(facts, recording)
+        return tuple(
+            SizeBranch(dim=self.dim(product), relation="==" if relation == "==" else "<", number=number, reason=name)
+            for product, relation, number, name in solution.branches
+            if any(id(leaf) in carried for leaf in leaves(product))
+        )
+
     def ties(self, solution: Solution, facts: Sequence[TensorFacts], recording: Recording) -> tuple[SizeTie, ...]:
         """Return the ties that a change of tensors can break: those with an axis that a parameter or buffer carries."""
-        states = (self.flow.states[recording.tensors[fact.name]] for fact in facts)
-        carried = {id(leaf) for state in states for dim in state.dims for leaf in leaves(dim)}
+        carried = self._carried(facts, recording)
         return tuple(
             SizeTie.model_construct(dims=self.dims(tie.sides), reason=tie.reason, factors=tie.factors)
             for tie in solution.ties

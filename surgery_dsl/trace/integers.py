@@ -43,10 +43,12 @@ class Solution:
     Attributes:
         integers: The product of axes that each attribute equals.
         ties: Dimensions of equal size, with the integer or operator that serves both.
+        branches: What the code asked of sizes: the product, ``==`` or ``<``, the number, and the integer's name.
     """
 
     integers: dict[Attribute, Product] = field(default_factory=dict)
     ties: list[Tie] = field(default_factory=list)
+    branches: list[tuple[Product, str, int, str]] = field(default_factory=list)
 
 
 def solve(recording: Recording, uses: Uses, flow: Flow) -> Solution:
@@ -81,6 +83,7 @@ class _Solver:
         self.solution = Solution()
         self.numerals: dict[int, bool] = {}
         self.tied: dict[int, Terms] = {}
+        self.searched = False
 
     def run(self) -> Solution:
         direct: list[Equation] = []
@@ -94,12 +97,21 @@ class _Solver:
         self.equations = composed
         self._compared()
         self._search()
+        self.searched = True
         for equation in composed:
             self._settle(equation)
         constant = [key for key, product in self.solution.integers.items() if _number(self.terms(product)) is not None]
         for key in constant:
             del self.solution.integers[key]
+        self._branches()
         return self.solution
+
+    def _branches(self) -> None:
+        for origin, relation, number in self.uses.compared:
+            product = self._product(origin)
+            if product is not None and product[0] == 1 and _number(self.terms(product[1])) is None:
+                name = " and ".join(dict.fromkeys(".".join(filter(None, one)) for one in _attributes(origin)))
+                self.solution.branches.append((product[1], relation, number, name or "a size that the forward reads"))
 
     def _compared(self) -> None:
         """Take an attribute that the code found equal to a size for that size: ``assert width == self.width``."""
@@ -237,6 +249,8 @@ class _Solver:
             return {(): origin[1]} if origin[1] else {}
         if kind == "attribute":
             known = self.solution.integers.get(_key(origin))
+            if known is None and self.searched:  # what no axis is stays a number
+                return {(): self.uses.values[_key(origin)]}
             return None if known is None else self.terms(known)
         if kind == "size":
             return self.terms(self._size(origin))

@@ -175,8 +175,7 @@ def _apply(step: Step) -> Outcome | None:
     """Apply the operator's rule; ``None`` where there is none, or it does not say what torch computed."""
     name = step.operation.name
     if all(any(0 in size for size in sizes) for sizes in step.output_sizes):
-        # What is empty carries nothing: nothing is read.
-        return Outcome([[step.axes.fresh(size, soft=True) for size in sizes] for sizes in step.output_sizes])
+        return Outcome([_empty(step, sizes) for sizes in step.output_sizes])
     shapes = [step.axes.sizes(dim) for ref in step.records[0].reads for dim in step.states[ref].dims]
     if any(0 in sizes for sizes in shapes) and name not in _TAKES_EMPTY:
         return None
@@ -196,6 +195,17 @@ def _apply(step: Step) -> Outcome | None:
         if [step.axes.sizes(dim) for dim in dims] != sizes:
             return None
     return outcome
+
+
+def _empty(step: Step, sizes: list[Sizes]) -> list[Product]:
+    """Return the dimensions of what is empty: it carries nothing, but keeps step with what it was cut from."""
+    reads = step.records[0].reads
+    source = step.states[reads[0]].dims if reads else []
+    alike = len(source) == len(sizes)
+    return [
+        source[i] if alike and step.axes.sizes(source[i]) == size else step.axes.fresh(size, soft=True)
+        for i, size in enumerate(sizes)
+    ]
 
 
 def _opaque(step: Step) -> Outcome:

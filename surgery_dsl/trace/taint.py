@@ -53,10 +53,28 @@ class Traced(int):
         same = int.__eq__(self, other)
         if same is True and type(other) is Traced:
             self.session.equal[self.origin, other.origin] = None
+        elif type(other) is int:
+            self.session.compared[self.origin, "==", other] = None
         return same
 
     def __ne__(self, other: object) -> bool:
         return not self == other
+
+    def __lt__(self, other: int) -> bool:
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other] = None
+        return int.__lt__(self, other)
+
+    def __ge__(self, other: int) -> bool:
+        return not self < other
+
+    def __gt__(self, other: int) -> bool:
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other + 1] = None
+        return int.__gt__(self, other)
+
+    def __le__(self, other: int) -> bool:
+        return not self > other
 
     __hash__ = int.__hash__
 
@@ -122,11 +140,13 @@ class Uses:
         calls: The calls that were given some.
         values: The value of each attribute, by module path and name.
         equal: Pairs of origins whose integers the code compared and found equal.
+        compared: What the code asked of an integer: origin, ``==`` or ``<``, and a number of its own.
     """
 
     calls: list[Use] = field(default_factory=list)
     values: dict[tuple[str, str], int] = field(default_factory=dict)
     equal: dict[tuple[Origin, Origin], None] = field(default_factory=dict)
+    compared: dict[tuple[Origin, str, int], None] = field(default_factory=dict)
 
 
 class Tainting(TorchFunctionMode):

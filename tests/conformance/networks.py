@@ -37,6 +37,7 @@ INPUTS = {
     "embedding": f'tokens("i64", [N, {LENGTH}])',
     "fused": f'x("f32", [N, {FEATURES}])',
     "attention": f'x("f32", [N, {LENGTH}, {FEATURES}])',
+    "mixture": f'x("f32", [N, {FEATURES}])',
     "characters": f'tokens("i64", [N, {LENGTH}])',
 }
 """What the plan says of each network's input; its keys are the networks."""
@@ -323,6 +324,38 @@ class Attentive(nn.Module):
         return self.head(x.mean(1))
 
 
+class Chosen(nn.Module):
+    """Experts in stacked weights, of which a router chooses two for each example."""
+
+    def __init__(self, width: int, experts: int) -> None:
+        super().__init__()
+        self.router = nn.Linear(width, experts)
+        self.up = nn.Parameter(torch.empty(experts, 10, width))
+        self.down = nn.Parameter(torch.empty(experts, width, 10))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores, which = self.router(x).softmax(-1).topk(2, dim=-1)
+        inner = F.relu((self.up[which] @ x[:, None, :, None]).squeeze(-1))
+        each = (self.down[which] @ inner[..., None]).squeeze(-1)
+        return (each * scores[..., None]).sum(1)
+
+
+class Mixed(nn.Module):
+    """Two mixtures of experts between linear layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.ModuleList([nn.Linear(FEATURES, 12)])
+        self.blocks = nn.ModuleList([Chosen(12, 6) for _ in range(2)])
+        self.head = nn.Linear(12, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.hidden[0](x)
+        for block in self.blocks:
+            x = x + block(x)
+        return self.head(x)
+
+
 # ---- factories ---------------------------------------------------------------------------------------------------
 
 
@@ -462,6 +495,11 @@ def attention() -> nn.Module:
     return _drawn(Attentive())
 
 
+def mixture() -> nn.Module:
+    """Blocks with mixtures of experts."""
+    return _drawn(Mixed())
+
+
 def recurrent() -> nn.Module:
     """A recurrent network: its loop runs once a step of the input."""
     return _drawn(nn.GRU(4, 3))
@@ -475,6 +513,27 @@ def bags() -> nn.Module:
 def pooled() -> nn.Module:
     """A network that halves its images."""
     return _drawn(Pooled())
+
+
+class Choosing(nn.Module):
+    """A forward that goes another way for a single head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 4
+        self.up, self.down = nn.Linear(FEATURES, 24), nn.Linear(24, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.up(x)
+        if self.heads == 1:
+            return self.down(x)
+        x = x.view(x.shape[0], -1, self.heads)
+        return self.down(torch.tanh(x).flatten(1))
+
+
+def choosing() -> nn.Module:
+    """A network whose forward asks for the number of its heads."""
+    return Choosing()
 
 
 def no_network() -> int:

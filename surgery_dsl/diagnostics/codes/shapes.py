@@ -27,6 +27,9 @@ NOT_A_LIST_ENTRY = Code("SD232", "not-a-list-entry", "only entries of a ModuleLi
 OPEN_STRUCTURE = Code("SD233", "open-structure", "the structure after a step is not known before weights are read")
 LIST_IS_COUNTED = Code("SD234", "list-is-counted", "the forward pairs a list with another one, or counts its entries")
 SIZE_TIE = Code("SD235", "size-tie", "sizes that one integer of the forward serves would differ")
+SIZE_BRANCH = Code(
+    "SD236", "size-branch", "at the new size the forward would go another way than the one that was traced"
+)
 
 # What transforms need of the place where they stand.
 FUNCTIONAL_SITE = Code("SD240", "functional-site", "a call in a forward is no module that could be exchanged")

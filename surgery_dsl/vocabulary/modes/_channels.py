@@ -7,19 +7,22 @@ from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface import frozen
+from surgery_dsl.interface.branches import crossed
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.flow import unit_dim
 from surgery_dsl.interface.gathering import gather
 from surgery_dsl.interface.model import Dim, Extent, Interface, Operator, Setting
 from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
 from surgery_dsl.vocabulary.modes._constants import folded, may_hold
+from surgery_dsl.vocabulary.modes._notes import notes_on
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
 from surgery_dsl.vocabulary.takes._reports import noun
 
 _LIFTED_BY = {frozen.OUTPUT: "outputs", frozen.INPUT: "inputs"}
 FOLDING = frozenset({"channels", "groups"})
 """Units whose constants are followed: what a convolution or a linear layer writes."""
-_OVER_CHANNELS = frozenset({"layer_norm", "rms_norm", "group_norm"})
+_COSMETIC = frozenset({"in_features", "out_features", "in_channels", "out_channels", "nf", "nx", "embedding_dim"})
+"""Attributes that layers keep for people: no forward makes anything of them."""
 
 
 def axis_of(pool: Pool, interface: Interface) -> int:
@@ -61,11 +64,12 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
         changed += len(pool.sites)
     if selection.unit in FOLDING:
         writes |= dict.fromkeys(may_hold(axes, interface))
+    for axis in axes:
+        _enough_to_choose_from(axis, selection, draft, context, selection.span or span)
+    _same_way(selection, draft, context, selection.span or span)
     _follow(draft)
-    norms = _norms_over(selection, interface)
     reason = f"{selection.asked} removed" if selection.asked else "units are removed"
-    if norms:
-        reason += f"; {norms} norm{'' if norms == 1 else 's'} then average over fewer channels"
+    reason = "; ".join([reason, *notes_on(axes, interface)])
     return Effect(
         function="changing",
         reason=reason,
@@ -73,6 +77,22 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
         matched=len(selection.sites),
         changed=changed,
     )
+
+
+def _same_way(selection: Selection, draft: Draft, context: Static, span: Span | None) -> None:
+    """Report where the forward would go another way at a size that the step may leave."""
+    found = crossed(context.interface, draft.axes)
+    if found is None:
+        return
+    branch, (least, most) = found
+    sizes = str(least) if least == most else f"{least} to {most}"
+    site = selection.pools[0].sites[0].path if selection.pools and selection.pools[0].sites else branch.reason
+    text = (
+        f"the forward asks if `{branch.reason}` {branch.relation} {branch.number}, and goes another way at {sizes} "
+        f"than at {context.interface.exact(branch.dim)}, which was traced"
+    )
+    facts = {"before": context.interface.exact(branch.dim) or 0, "after": least}
+    _say(shapes.SIZE_BRANCH, text, site, context, span, facts, f"leave more than {max(branch.number, least)}")
 
 
 def _kept(size: int | Extent, taken: Extent) -> int | Extent:
@@ -99,6 +119,14 @@ def _may_shrink(
     lifted = _LIFTED_BY.get(reason)
     if not reason or lifted in context.changes:
         return True
+    if frozen.is_constant(reason) and _is_counted(axis, context.interface):
+        if "values" in context.changes:
+            return True
+        facts = {"before": most * pool.width, "after": (most - taken.most) * pool.width}
+        text = f"`{site}` cannot lose {pool.noun or 'channel'}s without other values for those that stay: {reason}"
+        fix = "write changes = values in this step if the forward may make the constant anew for fewer"
+        _say(shapes.FIXED_AXIS, text, site, context, span, facts, fix)
+        return False
     facts = {"before": most * pool.width, "after": (most - taken.most) * pool.width}
     if lifted is None:
         text = f"`{site}` cannot lose {pool.noun or 'channel'}s: {reason}"
@@ -114,20 +142,37 @@ def _may_shrink(
     return False
 
 
+def _is_counted(axis: int, interface: Interface) -> bool:
+    """Whether an integer attribute counts an axis, so that what the forward makes of the number follows."""
+    return any(
+        axis in interface.leaves(dim)
+        for module in interface.modules
+        for name, dim in module.integers.items()
+        if name not in _COSMETIC
+    )
+
+
 def _say(
     code: Code, text: str, path: str, context: Static, span: Span | None, facts: Mapping[str, int], fix: str
 ) -> None:
     context.say(Diagnostic(code, text, file=context.file, span=span, path=path, facts=facts, help=fix))
 
 
-def _norms_over(selection: Selection, interface: Interface) -> int:
-    """Count the norms whose mean or variance runs over a shrinking axis."""
-    shrinking = {axis_of(p, interface) for p, taken in zip(selection.pools, selection.taken, strict=True) if taken.most}
-    return sum(
-        not shrinking.isdisjoint(unit_dim(interface, operator))
-        for operator in interface.operators
-        if operator.kind in _OVER_CHANNELS
-    )
+def _enough_to_choose_from(axis: int, selection: Selection, draft: Draft, context: Static, span: Span | None) -> None:
+    """Report a choice of the greatest that would choose more than there are."""
+    size = draft.axes[axis].size
+    left = size.least if isinstance(size, Extent) else size
+    pool = next(pool for pool in selection.pools if axis_of(pool, context.interface) == axis)
+    for operator in context.interface.operators:
+        chosen, position = operator.settings.get("k"), operator.settings.get("dim")
+        if operator.kind != "topk" or not isinstance(chosen, int) or not isinstance(position, int):
+            continue
+        dims = context.interface.values[operator.inputs[0]].dims
+        if dims[position] == (axis,) and isinstance(left, int) and left < chosen:
+            text = f"{noun(pool, left)} of `{pool.sites[0].path}` would stay, and `{operator.path}` chooses {chosen}"
+            facts = {"kept": left, "chosen": chosen}
+            fix = f"keep at least {chosen}, for example with floor = {chosen}"
+            _say(shapes.COUNT_FORBIDDEN, text, operator.path, context, span, facts, fix)
 
 
 def _follow(draft: Draft) -> None:
