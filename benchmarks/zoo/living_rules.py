@@ -344,6 +344,15 @@ def _pad(func: Any, args: list[Any], kwargs: dict[str, Any], masks: Masks) -> An
     return result
 
 
+def _split(func: Any, args: list[Any], kwargs: dict[str, Any], masks: Masks) -> Any:
+    """Copies of pieces."""
+    mask = masks.alive(args[0]).double()
+    result = func(*args, **kwargs)
+    for output, kept in zip(result, func(mask, *args[1:], **kwargs), strict=True):
+        masks.put(output, kept > 0.5)
+    return result
+
+
 def _glu(func: Any, args: list[Any], kwargs: dict[str, Any], masks: Masks) -> Any:
     dim = named(func, args, kwargs)["dim"]
     one, two = masks.alive(args[0]).chunk(2, dim)
@@ -378,6 +387,7 @@ RULES: dict[str, Rule] = {
     "sort": _sort,
     "argsort": _sort,
     "glu": _glu,
+    **dict.fromkeys(("unsafe_split", "unsafe_split_with_sizes", "split_copy", "unbind_copy"), _split),
     "_cdist_forward": _cosine,
     "cdist": _cosine,
 }

@@ -262,7 +262,7 @@ def choose(axes: Sequence[int], interface: Interface, rng: random.Random) -> tup
     ties = SizeTies(interface)
     chosen: dict[int, int] = {}
     forced: dict[int, int] = {}
-    broken = ""
+    broken = "what is tied would have to grow"
     for axis in axes:
         size = interface.exact_size(axis) or 1
         if axis in forced:
