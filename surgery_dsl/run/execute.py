@@ -24,7 +24,7 @@ from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
 from surgery_dsl.run.figures import Figures
-from surgery_dsl.run.host_files import attention_of, write_host_files
+from surgery_dsl.run.host_files import attention_of, copy_companions, write_host_files
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.lock import lock_of, trace_block, write_lock
 from surgery_dsl.run.outcome import Outcome
@@ -38,6 +38,7 @@ from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.steps import Steps, last_runs
+from surgery_dsl.vocabulary.models.hf import Hf
 
 PLAN, LOCK, REPORT = "plan.surg", "plan.surg.lock", "report.md"
 
@@ -242,6 +243,8 @@ class _Execution:
                 session.interface,
                 session.edits,
             )
+            if isinstance(block.load, Hf):
+                copy_companions(self.sources.folder / block.load.directory, folder)
         return record_of(session, self.sources, digests, weights, buffers, (loader,))
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from surgery_dsl.diagnostics.codes import hosts
+from surgery_dsl.diagnostics.codes import hosts, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.edits import ArrangeModules, DropModules, Edit
 from surgery_dsl.interface.host_solution import Solution, solve
@@ -62,6 +62,14 @@ def write_host_files(
     Raises:
         Refused: The config cannot say it (SD802).
     """
+    if (folder / CONFIG).exists():  # a source of the network: the reload builds the original from it
+        raise Refused(
+            Diagnostic(
+                runs.OUTPUT_IN_THE_WAY,
+                f"the result needs the original `{CONFIG}` at the place of its own",
+                help="put the plan beside the checkpoint's directory, not into it",
+            )
+        )
     solution = solve(facts, base, interface)
     if solution.misfits:
         raise Refused(_inexpressible(solution.misfits[0].message))

@@ -206,6 +206,30 @@ assert "surgery_dsl" not in sys.modules
     assert float(ran.stdout.strip().splitlines()[-1]) < 1e-6
 
 
+def test_a_checkpoint_in_is_a_checkpoint_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "Reloader", InProcess)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.LlamaConfig(vocab_size=101, num_key_value_heads=2, max_position_embeddings=64, **sizes)
+    torch.manual_seed(0)
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "checkpoint")
+    (tmp_path / "checkpoint" / "tokenizer_config.json").write_text("{}")
+    plan = tmp_path / "plan.surg"
+    text = HEAD.format(network="", given=IDS, target="hf").replace('python("nets:")', 'hf("checkpoint")')
+    plan.write_text(text + GROUPS)
+    outcome = apply(plan, tmp_path / "out", device="cpu")
+    assert config_of(outcome)["num_attention_heads"] == 2
+    assert (tmp_path / "out" / "tokenizer_config.json").is_file()
+    again = transformers.LlamaForCausalLM.from_pretrained(tmp_path / "out")
+    ours = surgery_dsl.load(tmp_path / "out")
+    ids = torch.arange(8).reshape(2, 4)
+    assert torch.equal(again(ids).logits, ours(ids).logits)
+    steps = cut('linear("model.layers.*.mlp.gate_proj")')
+    plan = tmp_path / "more.surg"
+    plan.write_text(text.replace('hf("checkpoint")', 'hf("out")') + steps)  # and on from there, as from any checkpoint
+    config = config_of(apply(plan, tmp_path / "more", device="cpu"))
+    assert (config["num_attention_heads"], config["intermediate_size"]) == (2, 36)
+
+
 @pytest.mark.parametrize(
     ("network", "given", "sites"),
     [
