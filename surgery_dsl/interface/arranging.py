@@ -9,7 +9,7 @@ from surgery_dsl.interface.edits import NumberChange
 from surgery_dsl.interface.loops import Loop
 from surgery_dsl.interface.model import Dim, Interface, Module, Operator, Tensor
 from surgery_dsl.interface.parting import recouple
-from surgery_dsl.interface.turns import adjacent, mapped, rearrange, written_by
+from surgery_dsl.interface.turns import adjacent, mapped, rearrange, stream_dims, written_by
 
 _MARK = "\0"
 
@@ -105,8 +105,13 @@ def arrange(draft: Draft, loops: Iterable[Loop], arrangement: Arrangement) -> No
     touched: set[int] = set()
     for loop in found:
         for value, other, _ in adjacent(loop, arrangement.order):
+            if draft.values[value].dims == draft.values[other].dims:
+                continue  # what the entries add to keeps its axes, whichever of them are left
             merge(draft, draft.values[value].dims, draft.values[other].dims)
             touched.update(axis for v in (value, other) for dim in draft.values[v].dims for axis in leaves(draft, dim))
+    repeated = {arrangement.order[slot] for slot in arrangement.copies}
+    ends = [dims for loop in found for number in sorted(repeated) for dims in stream_dims(draft, loop, number)]
+    touched.update(axis for taken, given in ends if taken != given for axis in _every(draft, (*taken, *given)))
     own = {slot: _own_axes(draft, found, arrangement, slot) for slot in arrangement.copies}
     for loop in sorted(found, key=lambda one: one.starts[0], reverse=True):
         rearrange(draft, loop, arrangement.order, lambda name, slot, old: _marked(arrangement, name, slot, old), own)

@@ -102,13 +102,13 @@ def _loop(draft: Draft, path: str, holder: Run, turns: list[tuple[int, int]]) ->
     if len(turns) == 1 or holder.module == path:
         return _followed(draft, Loop(path, holder, numbers, tuple(places), 1))
     gaps = [holder.events[a + 1 : b] for a, b in pairwise(places)]
-    signed = [[_signature(draft, event, numbers[i]) for event in gap] for i, gap in enumerate(gaps)]
-    behind = [[_signature(draft, event, numbers[i + 1]) for event in gap] for i, gap in enumerate(gaps)]
+    signed = [[_signature(draft, path, event, numbers[i]) for event in gap] for i, gap in enumerate(gaps)]
+    behind = [[_signature(draft, path, event, numbers[i + 1]) for event in gap] for i, gap in enumerate(gaps)]
     obstacle: Obstacle | None = None
     for post in range(min(map(len, gaps)), -1, -1):
         pre = len(gaps[0]) - post
-        tail = [_signature(draft, e, numbers[-1]) for e in holder.events[places[-1] + 1 :][:post]]
-        head = [_signature(draft, e, numbers[0]) for e in holder.events[max(0, places[0] - pre) : places[0]]]
+        tail = [_signature(draft, path, e, numbers[-1]) for e in holder.events[places[-1] + 1 :][:post]]
+        head = [_signature(draft, path, e, numbers[0]) for e in holder.events[max(0, places[0] - pre) : places[0]]]
         alike = (
             all(len(gap) == len(gaps[0]) for gap in gaps)
             and all(one[:post] == tail for one in signed)
@@ -128,18 +128,23 @@ def _loop(draft: Draft, path: str, holder: Run, turns: list[tuple[int, int]]) ->
     return obstacle or Obstacle(numbers[odd], "does more around it than run it", first)
 
 
-def _signature(draft: Draft, event: Event, number: int) -> tuple[object, ...]:
+def _signature(draft: Draft, path: str, event: Event, number: int) -> tuple[object, ...]:
     """Return what an event has in common with those that do the same for other entries."""
     if isinstance(event, Run):
-        return "run", _starred(draft, event.module, number)
-    tensors = tuple((role, _starred(draft, name, number)) for role, name in sorted(event.tensors.items()))
+        return "run", _starred(draft, path, event.module, number)
+    tensors = tuple((role, _starred(draft, path, name, number)) for role, name in sorted(event.tensors.items()))
     return event.kind, event.module, tuple(sorted(event.settings.items())), tensors, len(event.outputs)
 
 
-def _starred(draft: Draft, name: str, number: int) -> str:
-    """Return a path with a star for the number of the entry, where it stands in a list."""
+def _starred(draft: Draft, path: str, name: str, number: int) -> str:
+    """Return a name with a star for the number of the entry, where it stands in the list at ``path`` or one beside it.
+
+    A list that the list itself stands in does not count, whatever the number there.
+    """
     parts = name.split(".")
     for i, part in enumerate(parts):
+        if (path + ".").startswith(".".join(parts[: i + 1]) + "."):
+            continue
         holder = draft.modules.get(".".join(parts[:i]))
         if part == str(number) and holder is not None and holder.type in LISTS:
             return ".".join([*parts[:i], "*", *parts[i + 1 :]])
@@ -260,7 +265,7 @@ def _with_partners(draft: Draft, loop: Loop, segments: list[list[Event]]) -> Loo
     for number, segment in zip(loop.numbers, segments, strict=True):
         for event in segment:
             for name in (event.module,) if isinstance(event, Run) else event.tensors.values():
-                starred = _starred(draft, name, number)
+                starred = _starred(draft, loop.path, name, number)
                 if starred != name:
                     found.setdefault(starred.partition("*")[0].rstrip("."), set()).add(number)
     found.pop(loop.path, None)

@@ -33,6 +33,14 @@ def adjacent(loop: Loop, order: Sequence[int]) -> Iterator[tuple[int, int, int]]
             yield before, value, -1
 
 
+def stream_dims(draft: Draft, loop: Loop, number: int) -> Iterator[tuple[tuple[Dim, ...], tuple[Dim, ...]]]:
+    """Yield, for each value that an entry is handed and hands on, the dimensions before and behind it."""
+    segment = loop.segment(loop.numbers.index(number)) if number in loop.numbers else []
+    for written, read in loop.streams.items() if segment else ():
+        given = segment[written[0]].outputs[written[1]]
+        yield draft.values[_read(segment, read)].dims, draft.values[given].dims
+
+
 def rearrange(
     draft: Draft, loop: Loop, order: Sequence[int], renamed: Renamed, axes: Mapping[int, Mapping[int, int]]
 ) -> None:

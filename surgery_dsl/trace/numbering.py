@@ -192,4 +192,4 @@ def _is_plain(value: Any) -> bool:
     """Whether a value is an object of Python code that may hold settings: a config, a namespace."""
     if isinstance(value, nn.Module | Tensor | type | Sequence | Mapping | set) or callable(value):
         return False
-    return hasattr(value, "__dict__") and type(value).__module__ not in ("builtins", "types", "torch", "abc")
+    return hasattr(value, "__dict__") and type(value).__module__ not in ("builtins", "torch", "abc")

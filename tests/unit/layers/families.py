@@ -41,6 +41,7 @@ class Family:
         each: Fields of the config with one item for each block.
         inputs: What the forward takes.
         generates: Whether tokens can be generated.
+        flags: Attributes of the config that its class does not take.
     """
 
     config: str
@@ -51,6 +52,7 @@ class Family:
     each: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     inputs: tuple[InputSpec, ...] = (IDS,)
     generates: bool = True
+    flags: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, order: tuple[int, ...] = (0, 1, 2, 3)) -> nn.Module:
         """Build the network with the blocks that an order names, each drawn as the original's."""
@@ -59,6 +61,7 @@ class Family:
         settings = {**self.settings, self.depth: len(order)}
         settings |= {name: [items[number] for number in order] for name, items in self.each.items()}
         config = getattr(transformers, self.config)(**settings)
+        vars(config).update(self.flags)
         torch.manual_seed(0)
         return getattr(transformers, self.model)(config).eval()
 
@@ -112,6 +115,18 @@ FAMILIES: dict[str, Family] = {
         {**DECODER, "head_dim": 8, "sliding_window": 8},
         "model.layers",
         each={"layer_types": KINDS},
+    ),
+    "mixtral": Family(
+        *("MixtralConfig", "MixtralForCausalLM"),
+        {**DECODER, "num_local_experts": 4, "num_experts_per_tok": 2},
+        "model.layers",
+        flags={"_experts_implementation_internal": "batched_mm"},
+    ),
+    "mamba": Family(
+        *("MambaConfig", "MambaForCausalLM"),
+        {"vocab_size": 101, "hidden_size": 32, "state_size": 4},
+        "backbone.layers",
+        inputs=(InputSpec(name="input_ids", dtype="i64", dims=("B", 7), below=101),),
     ),
     "t5 decoder": Family(
         *("T5Config", "T5ForConditionalGeneration"),
