@@ -16,6 +16,9 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 _CPU = torch.device("cpu")
 _DEVICE = torch.ops.prim.device.default
+_HASHED = frozenset(
+    (int, float, bool, str, complex, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
+)
 _MOST = 1 << 16
 """Entries after which the memory starts anew; a forward has hundreds."""
 
@@ -145,6 +148,8 @@ def _add(key: list[Any], values: Iterable[Any]) -> bool:
             key += (kind, len(value))
             if value and not _add(key, value):
                 return False
-        else:
+        elif kind in _HASHED:
             key += (kind, value)
+        else:
+            return False
     return True

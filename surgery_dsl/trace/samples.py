@@ -30,11 +30,12 @@ def samples(free: Iterable[FreeSize]) -> tuple[dict[str, int], ...]:
 
 
 def _pair(size: FreeSize, used: set[int]) -> tuple[int, int]:
-    inside = [n for n in (*_PREFERRED, *_SMALL) if n >= size.least and (size.most is None or n <= size.most)]
+    # The greatest size comes last: there a table of positions is read whole, and torch makes no slice of it.
+    inside = [n for n in (*_PREFERRED, *_SMALL) if n >= size.least and (size.most is None or n < size.most)]
     found = [n for n in inside if n not in used][:2]
     if len(found) < 2:
         most = size.least + 64 if size.most is None else min(size.most, size.least + 64)
         others = [n for n in range(most, size.least - 1, -1) if n not in found]
-        others.sort(key=lambda n: (n == 1, n in used, n % 2 == 0))
+        others.sort(key=lambda n: (n == 1, n == size.most, n in used, n % 2 == 0))
         found += others[: 2 - len(found)]
     return (found[0], found[-1])
