@@ -155,7 +155,7 @@ def _follow(flow: Flow, recordings: Sequence[Recording], index: int, records: tu
             written.append(state.value)
         elif len(read) == 1 and record.operation.name in _KEEPS_ENTRIES:
             state.below = read[0].below
-        elif record.operation.name == "arange" and not record.arguments.get("start"):
+        elif _counts_from_zero(record):
             state.below = dims[0]
         flow.states[ref] = state
     for new, old in record.aliases:
@@ -217,6 +217,12 @@ def _opaque(step: Step) -> Outcome:
     return Outcome([[step.axes.fresh(size, reason) for size in sizes] for sizes in step.output_sizes])
 
 
+def _counts_from_zero(record: Record) -> bool:
+    """Say whether a call makes the numbers 0, 1, 2 …: positions in whatever is as long."""
+    given = record.arguments
+    return record.operation.name == "arange" and not given.get("start") and given.get("step") in (None, 1)
+
+
 def _picks(step: Step, read: list[State], outcome: Outcome, position: int) -> Product | None:
     """Return what an output's entries are indices of; what is done with indices otherwise freezes what they pick."""
     name = step.operation.name
@@ -245,12 +251,14 @@ def _order(step: Step, read: list[State]) -> tuple[int, ...] | None:
 
 def _freeze_reduced(step: Step, outcome: Outcome) -> None:
     """Freeze what a computation on parameters alone reduces over: no operator shows it to anyone."""
-    if "keepdim" in outcome.settings and step.operation.name not in _ZERO_IS_NEUTRAL:
+    over = outcome.settings.get("dim")
+    if "keepdim" in outcome.settings and step.operation.name not in _ZERO_IS_NEUTRAL and isinstance(over, tuple):
         for ref in step.records[0].reads:
             state = step.states[ref]
-            if state.names:
-                for dim in state.dims:
-                    step.axes.freeze(dim, f"{step.axes.operator} of a parameter reads it ({step.axes.place})")
+            for position in over if state.names else ():
+                step.axes.freeze(
+                    state.dims[position], f"{step.axes.operator} of a parameter reads it ({step.axes.place})"
+                )
 
 
 def _record(flow: Flow, step: Step, outcome: Outcome, index: int, written: list[int]) -> None:

@@ -9,7 +9,7 @@ from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, flat
 from surgery_dsl.trace.recorder import Ref
 from surgery_dsl.trace.registry import Outcome, rule
-from surgery_dsl.trace.rules.pointwise import broadcast
+from surgery_dsl.trace.rules.pointwise import broadcast, pointwise
 from surgery_dsl.trace.step import State, Step
 
 
@@ -165,6 +165,30 @@ def index_add(step: Step) -> Outcome:
     for position, own in enumerate(source.dims if source is not None else ()):
         step.axes.unify(own, index.dims[0] if position == at else dims[position])
     return Outcome([dims], settings={"dim": at}, follows_picks=True)
+
+
+@rule("eq", "ne")
+def equal(step: Step) -> Outcome | None:
+    """Entry by entry; indices held against 0, 1, 2 … are one-hot along what they were found among.
+
+    Source: torch.nn.functional.one_hot, which is computed in this way where values are not known.
+    """
+    states = [step.states[ref] for ref in step.records[0].reads]
+    if len(states) != 2:
+        return pointwise(step)
+    found = next((state for state in states if state.picks is not None), None)
+    numbers = next((state for state in states if state.below is not None and state is not found), None)
+    if found is None or numbers is None or found.picks is None or len(_longer(numbers)) != 1:
+        return pointwise(step)
+    if step.axes.sizes(found.picks) != step.axes.sizes(_longer(numbers)[0]):
+        return pointwise(step)
+    other = State([found.picks if flat(dim) else dim for dim in numbers.dims])
+    return Outcome([broadcast(step, [found, other], len(step.output))], follows_picks=True)
+
+
+def _longer(state: State) -> list[Product]:
+    """Return the dimensions of a tensor that are not one."""
+    return [dim for dim in state.dims if flat(dim)]
 
 
 @rule("histc", "bincount")

@@ -12,6 +12,8 @@ from surgery_dsl.trace.step import Step
 def view(step: Step) -> Outcome | None:
     """Products of the same entries in the same order."""
     source = step.of("self")
+    if step.operation.overload == "dtype":
+        return _other_dtype(step, source.dims)
     if [step.axes.sizes(dim) for dim in source.dims] == step.output:
         return Outcome([source.dims], identity=True)
     dims: list[Product] = []
@@ -20,6 +22,15 @@ def view(step: Step) -> Outcome | None:
         reason = frozen.regrouped(step.axes.operator, step.axes.place)
         dims += [step.axes.fresh(size, reason) for size in targets] if made is None else made
     return Outcome([dims], kind="view")
+
+
+def _other_dtype(step: Step, dims: list[Product]) -> Outcome:
+    """The same bytes read as another dtype: where entries become longer or shorter, the last dimension is regrouped."""
+    if step.axes.sizes(dims[-1]) == step.output[-1]:
+        return Outcome([dims], kind="view_as_dtype")
+    reason = frozen.regrouped("view", step.axes.place)
+    step.axes.freeze(dims[-1], reason)
+    return Outcome([[*dims[:-1], step.axes.fresh(step.output[-1], reason)]], kind="view_as_dtype")
 
 
 def _blocks(step: Step, dims: list[Product], targets: list[Sizes]) -> Iterator[tuple[list[Product], list[Sizes]]]:

@@ -102,6 +102,10 @@ FREE: dict[str, tuple[Inner, tuple[int, ...]]] = {
     "hardswish": (lambda x: F.hardswish(x), (2, 5, 4)),
     "cross of rows": (lambda x: torch.linalg.cross(x, x.roll(1, 1), dim=1), (2, 3, 4)),
     "products added": (lambda x: torch.addbmm(x[0], x.transpose(1, 2), x) * 0.1, (5, 5, 4)),
+    "bits of another dtype": (
+        lambda x: x * (x.contiguous().view(torch.int32 if x.element_size() == 4 else torch.int64) > 0),
+        (2, 5, 4),
+    ),
     "empty halves": (lambda x: torch.cat((x, x[..., x.shape[-1] :]), -1), (2, 5, 4)),
 }
 
@@ -146,6 +150,7 @@ HELD: dict[str, tuple[Inner, str]] = {
     "largest of all": (lambda x: x * x.argmax(), "picked by index"),
     "median": (lambda x: x.median(-1, keepdim=True).values * x, "median"),
     "kernel": (lambda x: F.conv1d(x.flatten(0, 1)[:, None], x.new_ones(1, 1, 3))[:, 0], "spatial"),
+    "standardised constants": (lambda x: x * torch.arange(0, 12, 2), "arange"),
     "searched": (lambda x: torch.bucketize(x[0, 0], x[0, 1].sort().values) * x, "order"),
 }
 

@@ -199,3 +199,24 @@ def test_grouped_products(monkeypatch: pytest.MonkeyPatch) -> None:
     free = ["a.weight[0]", "experts[1]", "experts[2]", "b.weight[1]"]
     held = {"experts[0]": "picked by index"}
     assert_rule(GroupedProducts, spec(8, 4), free=free, held=held, retraceable=False)
+
+
+class OneHot(nn.Module):
+    """Experts by masks: what torch computes for one-hot rows where values are not known."""
+
+    def __init__(self, offset: int = 0) -> None:
+        super().__init__()
+        self.offset = offset
+        self.router, self.experts, self.out = nn.Linear(4, 5), nn.Parameter(torch.randn(5, 4, 6)), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        chosen = self.router(x).argmax(-1)
+        numbers = torch.arange(self.router.weight.shape[0]) if not self.offset else torch.arange(1, 6)
+        mask = (chosen[:, None] == numbers).to(x.dtype)
+        return self.out(torch.einsum("nd,edh,ne->nh", x, self.experts, mask))
+
+
+def test_one_hot_rows_of_what_was_found() -> None:
+    assert_rule(OneHot, spec(7, 4), free=["router.weight[0]", "experts[0]"], removable=False)
+    held = {"experts[0]": "arange", "router.weight[0]": "picked by index"}
+    assert_rule(lambda: OneHot(1), spec(7, 4), free=["out.weight[1]"], held=held, removable=False, retraceable=False)
