@@ -79,11 +79,11 @@ def _view(tensor: Tensor, everything: Tensor, unit: int) -> Tensor:
     return everything.as_strided(tensor.shape, strides, tensor.storage_offset() * factor)
 
 
-class Living(TorchDispatchMode):
+class Living(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """The mode under which the reference runs; without masks it only widens floating-point casts."""
 
     def __init__(self, masks: Masks | None = None, widen: bool = True) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.masks = Masks() if masks is None else masks
         self.widen = widen
 

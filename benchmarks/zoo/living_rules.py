@@ -21,15 +21,43 @@ _FILL = {
     **dict.fromkeys(("amin", "min", "argmin", "cummin"), INFINITY),
 }
 _SAME = ("clone", "_to_copy", "contiguous", "copy", "tril", "triu", "lift_fresh_copy", "native_dropout", "masked_fill")
-_FORGET = ("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "randn_like", "bernoulli", "new_zeros")
+_FORGET: tuple[str, ...] = (
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "full_like",
+    "rand_like",
+    "randn_like",
+    "bernoulli",
+    "new_zeros",
+)
 _FORGET += ("new_ones", "new_full", "new_empty", "fill_", "zero_", "new_empty_strided", "randint_like")
-_MOVES = ("cat", "stack", "index", "gather", "index_select", "embedding", "roll", "flip", "repeat", "pixel_shuffle")
+_MOVES: tuple[str, ...] = (
+    "cat",
+    "stack",
+    "index",
+    "gather",
+    "index_select",
+    "embedding",
+    "roll",
+    "flip",
+    "repeat",
+    "pixel_shuffle",
+)
 _MOVES += ("index_put", "scatter", "index_copy", "slice_scatter", "select_scatter", "pixel_unshuffle", "rot90")
 _MOVES += ("channel_shuffle", "masked_scatter", "masked_select", "im2col", "_unsafe_index", "take", "index_fill")
 _MOVES += ("native_channel_shuffle", "unfold_copy", "slice_copy", "col2im", "index_add", "diagonal_scatter")
-_WINDOWS = ("max_pool", "avg_pool", "upsample", "_adaptive_avg", "adaptive_", "reflection_pad", "replication_pad")
+_WINDOWS: tuple[str, ...] = (
+    "max_pool",
+    "avg_pool",
+    "upsample",
+    "_adaptive_avg",
+    "adaptive_",
+    "reflection_pad",
+    "replication_pad",
+)
 _WINDOWS += ("grid_sampler", "fractional", "_upsample")
-_POINTWISE = (
+_POINTWISE: tuple[str, ...] = (
     "where",
     "lerp",
     "addcmul",
@@ -154,7 +182,7 @@ def _sort(func: Any, args: list[Any], kwargs: dict[str, Any], masks: Masks) -> A
     return result
 
 
-def moments(values: Tensor, mask: Tensor, dims: Sequence[int], correction: float) -> tuple[Tensor, Tensor]:
+def moments(values: Tensor, mask: Tensor, dims: list[int], correction: float) -> tuple[Tensor, Tensor]:
     """Return mean and variance over the living entries of some dimensions, these kept with size one."""
     count = mask.sum(dims, keepdim=True)
     mean = torch.where(mask, values, 0).sum(dims, keepdim=True) / count

@@ -124,8 +124,8 @@ def _calibrate(network: Network) -> None:
         var, mean = torch.var_mean(x, dims, correction=0)
         jitter = torch.empty(mean.shape).uniform_(0.8, 1.25, generator=generator)
         module.running_mean.copy_(mean + 0.1 * (jitter - 1))
-        # Few positions late in a network have next to no variance: dividing by it would blow rounding up.
-        module.running_var.copy_((var + 0.1 * mean**2 + 1e-3) * jitter)
+        # What varies little around its mean would have its rounding blown up layer by layer.
+        module.running_var.copy_((var + mean**2 + 1e-3) * jitter)
 
     for module in network.model.modules():
         mean = getattr(module, "running_mean", None)

@@ -92,7 +92,7 @@ def _quiet() -> None:
     warnings.filterwarnings("ignore")
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def _import_all(package: str) -> None:
