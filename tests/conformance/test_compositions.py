@@ -34,6 +34,7 @@ DATA_DECIDES = {
     "SD221": "everything that an earlier choice left",
     "SD222": "too few units left to round to one",
     "SD234": "the host's own forward pairs two lists",
+    "SD519": "what a step made zero still gives a constant that nothing can hold",
     "SD306": "a take that looks for something finds none",
 }
 """What may be refused only as the plan runs, because an earlier choice or the data decides it."""

@@ -22,6 +22,7 @@ ODD = ["embedding", "grouped", "residual", "tied"]
 
 ONLY_RUNNING_TELLS = {
     ("takes", "SD306"),  # a take that looks for something finds none in this data
+    ("modes", "SD519"),  # dead channels whose constant nothing can hold are seen in the weights
     ("modes", "SD234"),  # the host's own forward pairs the list with another one, in Python
     ("transforms", "SD234"),  # or names its entries one by one
 }

@@ -27,6 +27,7 @@ LAYERS = {
     "cnn3d": 'conv3d("features.{}")',
     "residual": 'linear("blocks.{}.fc1")',
     "attention": 'linear("blocks.{}.attn.q")',
+    "mixture": 'experts("blocks.{}")',
 }
 """The layers of a network, by number; elsewhere they stand in ``hidden``."""
 
@@ -37,6 +38,7 @@ MODULES = {
     "cnn3d": "features",
     "residual": "blocks",
     "attention": "blocks",
+    "mixture": "blocks",
 }
 """The list that a network's modules stand in; elsewhere ``hidden``."""
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from surgery_dsl.interface.feedforward import layers_at
+from surgery_dsl.interface.flow import Flow
 from surgery_dsl.interface.model import Interface, Tensor
 from surgery_dsl.vocabulary.context import Effect
 from surgery_dsl.vocabulary.selection import Site
@@ -21,6 +23,9 @@ def tensors_at(interface: Interface, sites: Iterable[Site]) -> frozenset[str]:
             found.add(name)
         elif site.operators:
             for index in site.operators:
+                found.update(interface.operators[index].tensors.values())
+        elif site.word == "mlp":
+            for index in layers_at(site.module, Flow(interface)):
                 found.update(interface.operators[index].tensors.values())
         else:
             modules.append(site.module)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from surgery_dsl.interface.feedforward import feedforwards
 from surgery_dsl.interface.flow import WEIGHTED, Flow, unit_dim, weight_position
 from surgery_dsl.interface.model import Dim, Extent, Interface
 from surgery_dsl.vocabulary.selection import Pool, Site
@@ -20,8 +21,8 @@ def split_param(path: str) -> tuple[str, int | None]:
 def site_dims(site: Site, flow: Flow) -> tuple[Dim, ...]:
     """Return the dimensions that the site's output units lie along: one for each layer behind it, most often one.
 
-    A layer's own; for an activation or norm without weights, and for a module, that of the layers behind its result;
-    for a tensor, the dimension that the plan names, or its only one.
+    A layer's own; for a multilayer perceptron, its width in between; for an activation or norm without weights, and for
+    a module, that of the layers behind its result; for a tensor, the dimension that the plan names, or its only one.
     """
     interface = flow.interface
     if site.word == "param":
@@ -30,6 +31,9 @@ def site_dims(site: Site, flow: Flow) -> tuple[Dim, ...]:
         if position is None:
             return dims if len(dims) == 1 else ()
         return (dims[position],) if position < len(dims) else ()
+    if site.word == "mlp":
+        widths = dict.fromkeys(one.width for one in feedforwards(flow) if one.holder == site.module)
+        return tuple(dim for dim in widths if dim)
     found: dict[Dim, None] = {}
     for at in site_results(site, flow):
         operator = interface.operators[at]
@@ -159,7 +163,7 @@ def carriers_at(pool: Pool, axis: int, flow: Flow, roles: tuple[str, ...] = ("we
                     name = operator.tensors[role]
                     rank = len(interface.tensor_by_name[name].dims)
                     found[name, weight_position(operator) if rank > 1 else 0] = None
-        if site.word == "experts":
+        if pool.noun == "expert":
             found |= dict.fromkeys(_stacked(site, axis, interface))
     carriers = [_carrier(name, dim, axis, interface) for name, dim in found]
     return [carrier for carrier in carriers if carrier is not None]

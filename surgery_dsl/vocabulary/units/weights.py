@@ -4,6 +4,8 @@ from typing import ClassVar, final
 
 from surgery_dsl.diagnostics.codes import names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.feedforward import layers_at
+from surgery_dsl.interface.flow import Flow
 from surgery_dsl.interface.model import FLOATS, Extent, Interface, Tensor
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import Unit
@@ -82,6 +84,10 @@ def site_weights(site: Site, interface: Interface) -> tuple[str, ...]:
     if site.operators:
         operators = [interface.operators[at] for at in site.operators]
         named = [operator.tensors["weight"] for operator in operators if "weight" in operator.tensors]
+        return tuple(dict.fromkeys(_owner(interface.tensor_by_name[name]) for name in named))
+    if site.word == "mlp":
+        flow = Flow(interface)
+        named = [interface.operators[at].tensors["weight"] for at in layers_at(site.module, flow)]
         return tuple(dict.fromkeys(_owner(interface.tensor_by_name[name]) for name in named))
     below = site.module + "." if site.module else ""
     return tuple(
