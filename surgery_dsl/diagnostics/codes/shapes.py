@@ -30,7 +30,6 @@ SIZE_TIE = Code("SD235", "size-tie", "sizes that one integer of the forward serv
 SIZE_BRANCH = Code(
     "SD236", "size-branch", "at the new size the forward would go another way than the one that was traced"
 )
-SIZE_TIE = Code("SD235", "size-tie", "sizes that one integer of the forward serves would differ")
 
 # What transforms need of the place where they stand.
 FUNCTIONAL_SITE = Code("SD240", "functional-site", "a call in a forward is no module that could be exchanged")
