@@ -1,5 +1,6 @@
 """The run itself: load, step, control, write, reload; a transaction around all of it."""
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.steps import Steps, last_runs
 from surgery_dsl.vocabulary.models.hf import Hf
+from surgery_dsl.vocabulary.models.timm import Timm
 
 PLAN, LOCK, REPORT = "plan.surg", "plan.surg.lock", "report.md"
 
@@ -232,7 +234,8 @@ class _Execution:
             return record_of(session, self.sources, digests, write.write_weights(session.model, folder, self._most))
         facts = self.lock.model(block.name).host
         assert facts is not None
-        weights, buffers = write.write_apart(session.model, folder, self._most)
+        most = self._most if block.target == "hf" else sys.maxsize  # timm reads one file
+        weights, buffers = write.write_apart(session.model, folder, most)
         with load.placed_refusals(self.plan.file, block.spans.get("target", block.span)):
             loader = write_host_files(
                 folder,
@@ -242,6 +245,7 @@ class _Execution:
                 session.base_interface,
                 session.interface,
                 session.edits,
+                block.load.arguments if isinstance(block.load, Timm) else {},
             )
             if isinstance(block.load, Hf):
                 copy_companions(self.sources.folder / block.load.directory, folder)

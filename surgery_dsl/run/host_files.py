@@ -15,8 +15,10 @@ from surgery_dsl.interface.edits import ArrangeModules, DropModules, Edit
 from surgery_dsl.interface.host_solution import Solution, solve
 from surgery_dsl.interface.hosts import HostFacts
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.run.host_facts import Config, replaced
-from surgery_dsl.run.hosts import LABELS, builder, built, plain_config, quiet
+from surgery_dsl.run import timm_host
+from surgery_dsl.run.host_facts import Built, Config, replaced
+from surgery_dsl.run.host_view import built
+from surgery_dsl.run.hosts import LABELS, builder, plain_config, quiet
 
 CONFIG = "config.json"
 COMPANIONS = (
@@ -44,8 +46,9 @@ def write_host_files(
     base: Interface,
     interface: Interface,
     edits: Iterable[Edit],
+    given: Mapping[str, Any] | None = None,
 ) -> str:
-    """Write ``config.json``, and what else belongs to the network, for ``transformers``.
+    """Write ``config.json``, and what else belongs to the network, for its host.
 
     Args:
         folder: The result.
@@ -55,9 +58,10 @@ def write_host_files(
         base: Its interface before.
         interface: Its interface now.
         edits: What was done to its structure.
+        given: The arguments that the plan gives ``timm.create_model``.
 
     Returns:
-        What loads the result: ``transformers.LlamaForCausalLM.from_pretrained``.
+        What loads the result: ``transformers.LlamaForCausalLM.from_pretrained``, ``timm.create_model``.
 
     Raises:
         Refused: The config cannot say it (SD802).
@@ -73,11 +77,34 @@ def write_host_files(
     solution = solve(facts, base, interface)
     if solution.misfits:
         raise Refused(_inexpressible(solution.misfits[0].message))
-    config = new_config(plain_config(original), facts, solution, list(edits))
+    if facts.host == "timm":
+        return _write_timm(folder, model, original, facts, solution, list(edits), given or {})
+    return _write_transformers(folder, model, original, facts, solution, list(edits))
+
+
+def _write_timm(
+    folder: Path,
+    model: nn.Module,
+    original: Any,
+    facts: HostFacts,
+    solution: Solution,
+    edits: list[Edit],
+    given: Mapping[str, Any],
+) -> str:
+    before = timm_host.plain_arguments(original, given)
+    config = new_config(before, facts, solution, edits)
+    looks = timm_host.builder(original, given, ())(config)
+    _refuse_other_shapes(looks, model)
+    timm_host.write_config(folder, original, {**given, **timm_host.arguments_of(config, before)})
+    return "timm.create_model"
+
+
+def _write_transformers(
+    folder: Path, model: nn.Module, original: Any, facts: HostFacts, solution: Solution, edits: list[Edit]
+) -> str:
+    config = new_config(plain_config(original), facts, solution, edits)
     network, config_class = type(original), type(original.config)
-    looks = builder(network, config_class, ())(config)
-    if looks is None or looks.shapes != built(model, ()).shapes:
-        raise Refused(_inexpressible(_difference(looks.shapes if looks else {}, built(model, ()).shapes)))
+    _refuse_other_shapes(builder(network, config_class, ())(config), model)
     written = config_class.from_dict(_with_labels(config, original))
     written.architectures = [network.__name__]
     written.dtype = str(next((p.dtype for p in model.parameters()), torch.float32)).removeprefix("torch.")
@@ -88,6 +115,12 @@ def write_host_files(
         with quiet():
             original.generation_config.save_pretrained(folder)
     return f"transformers.{network.__name__}.from_pretrained"
+
+
+def _refuse_other_shapes(looks: Built | None, model: nn.Module) -> None:
+    shapes = built(model, ()).shapes
+    if looks is None or looks.shapes != shapes:
+        raise Refused(_inexpressible(_difference(looks.shapes if looks else {}, shapes)))
 
 
 def new_config(config: Config, facts: HostFacts, solution: Solution, edits: list[Edit]) -> Config:
@@ -126,14 +159,17 @@ def copy_companions(origin: Path, folder: Path) -> None:
 
 
 def load_by_host(folder: Path, attention: str, device: str) -> nn.Module:
-    """Load a result by ``transformers`` alone.
+    """Load a result by its host alone.
 
     Raises:
-        ValueError: It leaves something out, or finds something left over.
+        ValueError: The host leaves something out, or finds something left over.
     """
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if "architectures" not in config:
+        return timm_host.load(folder).to(device).eval()
     import transformers
 
-    name = json.loads((folder / CONFIG).read_text(encoding="utf-8"))["architectures"][0]
+    name = config["architectures"][0]
     more: dict[str, Any] = {"attn_implementation": attention} if attention else {}
     with quiet():
         model, report = getattr(transformers, name).from_pretrained(
@@ -188,6 +224,6 @@ def _difference(given: Mapping[str, tuple[int, ...]], found: Mapping[str, tuple[
 def _inexpressible(why: str) -> Diagnostic:
     return Diagnostic(
         hosts.HOST_CANNOT_EXPRESS,
-        f"the result cannot load by `target = hf`: {why}",
+        f"the result cannot load by its `target`: {why}",
         help="write `target = none`: `surgery_dsl.load` loads every result",
     )

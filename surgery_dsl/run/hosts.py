@@ -1,7 +1,7 @@
-"""Hosts: programs that load a network by themselves from a config and weights. One so far: ``transformers``."""
+"""Hosts: programs that load a network by themselves from a config and weights: ``transformers`` and timm."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -13,8 +13,9 @@ from surgery_dsl.diagnostics.codes import hosts
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.hosts import HostFacts
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.run.digests import named_tensors
+from surgery_dsl.run import timm_host
 from surgery_dsl.run.host_facts import Build, Built, Config, facts
+from surgery_dsl.run.host_view import built
 
 EXTRA = ("head_dim",)
 """Fields that many networks read where the config has them, though its class does not name them."""
@@ -22,29 +23,32 @@ LABELS = ("id2label", "label2id")
 """Entries of a config that follow from ``num_labels``."""
 
 
-def facts_of(host: str, model: nn.Module, interface: Interface) -> HostFacts:
+def facts_of(host: str, model: nn.Module, interface: Interface, given: Mapping[str, Any] | None = None) -> HostFacts:
     """Return what the host's config of a network can say.
 
     Args:
-        host: ``hf``.
+        host: ``hf`` or ``timm``.
         model: The network, on any device; it is not changed.
         interface: The network as traced.
+        given: The arguments that the plan gives ``timm.create_model``.
 
     Raises:
         Refused: The host does not build this network (SD801).
     """
-    if host != "hf":
-        raise Refused(_foreign(f"`target = {host}` is not known to this version", host))
-    problem = _no_hf_network(model)
-    if problem:
-        raise Refused(_foreign(problem, host))
-    config = plain_config(model)
     places = tuple((module.path, attribute) for module in interface.modules for attribute in module.integers)
-    config_class: Any = type(model.config)
-    build = builder(type(model), config_class, places)
-    extra = [name for name in EXTRA if name not in config_class.attribute_map]
+    name = type(model).__name__
+    why = timm_host.problem(model) if host == "timm" else _no_hf_network(model)
+    if why:
+        raise Refused(_foreign(why, host))
     try:
-        return facts(build, config, interface, host, type(model).__name__, config_class.__name__, extra)
+        if host == "timm":
+            config = timm_host.plain_arguments(model, given or {})
+            tried = timm_host.builder(model, given or {}, places)
+            return facts(tried, config, interface, host, timm_host.architecture(model), name)
+        config_class: Any = type(model.config)
+        build = builder(type(model), config_class, places)
+        extra = [field for field in EXTRA if field not in config_class.attribute_map]
+        return facts(build, plain_config(model), interface, host, name, config_class.__name__, extra)
     except ValueError as error:
         raise Refused(_foreign(f"its config does not build it again: {error}", host)) from None
 
@@ -73,35 +77,6 @@ def builder(network: Any, config_class: Any, places: tuple[tuple[str, str], ...]
     return build
 
 
-def built(model: nn.Module, places: tuple[tuple[str, str], ...]) -> Built:
-    """Return what a network looks like."""
-    saved = model.state_dict(keep_vars=True).keys()
-    modules = dict(model.named_modules(remove_duplicate=False))
-    integers = {}
-    for path, attribute in places:
-        value = _read(modules.get(path), attribute)
-        if value is not None:
-            integers[path, attribute] = value
-    return Built(
-        shapes={name: tuple(tensor.shape) for name, tensor in named_tensors(model) if name in saved},
-        lists={
-            path: len(module)
-            for path, module in model.named_modules()
-            if isinstance(module, nn.ModuleList | nn.Sequential)
-        },
-        integers=integers,
-    )
-
-
-def _read(holder: Any, attribute: str) -> int | None:
-    for step in attribute.split("."):
-        if isinstance(holder, list | tuple):
-            holder = holder[int(step)] if step.isdecimal() and int(step) < len(holder) else None
-        else:
-            holder = getattr(holder, step, None)
-    return holder if type(holder) is int else None
-
-
 def _no_hf_network(model: nn.Module) -> str:
     try:
         import transformers
@@ -119,7 +94,7 @@ def _foreign(why: str, host: str) -> Diagnostic:
     return Diagnostic(
         hosts.NOT_A_HOSTS_NETWORK,
         f"the result cannot load by `target = {host}`: {why}",
-        help="write `target = none`, or let `load` build a model class of `transformers` itself",
+        help="write `target = none`, or let `load` build a network of that host itself",
     )
 
 

@@ -23,6 +23,7 @@ from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.written import written
 from surgery_dsl.trace.capture import MADE_UP, Captured, capture, trace
 from surgery_dsl.trace.fakes import elements_of
+from surgery_dsl.vocabulary.models.timm import Timm
 
 _CONVERTED = (trust.TENSOR_MISSING, trust.TENSOR_EXTRA, trust.TENSOR_SHAPE, trust.TENSOR_DTYPE, trust.TIED_TWICE)
 """What tells that a checkpoint is laid out otherwise than the network."""
@@ -86,7 +87,8 @@ def _model(sources: Sources, block: Model, settings: Settings) -> ModelLock:
         with placed_refusals(sources.plan.file, span):
             from surgery_dsl.run.hosts import facts_of
 
-            host = facts_of(block.target, sources.skeleton(block), interface)
+            given = block.load.arguments if isinstance(block.load, Timm) else {}
+            host = facts_of(block.target, sources.skeleton(block), interface, given)
     return ModelLock(
         name=block.name,
         declared=declared_model(block),
