@@ -86,9 +86,19 @@ def _whole(model: nn.Module) -> Iterator[tuple[tuple[InputSpec, ...], bool, tupl
 def _of_timm(model: nn.Module) -> InputSpec | None:
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
     shape = config.get("input_size") if isinstance(config, dict) else None
-    if not isinstance(shape, list | tuple) or not all(isinstance(size, int) for size in shape):
+    if config is None or not isinstance(shape, list | tuple) or not all(isinstance(size, int) for size in shape):
         return None
-    return _spec("x", _float(model), (BATCH, *shape))
+    channels = _first_channels(model, config.get("first_conv"))  # what the network was built with, not its default
+    return _spec("x", _float(model), (BATCH, channels or shape[0], *shape[1:]))
+
+
+def _first_channels(model: nn.Module, named: object) -> int | None:
+    path = named[0] if isinstance(named, list | tuple) and named else named
+    try:
+        found = getattr(model.get_submodule(path), "in_channels", None) if isinstance(path, str) and path else None
+    except AttributeError:
+        return None
+    return found if isinstance(found, int) else None
 
 
 # ---- transformers ------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ def _class(
         found = getattr(transformers, wanted, None)
     if not isinstance(found, type) or not hasattr(found, "_from_config"):
         what = f"transformers {transformers.__version__} has no architecture `{wanted or type(config).__name__}`"
-        near = get_close_matches(wanted, [n for n in dir(transformers) if n.endswith(wanted[-6:])], n=1)
+        near = get_close_matches(wanted, [n for n in dir(transformers) if n[:3] == wanted[:3]], n=1)
         raise Refused(_unreadable(path, what, span, f"did you mean `{near[0]}`?" if near else _own_code(settings)))
     return found
 
