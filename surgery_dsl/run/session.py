@@ -163,6 +163,11 @@ class Session(Runtime):
         self._report(text, done, total)
 
     @property
+    def holds_values(self) -> bool:
+        """Whether the patient's values are in its tensors, so that it can run."""
+        return self._streamed is None
+
+    @property
     def zeros(self) -> Mapping[str, Tensor]:
         """Masks of the entries that earlier steps set to zero and that training holds, by tensor name."""
         return self._zeros

@@ -17,7 +17,7 @@ from surgery_dsl.proof import selections
 from surgery_dsl.proof.sequence import Run
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.steps import advance, place_of
-from surgery_dsl.run import controls, holds
+from surgery_dsl.run import controls, holds, self_check
 from surgery_dsl.run.changes import EditMisfit, find_tensor
 from surgery_dsl.run.digests import Mark, digests, marks, named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
@@ -134,6 +134,7 @@ class Steps:
         before = self._untouched(effect)
         with self.evidence.phase("change"), memory_reported(f"carry out `{step.name}`", session.file, step.span):
             changes = self._changes(step)
+            self._check_coupling(step, changes, predicted.interface)
             masks = self._carry_out(step, changes)
             masks = holds.followed(masks, effect, isinstance(step, Replace), session.model)
             session.set_zeros(holds.added(masks, changes))
@@ -187,6 +188,32 @@ class Steps:
             if change.edit is not None:
                 session.note_edit(change.edit)
         return masks
+
+    def _check_coupling(self, step: Block, changes: Sequence[Change], after: Interface) -> None:
+        """Refuse to cut an axis that the network's own weights say is none."""
+        session = self.session
+        if not session.holds_values or not any(isinstance(change.edit, Resize) for change in changes):
+            return
+        axes = self_check.axes_cut(session.interface, after)
+        if not axes:
+            return
+        found = self_check.permutation_difference(session, axes)
+        most = self_check.limit(session.model)
+        if not found <= most:
+            raise Refused(
+                Diagnostic(
+                    defects.COUPLING,
+                    f"before `{step.name}`, another order of what it would cut changes the outputs by {found:.1e} of "
+                    f"their norm; rounding explains {most:.1e}",
+                    file=session.file,
+                    span=step.span,
+                    facts={"axes": len(axes)},
+                    help="this is a defect of surgery-dsl, not of your plan; please report it",
+                )
+            )
+        self.evidence.note_always(
+            "coupling", "another order of what is cut changes no output", "permutation", step.name, f"{found:.1e}"
+        )
 
     def _writes_something(self, change: Change) -> bool:
         model = self.session.model

@@ -10,3 +10,4 @@ UNDECLARED_WRITE = Code(
 )
 RELOAD_DIFFERS = Code("SD904", "reload-differs", "the written result does not reload to the same outputs", exit_code=2)
 EDIT_MISFIT = Code("SD905", "edit-misfit", "a change that a rule asked for does not fit the network", exit_code=2)
+COUPLING = Code("SD906", "coupling-differs", "what was taken for one axis is not one on these weights", exit_code=2)

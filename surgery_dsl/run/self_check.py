@@ -1,0 +1,104 @@
+"""Before indices of an axis go: is the axis what the graph says it is, on these weights?
+
+The entries of the axes that a step will cut are put into another order in every tensor that carries them. If the graph
+holds, no output changes; if a carrier is missing or one is too many, it does. The order is then put back, bit for bit.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from surgery_dsl.interface.gathering import entries
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.run.changes import find_tensor
+from surgery_dsl.run.probe import probe_inputs
+from surgery_dsl.run.session import Session
+from surgery_dsl.trace.recorder import named_tensors
+
+ROUNDINGS = 1e4
+"""How many rounding errors of the dtype another order of sums may differ by; a mis-coupled axis differs by far more."""
+
+MOST = 0.1
+"""The most, for dtypes so coarse that this many roundings would hide anything."""
+
+
+def axes_cut(before: Interface, after: Interface) -> list[int]:
+    """Return the leaf axes that become shorter, those of the outputs left out: their order shows."""
+    shown = {axis for port in before.outputs for dim in before.values[port.value].dims for axis in before.leaves(dim)}
+    return [
+        old.id
+        for old, new in zip(before.axes, after.axes, strict=False)
+        if not old.parts and old.size != new.size and before.exact_size(old.id) is not None and old.id not in shown
+    ]
+
+
+def permutation_difference(session: Session, axes: Sequence[int]) -> float:
+    """Return how far the outputs change, relative to their norm, when axes are permuted; the network is as it was.
+
+    Args:
+        session: The run; its network must equal its interface.
+        axes: Leaf axes of exact sizes.
+    """
+    inputs = probe_inputs(session)
+    wanted = _contract(session, inputs)
+    done: list[tuple[Tensor, int, Tensor]] = []
+    try:
+        for tensor, dim, order in _orders(session, axes):
+            _reorder(tensor, dim, order)
+            done.append((tensor, dim, order))
+        found = _contract(session, inputs)
+    finally:
+        for tensor, dim, order in reversed(done):
+            _reorder(tensor, dim, torch.argsort(order))
+    return max((_relative(a, b) for a, b in zip(found, wanted, strict=True)), default=0.0)
+
+
+def _contract(session: Session, inputs: Mapping[str, Tensor]) -> list[Tensor]:
+    """Run the patient and return the outputs that the plan means; others may well show the order of an axis."""
+    with torch.no_grad(), session.deterministic():
+        found = dict(named_tensors(session.run(session.model, inputs)))
+    names = [port.name for port in session.interface.outputs]
+    if set(names) <= found.keys():
+        return [found[name] for name in names]
+    return list(found.values()) if len(found) == len(names) else list(found.values())[:1]
+
+
+def limit(model: nn.Module) -> float:
+    """Return the difference that another order of sums explains in a network's coarsest dtype."""
+    floats = {tensor.dtype for tensor in model.parameters() if tensor.is_floating_point()}
+    return min(ROUNDINGS * max((torch.finfo(dtype).eps for dtype in floats), default=0.0), MOST)
+
+
+def _orders(session: Session, axes: Sequence[int]) -> Iterator[tuple[Tensor, int, Tensor]]:
+    interface = session.interface
+    rotated = {axis: _rotated(interface.exact_size(axis) or 1) for axis in axes}
+    lists: dict[tuple[int, ...], Tensor] = {}
+    for tensor in interface.tensors:
+        for position, dim in enumerate(tensor.dims):
+            if tensor.tied_to or rotated.keys().isdisjoint(interface.leaves(dim)):
+                continue
+            if dim not in lists:
+                lists[dim] = torch.tensor(entries(dim, rotated, interface), dtype=torch.int64)
+            live = find_tensor(session.model, tensor.name)
+            yield live, position, lists[dim].to(live.device)
+
+
+def _rotated(size: int) -> list[int]:
+    """Return all indices, each at another place."""
+    return [*range(1, size), 0]
+
+
+def _reorder(tensor: Tensor, dim: int, order: Tensor) -> None:
+    with torch.no_grad():
+        tensor.copy_(tensor.index_select(dim, order))
+
+
+def _relative(found: Tensor, wanted: Tensor) -> float:
+    if not wanted.is_floating_point() or not wanted.numel():
+        return 0.0
+    if found.shape != wanted.shape:
+        return float("inf")
+    norm: float = wanted.double().norm().item()
+    gap: float = (found.double() - wanted.double()).norm().item()
+    return gap / norm if norm else gap
