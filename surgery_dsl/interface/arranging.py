@@ -262,7 +262,10 @@ class _Names:
         module = module.replaced(positions=positions, counts=counts, per_layer=per_layer)
         slot = self._copied_from(module.path, new)
         if slot is not None:
-            same = self._shared(module.same_as, module.path, slot) if module.same_as else ""
+            first = module.same_as or module.path
+            if any((m.same_as or m.path) == first and not self._with(m.path, module.path) for m in before.values()):
+                return module.replaced(path=new, same_as=self.owner(first), integers={})
+            same = self._shared(first, module.path, slot) if module.same_as else ""
             integers = dict(zip(module.integers, mapped(module.integers.values(), self.axes[slot]), strict=True))
             return module.replaced(path=new, same_as=same, integers=integers)
         owner = self.heirs.get(module.same_as, module.same_as)
@@ -277,14 +280,16 @@ class _Names:
             return tensor.replaced(name=new, tied_to="" if owner in ("", tensor.name) else self.owner(owner))
         tensor = tensor.replaced(dims=mapped(tensor.dims, self.axes[slot]))
         owner = tensor.tied_to or tensor.name
-        outside = [t.name for t in before.values() if (t.tied_to or t.name) == owner and not self._with(t, tensor)]
+        outside = [
+            t.name for t in before.values() if (t.tied_to or t.name) == owner and not self._with(t.name, tensor.name)
+        ]
         if outside or (self.arrangement.tie and tensor.role == "parameter"):
             return tensor.replaced(name=new, tied_to=self.owner(owner))
         return tensor.replaced(name=new, tied_to=self._shared(owner, tensor.name, slot) if tensor.tied_to else "")
 
-    def _with(self, one: Tensor, other: Tensor) -> bool:
-        """Whether two tensors stand in the same entry."""
-        mine, theirs = self.arrangement.split(one.name), self.arrangement.split(other.name)
+    def _with(self, one: str, other: str) -> bool:
+        """Whether two names stand in the same entry."""
+        mine, theirs = self.arrangement.split(one), self.arrangement.split(other)
         return mine is not None and theirs is not None and mine[1] == theirs[1]
 
     def _operator(self, operator: Operator) -> Operator:

@@ -48,8 +48,15 @@ class _Seen:
         return [link + self.parts(link)]
 
     def parts(self, slots: Iterable[Slot]) -> list[Slot]:
-        axes = dict.fromkeys(axis for slot in slots for axis in self.dims(slot))
-        return [("sum", axis, part) for axis in axes for part in range(len(self.draft.axes[axis].parts))]
+        waiting = list(dict.fromkeys(axis for slot in slots for axis in self.dims(slot)))
+        found: dict[Slot, None] = {}
+        while waiting:
+            axis = waiting.pop(0)
+            for position, part in enumerate(self.draft.axes[axis].parts):
+                if ("sum", axis, position) not in found:
+                    found["sum", axis, position] = None
+                    waiting += part  # a sum of sums: a split of what was split
+        return list(found)
 
 
 def operator_links(operator: Operator, draft: Draft) -> list[Link]:

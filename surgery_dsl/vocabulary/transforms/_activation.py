@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import JsonValue
 
 from surgery_dsl.diagnostics.codes import shapes
-from surgery_dsl.interface.draft import Draft
+from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import ModuleSpec, SetModule
 from surgery_dsl.interface.flow import ACTIVATIONS
 from surgery_dsl.interface.fragment import Built, pointwise
@@ -17,7 +17,7 @@ from surgery_dsl.vocabulary.kinds import Transform
 from surgery_dsl.vocabulary.transforms._calls import calls_of, edits_of, exchange, split
 from surgery_dsl.vocabulary.transforms._insertion import has_no
 from surgery_dsl.vocabulary.transforms._places import Scene, Target
-from surgery_dsl.vocabulary.transforms._surgery import only_operator, replace_at, runs_of
+from surgery_dsl.vocabulary.transforms._surgery import only_operator, own_events, replace_at, runs_of
 from surgery_dsl.vocabulary.word import FunctionEffect
 
 Function = tuple[str, tuple[tuple[str, Setting], ...]]
@@ -30,6 +30,12 @@ _FROM_RELU: dict[Function, float] = {
     ("gelu", (("approximate", "none"),)): 0.16998,
     ("gelu", (("approximate", "tanh"),)): 0.17005,
     ("silu", ()): 0.27847,
+}
+
+
+# What activations are written of where torch has no operator for them, as GELU's tanh form in many a network.
+_ENTRYWISE = ACTIVATIONS | {
+    *("add", "sub", "rsub", "mul", "div", "neg", "pow", "exp", "erf", "sqrt", "square", "abs", "log"),
 }
 
 
@@ -62,7 +68,7 @@ class Activation(Transform, ABC):
         if targets is None or calls is None:
             return Effect(function="changing", matched=matched)
         runs = runs_of(draft, targets)
-        olds = [only_operator(draft, own[0]) for own in runs]
+        olds = [_computed(draft, own[0]) for own in runs]
         fitting = [self._fits(scene, target, old) for target, old in zip(targets, olds, strict=True)]
         if not all(fitting):
             return Effect(function="changing", matched=matched)
@@ -72,13 +78,12 @@ class Activation(Transform, ABC):
         gaps: list[tuple[FunctionEffect, str]] = []
         changed = 0
         for target, own, old in zip(targets, runs, olds, strict=True):
-            theirs = function_of(old) if old is not None else mine
-            if theirs == mine:
+            if old is None or old == mine:
                 continue
             changed += len(target.sites)
             brings += target.paths
             writes.update(name for path in target.paths for name in draft.before.held.get(path, ()))
-            gaps.append(gap(theirs, mine))
+            gaps.append(gap(old, mine))
             replace_at(draft, target, own, self._body)
         for call in calls:
             if function_of(call.operator) != mine:
@@ -105,8 +110,7 @@ class Activation(Transform, ABC):
         spec = ModuleSpec(type=f"torch.nn.{self.torch_class}", arguments=self.arguments())
         changes: list[Change] = []
         for target, own in zip(targets, runs_of(draft, targets), strict=True):
-            old = only_operator(draft, own[0])
-            if old is not None and function_of(old) != mine:
+            if _computed(draft, own[0]) not in (None, mine):
                 changes.append(Change(edit=SetModule(paths=target.paths, spec=spec)))
         calls = [one for one in calls_of(functional, scene, draft) or () if function_of(one.operator) != mine]
         for call in calls:
@@ -116,8 +120,8 @@ class Activation(Transform, ABC):
     def _body(self, draft: Draft, path: str, value: int) -> Built:
         return pointwise(draft, path, f"torch.nn.{self.torch_class}", self.operator_kind, self.settings(), value)
 
-    def _fits(self, scene: Scene, target: Target, old: Operator | None) -> bool:
-        if old is not None and old.kind in ACTIVATIONS:
+    def _fits(self, scene: Scene, target: Target, old: Function | None) -> bool:
+        if old is not None:
             return scene.may_go(target)
         kind = scene.interface.module_by_path[target.path].type.removeprefix("torch.nn.")
         scene.say(
@@ -127,6 +131,21 @@ class Activation(Transform, ABC):
             help='name activations, such as relu("**")',
         )
         return False
+
+
+def _computed(draft: Draft, run: Run) -> Function | None:
+    """Return what a module computes, where that is one function of each entry; ``None`` where it is not."""
+    only = only_operator(draft, run)
+    if only is not None:
+        return function_of(only) if only.kind in ACTIVATIONS else None
+    own = own_events(draft, run)
+    dims = draft.values[run.inputs[0]].dims
+    for event in own:
+        if not isinstance(event, Operator) or event.kind not in _ENTRYWISE or event.tensors:
+            return None
+        if any(draft.values[value].dims != dims for value in (*event.inputs, *event.outputs)):
+            return None
+    return (own[0].module.rpartition(".")[2], ()) if own and isinstance(own[0], Operator) else None
 
 
 def function_of(operator: Operator) -> Function:
