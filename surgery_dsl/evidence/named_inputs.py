@@ -57,7 +57,7 @@ def joined(parts: Sequence[Inputs]) -> Inputs:
     """Return the examples of several data sets behind one another.
 
     Raises:
-        ValueError: The sets name different inputs.
+        ValueError: The sets name different inputs, or their examples have different shapes.
     """
     first = parts[0]
     if len(parts) == 1:
@@ -65,5 +65,9 @@ def joined(parts: Sequence[Inputs]) -> Inputs:
     sets = [named(part) for part in parts]
     if any(one.keys() != sets[0].keys() for one in sets):
         raise ValueError(f"data sets give different inputs: {', '.join(str(sorted(one)) for one in sets)}")
+    shapes = {name: {tuple(one[name].shape[1:]) for one in sets} for name in sets[0]}
+    odd = next((name for name, found in shapes.items() if len(found) > 1), None)
+    if odd is not None:
+        raise ValueError(f"examples have the shapes {' and '.join(str(list(one)) for one in sorted(shapes[odd]))}")
     tensors = {name: torch.cat([one[name] for one in sets]) for name in sets[0]}
     return NamedInputs(tensors) if isinstance(first, NamedInputs) else tensors[""]

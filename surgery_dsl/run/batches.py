@@ -5,6 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from surgery_dsl.diagnostics.codes import budgets
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.evidence.named_inputs import Inputs, joined
 from surgery_dsl.run.data import TensorData
 
@@ -17,9 +19,24 @@ class Batches:
     """
 
     def __init__(self, sets: Sequence[TensorData], size: int) -> None:
-        """Join sets; ``size`` is the number of examples of a batch."""
+        """Join sets; ``size`` is the number of examples of a batch.
+
+        Raises:
+            Refused: The sets cannot be joined.
+        """
         self._first = sets[0]
-        self._inputs = joined([data.inputs for data in sets])
+        try:
+            self._inputs = joined([data.inputs for data in sets])
+        except ValueError as error:
+            names = " and ".join(f"`{data.facts.name}`" for data in sets)
+            raise Refused(
+                Diagnostic(
+                    budgets.DATA_SHAPE_MISMATCH,
+                    f"{names} cannot be joined: {error}",
+                    facts={"sets": len(sets)},
+                    help="give the sets examples of one shape, such as `seq = 64` for each",
+                )
+            ) from None
         self._targets = sets[0].targets if len(sets) == 1 else torch.cat([data.targets for data in sets])
         self._size = size
 

@@ -14,7 +14,7 @@ from surgery_dsl.vocabulary.values import Bytes, NumberArrow, Percent, PercentAr
 from tests.unit.language.test_parse import attribute
 
 PLANS = Path(__file__).parents[2] / "plans"
-RUNNING = ["01", "02", "04", "05", "06", "07", "08"]
+RUNNING = ["01", "02", "03", "04", "05", "06", "07", "08"]
 HEAD = """surg 1
 
 model net {

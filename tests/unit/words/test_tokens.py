@@ -305,6 +305,9 @@ def test_an_input_that_the_data_does_not_give_is_refused(codes: Codes, tmp_path:
 def test_sets_with_other_inputs_cannot_be_joined() -> None:
     one = NamedInputs({"input_ids": torch.zeros(2, 3), "attention_mask": torch.ones(2, 3)})
     assert len(joined([one, one])) == 4
+    other = NamedInputs({"input_ids": torch.zeros(2, 4), "attention_mask": torch.ones(2, 4)})
+    with pytest.raises(ValueError, match=r"\[3\] and \[4\]"):
+        joined([one, other])
     with pytest.raises(ValueError, match="different inputs"):
         joined([one, NamedInputs({"input_ids": torch.zeros(2, 3)})])
 
