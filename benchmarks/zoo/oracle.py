@@ -24,6 +24,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks.zoo.living import Living, Masks, NoRule
 from benchmarks.zoo.networks import Network
+from surgery_dsl.interface.branches import crossed
 from surgery_dsl.interface.edits import Resize
 from surgery_dsl.interface.gathering import entries, gather
 from surgery_dsl.interface.model import Interface
@@ -110,7 +111,7 @@ class Judge:
         verdict = Verdict(self.interface.axes[axis].label, self._size(axis), "wrong")
         kept, broken = choose([axis], self.interface, rng)
         if not kept:
-            verdict.kind, verdict.reason = "refused", f"size tie: {broken}"
+            verdict.kind, verdict.reason = "refused", broken
             return verdict
         self._judge(verdict, kept, rng)
         if verdict.kind in ("exact", "undecidable"):
@@ -256,13 +257,13 @@ def carried(interface: Interface) -> Iterator[int]:
 def choose(axes: Sequence[int], interface: Interface, rng: random.Random) -> tuple[dict[int, list[int]], str]:
     """Draw the indices that stay of each axis, and of those that size ties make follow.
 
-    About three in ten go, or the nearest number that all ties can keep to. An axis for which there is none stays whole;
-    the second result names the tie, for the last such axis.
+    About three in ten go, or the nearest number that all ties can keep to and at which the forward asks nothing that it
+    would answer otherwise. An axis for which there is none stays whole; the second result says why, for the last one.
     """
     ties = SizeTies(interface)
     chosen: dict[int, int] = {}
     forced: dict[int, int] = {}
-    broken = "what is tied would have to grow"
+    broken = "size tie: what is tied would have to grow"
     for axis in axes:
         size = interface.exact_size(axis) or 1
         if axis in forced:
@@ -270,13 +271,18 @@ def choose(axes: Sequence[int], interface: Interface, rng: random.Random) -> tup
         wanted = size - max(round(size * REMOVED), 1)
         for count in sorted(range(1, size), key=lambda n: (abs(n - wanted), n)):
             following = ties.following({**chosen, axis: count})
-            if isinstance(following, dict) and all(
-                0 < n <= (interface.exact_size(a) or 0) for a, n in following.items()
-            ):
+            if not isinstance(following, dict):
+                broken = f"size tie: {following.reason}"
+                continue
+            if any(not 0 < n <= (interface.exact_size(a) or 0) for a, n in following.items()):
+                continue
+            sizes = {**following, **chosen, axis: count}
+            changed = [a.replaced(size=sizes[a.id]) if a.id in sizes else a for a in interface.axes]
+            branch = crossed(interface, changed)
+            if branch is None:
                 chosen[axis], forced = count, following
                 break
-            if not isinstance(following, dict):
-                broken = following.reason
+            broken = f"another way: {branch[0].reason}"
     sizes = {**forced, **chosen}
     kept = {axis: sorted(rng.sample(range(interface.exact_size(axis) or 1), count)) for axis, count in sizes.items()}
     return kept, broken
