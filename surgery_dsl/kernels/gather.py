@@ -14,8 +14,10 @@ from torch import Tensor
 
 from surgery_dsl.kernels.blocks import block_limit
 
+_NARROW = frozenset({torch.bool, torch.uint8, torch.int8, torch.int16, torch.float16, torch.bfloat16})
 
-def take_block(tensor: Tensor, keep: Mapping[int, Tensor | Sequence[int]]) -> Tensor:
+
+def take_block(tensor: Tensor, keep: Mapping[int, Tensor | Sequence[int]], out: Tensor | None = None) -> Tensor:
     """Gather indices along several dimensions at once.
 
     Consecutive indices are copied as ranges; others are gathered, in the order given. An index that
@@ -24,6 +26,8 @@ def take_block(tensor: Tensor, keep: Mapping[int, Tensor | Sequence[int]]) -> Te
     Args:
         tensor: any dtype and device, any strides.
         keep: for each dimension that changes (not negative), the indices to keep, in order.
+        out: where the result goes: contiguous, of the result's shape and of the tensor's dtype and device, in memory of
+            its own. By default memory is taken for it.
 
     Shapes: ``(…, n, …)`` -> ``(…, len(keep), …)``.
     Dtype and device: those of ``tensor``. Values are copied bit for bit.
@@ -31,7 +35,7 @@ def take_block(tensor: Tensor, keep: Mapping[int, Tensor | Sequence[int]]) -> Te
         chunks of half a block (see ``blocks.block_limit``).
 
     Raises:
-        ValueError: a dimension or an index is out of range.
+        ValueError: a dimension or an index is out of range, or ``out`` does not fit.
     """
     source = tensor.detach()
     shape = list(source.shape)
@@ -44,7 +48,9 @@ def take_block(tensor: Tensor, keep: Mapping[int, Tensor | Sequence[int]]) -> Te
             source = source.narrow(dim, start, len(kept))
         else:
             gathers[dim] = kept.to(tensor.device)
-    result = torch.empty(shape, dtype=tensor.dtype, device=tensor.device)
+    result = torch.empty(shape, dtype=tensor.dtype, device=tensor.device) if out is None else out
+    if list(result.shape) != shape or result.dtype != tensor.dtype or not result.is_contiguous():
+        raise ValueError(f"the result is {tuple(shape)} of {tensor.dtype}, not as the memory given for it")
     if result.numel():
         _take(source, gathers, result, max(1, block_limit(tensor.device) // 2))
     return result
@@ -134,7 +140,7 @@ def _take(source: Tensor, gathers: Mapping[int, Tensor], result: Tensor, limit: 
         return
     if len(gathers) == 1:
         ((dim, indices),) = gathers.items()
-        torch.index_select(source, dim, indices, out=result)
+        _select(source, dim, indices, result)
         return
     rows = gathers.get(0)
     inner = {dim - 1: indices for dim, indices in gathers.items() if dim}
@@ -153,4 +159,12 @@ def _take(source: Tensor, gathers: Mapping[int, Tensor], result: Tensor, limit: 
             part = torch.index_select(source, 0, chosen, out=buffer[: len(chosen)])
         for dim in first:
             part = part.index_select(dim, gathers[dim])
-        torch.index_select(part, last, gathers[last], out=result[start : start + step])
+        _select(part, last, gathers[last], result[start : start + step])
+
+
+def _select(source: Tensor, dim: int, indices: Tensor, result: Tensor) -> None:
+    """Gather along one dimension; along the last, torch gathers narrow elements faster than it selects them."""
+    if dim == source.dim() - 1 and source.dtype in _NARROW and source.device.type == "cpu":
+        torch.gather(source, dim, indices.expand(*source.shape[:-1], -1), out=result)
+    else:
+        torch.index_select(source, dim, indices, out=result)

@@ -9,6 +9,7 @@ Edits may come from a result directory, which nobody vouches for: they can only 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import prod
 from typing import Any, Protocol
 
 import torch
@@ -33,6 +34,7 @@ from surgery_dsl.modules.build import build
 from surgery_dsl.modules.call_sites import replace_call
 from surgery_dsl.modules.insertion import detach, hand_on, insert, inserted
 from surgery_dsl.modules.integers import NoSuchInteger, set_integer
+from surgery_dsl.run.recycling import Recycler
 from surgery_dsl.vocabulary.context import Change
 
 _DTYPES = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64}
@@ -160,16 +162,25 @@ def _resize(model: nn.Module, edit: Resize, journal: Journal) -> None:
     holders: dict[int, list[tuple[nn.Module, str]]] = {}
     for holder, attribute, tensor in _held(model):
         holders.setdefault(id(tensor), []).append((holder, attribute))
+    shapes = {
+        key: [len(dims.get(dim, range(size))) for dim, size in enumerate(tensors[key].shape)]
+        for key, dims in keep.items()
+    }
+    recycler = Recycler([prod(shape) * tensors[key].element_size() for key, shape in shapes.items()])
     for key, dims in keep.items():
         old = tensors.pop(key)
         try:
-            values = take_block(old, dims)
+            values = take_block(old, dims, recycler.empty(shapes[key], old))
         except ValueError as error:
             raise EditMisfit(str(error)) from error
         new: Tensor = nn.Parameter(values, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else values
         for holder, attribute in holders[key]:
             _put(holder, attribute, new)
+        memory = old.detach()
         journal.replaced([old])
+        if memory.numel() and not old.numel():  # the journal can do without it
+            recycler.give(memory)
+        del memory
     for change in edit.integers:
         _set_integer(_module(model, change.module), change)
 
