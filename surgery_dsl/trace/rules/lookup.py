@@ -129,7 +129,7 @@ def _masked(step: Step) -> Outcome | None:
 def index_put(step: Step) -> Outcome | None:
     """Values written where indices say: ``x[indices] = values``."""
     if any(isinstance(item, Ref) and step.is_mask(item) for item in step["indices"]):
-        return None
+        return _put_by_mask(step)
     found = _indexed(step)
     if found is None:
         return None
@@ -138,6 +138,25 @@ def index_put(step: Step) -> Outcome | None:
         if flat(own):
             step.axes.unify(dim, own)
     return Outcome([step.of("self").dims], follows_picks=True)
+
+
+def _put_by_mask(step: Step) -> Outcome | None:
+    """``x[mask] = values``: one value goes anywhere; several are counted along what the mask covers."""
+    given = list(step["indices"])
+    positions = [i for i, item in enumerate(given) if item is not None]
+    if len(positions) != 1:
+        return None
+    at, dims, mask = positions[0], step.of("self").dims, step.states[given[positions[0]]].dims
+    one = not any(flat(dim) for dim in step.of("values").dims)
+    for mine, theirs in zip(dims[at : at + len(mask)], mask, strict=True):
+        step.axes.unify(mine, theirs)
+        if not one:
+            step.axes.freeze(mine, frozen.lookup(step.axes.place))
+    rest = dims[at + len(mask) :]
+    for dim, own in zip(reversed(rest), reversed(step.of("values").dims), strict=False):
+        if flat(own):
+            step.axes.unify(dim, own)
+    return Outcome([dims], follows_picks=True)
 
 
 @rule("scatter", "scatter_add", "scatter_reduce")

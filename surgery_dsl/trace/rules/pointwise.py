@@ -50,3 +50,12 @@ def pointwise(step: Step) -> Outcome | None:
     dims = broadcast(step, states, rank)
     kind = {"prelu_kernel": "prelu"}.get(name, name)
     return Outcome([dims] * len(step.output_sizes), kind=kind, settings=settings)
+
+
+@rule("log_sigmoid_forward")
+def log_sigmoid(step: Step) -> Outcome:
+    """Entry by entry; the second result is for the backward alone."""
+    dims = step.of("self").dims
+    alike = step.output_sizes[1] == step.output
+    spare = dims if alike else [step.axes.fresh(size, "a workspace") for size in step.output_sizes[1]]
+    return Outcome([dims, spare], kind="log_sigmoid")

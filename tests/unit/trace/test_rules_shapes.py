@@ -106,6 +106,18 @@ FREE: dict[str, tuple[Inner, tuple[int, ...]]] = {
         lambda x: x * (x.contiguous().view(torch.int32 if x.element_size() == 4 else torch.int64) > 0),
         (2, 5, 4),
     ),
+    "one value by mask": (lambda x: x.index_put((x > 0.3,), x.new_tensor(0.1)), (2, 5, 4)),
+    "rows by mask": (lambda x: x.index_put((torch.arange(10).view(2, 5) % 3 > 1,), x[0, :3] * 2), (2, 5, 4)),
+    "log sigmoid": (lambda x: F.logsigmoid(x), (2, 5, 4)),
+    "systems": (lambda x: torch.linalg.solve_triangular(x.new_ones(5, 5).tril(), x, upper=False), (2, 5, 4)),
+    "many systems": (
+        lambda x: (
+            torch.linalg.inv(x.transpose(1, 2)[..., None] * 0.1 * x.new_ones(5) + torch.eye(5, dtype=x.dtype))
+            .sum(-1)
+            .transpose(1, 2)
+        ),
+        (2, 5, 4),
+    ),
     "empty halves": (lambda x: torch.cat((x, x[..., x.shape[-1] :]), -1), (2, 5, 4)),
 }
 
@@ -151,6 +163,10 @@ HELD: dict[str, tuple[Inner, str]] = {
     "median": (lambda x: x.median(-1, keepdim=True).values * x, "median"),
     "kernel": (lambda x: F.conv1d(x.flatten(0, 1)[:, None], x.new_ones(1, 1, 3))[:, 0], "spatial"),
     "standardised constants": (lambda x: x * torch.arange(0, 12, 2), "arange"),
+    "solved": (
+        lambda x: torch.linalg.solve_triangular(x.new_ones(6, 6).tril(), x.mT, upper=False).mT,
+        "order",
+    ),
     "searched": (lambda x: torch.bucketize(x[0, 0], x[0, 1].sort().values) * x, "order"),
 }
 
