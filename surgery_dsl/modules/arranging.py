@@ -156,13 +156,16 @@ def set_numbers(
 def _changed(
     holder: Any, way: Sequence[str], means: Literal["position", "count", "each"], order: Sequence[int], slot: int
 ) -> tuple[Any, Any]:
-    """Return a copy of a plain object with the attribute set, and what the attribute was."""
-    new = copy.copy(holder)
+    """Return a copy of a plain object or list with the attribute set, and what the attribute was."""
     held = _held(holder, way[0])
     if len(way) == 1:
-        vars(new)[way[0]] = _value(held, means, order, slot)
-        return new, held
-    vars(new)[way[0]], was = _changed(held, way[1:], means, order, slot)
+        mine, was = _value(held, means, order, slot), held
+    else:
+        mine, was = _changed(held, way[1:], means, order, slot)
+    if isinstance(holder, list | tuple):
+        return type(holder)([mine if at == int(way[0]) else item for at, item in enumerate(holder)]), was
+    new = copy.copy(holder)
+    vars(new)[way[0]] = mine
     return new, was
 
 
@@ -177,6 +180,8 @@ def _value(held: Any, means: Literal["position", "count", "each"], order: Sequen
 
 
 def _held(holder: Any, name: str) -> Any:
+    if isinstance(holder, list | tuple) and name.isdecimal() and int(name) < len(holder):
+        return holder[int(name)]
     fields: Mapping[str, Any] = getattr(holder, "__dict__", {})
     if name.startswith("__") or name not in fields:
         raise ValueError(f"{type(holder).__name__} has no attribute {name}")
@@ -185,7 +190,10 @@ def _held(holder: Any, name: str) -> Any:
 
 def _lookup(holder: Any, way: Sequence[str]) -> Any:
     for name in way:
-        holder = getattr(holder, "__dict__", {}).get(name)
+        try:
+            holder = _held(holder, name)
+        except ValueError:
+            return None
     return holder
 
 

@@ -50,9 +50,13 @@ def numbering(model: nn.Module) -> dict[str, Numbers]:
             own.positions.setdefault(attribute, path)
     for scope, holders, name, value in _settings(modules):
         chosen = _list_of(name, value, scope, lists)
-        if chosen is None:
+        stages = {} if type(value) is int else _lists_of_stages(name, value, scope, lists)
+        if chosen is None and not stages:
             continue
         own = found.setdefault(holders, Numbers())
+        own.counts |= stages
+        if chosen is None:
+            continue
         (own.counts if type(value) is int else own.per_layer)[name] = chosen
     return found
 
@@ -156,11 +160,32 @@ def _list_of(name: str, value: Any, scope: str, lists: Mapping[str, int]) -> str
     if sided:
         side = sided[-1]
         near = [path for path in near if side in path or side in scope] or []
-    outer = [path for path in near if not any(path.startswith(other + ".") for other in lists if other != path)]
-    near = outer or near
+    around = [path for path in lists if not prefix.startswith(path + ".")]
+    near = [path for path in near if not any(path.startswith(other + ".") for other in around if other != path)]
     if len(near) > 1 and not sided:  # of an encoder and a decoder, what names neither means the encoder
         near = [path for path in near if "encoder" in path.split(".")] or near
     return near[0] if len(near) == 1 else None
+
+
+def _lists_of_stages(name: str, value: Sequence[Any], scope: str, lists: Mapping[str, int]) -> dict[str, str]:
+    """Return, for a list that says how many blocks each stage has (``depths``), the list that each item counts."""
+    last = name.rpartition(".")[2]
+    if not all(type(item) is int for item in value) or not (_EACH.search(last) or _COUNT.search(last)):
+        return {}
+    prefix = scope + "." if scope else ""
+    for stages, length in lists.items():
+        if length != len(value) or not (stages + ".").startswith(prefix):
+            continue
+        found: dict[str, str] = {}
+        for at, count in enumerate(value):
+            below = [path for path in lists if path.startswith(f"{stages}.{at}.")]
+            outer = [path for path in below if not any(path.startswith(other + ".") for other in below)]
+            fitting = [path for path in outer if lists[path] == count]
+            if len(fitting) == 1:
+                found[f"{name}.{at}"] = fitting[0]
+        if len(found) == length:
+            return found
+    return {}
 
 
 def _counts_by_name(attribute: str, path: str) -> bool:

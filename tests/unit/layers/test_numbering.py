@@ -76,6 +76,20 @@ def test_an_encoder_and_a_decoder() -> None:
     }
 
 
+def test_a_list_of_the_depths_of_stages() -> None:
+    config = SimpleNamespace(depths=[2, 4, 2], stage_names=["stem", "one", "two", "three"])
+    model = nn.Module()
+    model.config = config
+    model.stages = nn.ModuleList(Stack(config, count) for count in config.depths)
+    counts = {f"config.depths.{i}": f"stages.{i}.layers" for i in range(3)}
+    assert numbering(model)[""].counts == counts
+    rearrange(model.stages[1].layers, (0, 2), False, model)
+    set_numbers(model, "", "config.depths.1", "count", (0, 2), 0, ())
+    assert numbering(model)[""].per_layer == {"config.depths": "stages"}
+    assert (model.config.depths, config.depths) == ([2, 2, 2], [2, 4, 2])
+    assert all(stage.config is model.config for stage in model.stages)
+
+
 def test_every_holder_of_a_config_sees_the_same_new_one() -> None:
     config = SimpleNamespace(num_layers=4, inner=SimpleNamespace(depth=4))
     model = Stack(config)
