@@ -28,7 +28,7 @@ class Traced:
     Attributes:
         interface: The interface.
         chosen: The free sizes at which the forward ran.
-        recordings: What it did, for each.
+        recordings: What it did at the first of them.
         flow: The axes of every tensor.
         numbers: Position in the interface of each axis, by the ``id`` of its atom.
     """
@@ -60,6 +60,7 @@ def graph(
     owners = {fact.name: fact.owner for fact in facts}
     flow = propagate(recordings, Axes(chosen), [spec.dims for spec in inputs], owners)
     recording = recordings[0]
+    del recordings[1:]  # all that they told is in the flow; of a large network they are megabytes
     names = _name_outputs(recording, flow, outputs)
     _refuse_unknown_sizes(flow, recording, chosen)
     solution = Solution() if recording.uses is None else solve(recording, recording.uses, flow)

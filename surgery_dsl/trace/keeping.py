@@ -12,6 +12,8 @@ _DEPTH = 3
 """How deep plain objects are looked into: a module's config, its parts, and theirs."""
 
 _CONTAINERS = (dict, OrderedDict, list, set)
+_EMPTY = object()
+"""Stands for what was in an empty container: modules have a dozen of them, for hooks."""
 _CLOSED = (nn.Module, Tensor, type, FunctionType, MethodType, ModuleType, str, int, float, bool, tuple, type(None))
 
 
@@ -45,7 +47,7 @@ def _keep(box: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
             if value:
                 _keep(value, kept, depth - 1)
             else:
-                kept.setdefault(id(value), (value, value.copy()))
+                kept.setdefault(id(value), (value, _EMPTY))
         else:
             fields = getattr(value, "__dict__", None)
             if type(fields) is dict and fields:
@@ -53,7 +55,10 @@ def _keep(box: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
 
 
 def _put_back(box: Any, saved: Any) -> None:
-    if isinstance(box, dict):
+    if saved is _EMPTY:
+        if box:
+            box.clear()
+    elif isinstance(box, dict):
         if len(box) != len(saved) or any(a is not b for a, b in zip(box, saved, strict=True)):
             box.clear()
         for name, value in saved.items():

@@ -54,7 +54,9 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
         template = FakeTensor(self, torch.empty(0, device="meta"), _CPU)
-        self._fields: dict[str, Any] = dict(vars(template))
+        # Not what goes with a memo: it is read only where there is one, and costs most of a tensor's memory.
+        unread = ("_memo_vc", "_memo_epoch", "_nested_int_memo")
+        self._fields = {name: value for name, value in vars(template).items() if not name.endswith(unread)}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
