@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from surgery_dsl.interface.attention import FUSED
 from surgery_dsl.interface.flow import ACTIVATIONS, CHANNELS_SECOND, weight_position
 from surgery_dsl.interface.model import Dim, Interface, Operator, Value
 
@@ -31,6 +32,7 @@ _PLAIN = ACTIVATIONS | {
         "where",
     ),
     *("maximum", "minimum", "lerp", "dropout", "cast", "view", "permute", "expand", "cat", "split", "slice", "pad"),
+    *("unbind", "select", "clone"),  # an axis of which single indices are picked is frozen, and never gets here
     *("amax", "amin", "batch_norm", "embedding"),
     *(
         f"{name}{rank}d"
@@ -111,6 +113,8 @@ class _Use:
             self._reduction()
         elif kind in ("layer_norm", "rms_norm"):
             self._norm()
+        elif kind == FUSED and len(self.operator.inputs) >= 3:
+            self._attention()
         elif kind == "matmul" and len(self.operator.inputs) == 2:
             self._matmul()
         else:
@@ -170,6 +174,12 @@ class _Use:
         if isinstance(rank, int) and any(self._in(dim) for dim in dims[len(dims) - rank :]):
             self._mixed("takes a mean over the units")
         self._copies(self._tensor_dims())
+
+    def _attention(self) -> None:
+        """Heads attend each by itself; entries of a head are summed over, or their number scales the sum."""
+        query, key, _ = (self.interface.values[v].dims for v in self.operator.inputs[:3])
+        if self._in(query[-1]) or self._in(key[-1]):
+            self._mixed("takes a sum over the units, and scales it by their number")
 
     def _matmul(self) -> None:
         left, right = (self.interface.values[v].dims for v in self.operator.inputs)

@@ -1,26 +1,29 @@
 """``widen(64 -> 96)``: more units, and the same function."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
 from surgery_dsl.diagnostics.codes import names, shapes
+from surgery_dsl.diagnostics.diagnostic import Sink
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import IntegerChange, Resize, Slice
 from surgery_dsl.interface.flow import WEIGHTED, Flow, unit_dim
 from surgery_dsl.interface.model import Dim, Interface, Operator
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
-from surgery_dsl.vocabulary.kinds import Transform
+from surgery_dsl.vocabulary.kinds import Transform, Unit
 from surgery_dsl.vocabulary.selection import Site
 from surgery_dsl.vocabulary.transforms._insertion import refused
 from surgery_dsl.vocabulary.transforms._places import Scene
 from surgery_dsl.vocabulary.transforms._units import Uses, entries, exact, showing, uses
 from surgery_dsl.vocabulary.transforms._values import size_text
 from surgery_dsl.vocabulary.units._axes import site_dims
+from surgery_dsl.vocabulary.units.channels import common_axis
 from surgery_dsl.vocabulary.values import NumberArrow, number_text
-from surgery_dsl.vocabulary.word import Card
+from surgery_dsl.vocabulary.word import Card, Slot
 
 if TYPE_CHECKING:
     import torch
@@ -35,13 +38,15 @@ class Widen(Transform):
         noise: Standard deviation of the noise on the copies' incoming weights, relative to that of the weights; with
             any, the copies can part in training, and the function changes a little.
         seed: Seed of the choice of copies, and of the noise.
+        unit: What `width` counts where that is not the site's channels: `heads`, `kv_groups`, `experts`, `groups`.
 
     Static rule:
         Everything that carries the site's output axis grows with it: coupled layers, norms per channel, biases,
         readers behind a flattening or a concatenation. Exact without noise, because each reader divides its weights
         by the number of copies. Refused: a left side that is not true (SD220), an axis that must keep its size, such
         as the network's outputs (SD226), groups that do not divide the new width (SD224), an operator that would
-        notice the copies: a norm, mean or softmax over the units (SD246), a site without output units (SD244).
+        notice the copies: a norm, mean or softmax over the units (SD246), a site without output units (SD244). Heads
+        and key/value groups are copied with all their projections, and the output projection shares out among them.
 
     Runtime rule:
         The first units stay; each further one copies a unit drawn at random. What writes the units is copied bit for
@@ -70,19 +75,20 @@ class Widen(Transform):
     width: NumberArrow
     noise: Annotated[float, Field(ge=0)] = 0.0
     seed: int = 0
+    unit: Annotated[Unit | None, Slot("units")] = None
 
     def transfer(self, place: Place, draft: Draft, context: Static) -> Effect:
         """Give each axis its new size."""
         scene = Scene.of_static(place, context, self.span)
-        units = _units(scene, place.sites)
+        units = _units(scene, place.sites, self.unit)
         if units is None or not self._grows(scene):
             return refused(place)
         if self.width.left == self.width.right:
             return Effect(function="none", reason="the widths are equal", matched=len(place.sites))
         targets: dict[int, int] = {}
         shown = showing(draft.before)
-        for site, dim in units:
-            picked = self._axis(scene, draft, site, dim)
+        for site, dim, axis in units:
+            picked = self._axis(scene, draft, site, dim, axis)
             if picked is None or not _unnoticed(scene, site, uses(draft.before, picked[0], shown.get(picked[0], ()))):
                 return refused(place)
             targets[picked[0]] = picked[1]
@@ -110,7 +116,7 @@ class Widen(Transform):
         )
         return False
 
-    def _axis(self, scene: Scene, draft: Draft, site: Site, dim: Dim) -> tuple[int, int] | None:
+    def _axis(self, scene: Scene, draft: Draft, site: Site, dim: Dim, axis: int | None) -> tuple[int, int] | None:
         """Return the axis that grows and its new size; ``None`` after reporting."""
         now, left, right = size_text(draft, dim), int(self.width.left), int(self.width.right)
         if now != str(left):
@@ -123,9 +129,9 @@ class Widen(Transform):
                 at_word=True,
             )
             return None
-        free = [axis for axis in dim if not draft.axes[axis].frozen and not draft.axes[axis].parts]
-        if not free:
-            axis = dim[-1]
+        picked = axis if axis is not None else _free(dim, draft.before)
+        if picked is None or draft.axes[picked].frozen:
+            axis = dim[-1] if picked is None else picked
             reason = draft.axes[axis].frozen or "its units are several parts behind one another"
             scene.say(
                 shapes.FIXED_AXIS,
@@ -137,7 +143,7 @@ class Widen(Transform):
                 else f'leave it out: except = ["{site.path}"]',
             )
             return None
-        axis = free[-1]
+        axis = picked
         size = exact(draft.before, (axis,))
         groups = left // size
         new, rest = divmod(right, groups)
@@ -196,8 +202,8 @@ class Widen(Transform):
 
         draft = Draft(interface)
         sources: dict[int, list[int]] = {}
-        for site, dim in _units(scene, place.sites) or ():
-            picked = self._axis(scene, draft, site, dim)
+        for site, dim, axis in _units(scene, place.sites, self.unit) or ():
+            picked = self._axis(scene, draft, site, dim, axis)
             if picked is not None and picked[0] not in sources:
                 width = exact(interface, (picked[0],))
                 sources[picked[0]] = duplication(width, picked[1], generator).tolist()
@@ -240,8 +246,19 @@ class Widen(Transform):
         return wide
 
 
-def _units(scene: Scene, sites: Sequence[Site]) -> list[tuple[Site, Dim]] | None:
-    """Return the dimensions that the units of the sites lie along; ``None`` after reporting a site without any."""
+def _free(dim: Dim, interface: Interface) -> int | None:
+    """Return the axis of a dimension that can grow: its innermost free one, or what all parts of a sum share."""
+    free = [axis for axis in dim if not interface.axes[axis].frozen and not interface.axes[axis].parts]
+    return free[-1] if free else common_axis(dim, interface)
+
+
+def _units(scene: Scene, sites: Sequence[Site], unit: Unit | None) -> list[tuple[Site, Dim, int | None]] | None:
+    """Return the dimensions that the units of the sites lie along; ``None`` after reporting a site without any.
+
+    With them goes the axis that a unit of its own picks in each.
+    """
+    if unit is not None and unit.name != "channels":
+        return _units_of(unit, scene, sites)
     flow = Flow(scene.interface)
     found = [(site, site_dims(site, flow)) for site in sites]
     for site, dims in found:
@@ -252,7 +269,36 @@ def _units(scene: Scene, sites: Sequence[Site]) -> list[tuple[Site, Dim]] | None
                 path=site.path,
                 help='name a layer with weights, such as linear("hidden.0")',
             )
-    return [(site, dim) for site, dims in found for dim in dims] if all(dims for _, dims in found) else None
+    return [(site, dim, None) for site, dims in found for dim in dims] if all(dims for _, dims in found) else None
+
+
+def _units_of(unit: Unit, scene: Scene, sites: Sequence[Site]) -> list[tuple[Site, Dim, int | None]] | None:
+    sink = Sink(scene.file)
+    context = Static(
+        interface=scene.interface,
+        base=scene.interface,
+        data={},
+        weights=None,
+        selections={},
+        effects={},
+        step=scene.place.name,
+        file=scene.file,
+        sink=sink,
+    )
+    pools = unit.pools(tuple(sites), context)
+    scene.sink.extend([finding if finding.span else replace(finding, span=scene.place.span) for finding in sink.found])
+    if sink.failed:
+        return None
+    misfit = next((pool for pool in pools if pool.axis is None), None)
+    if misfit is not None:
+        scene.say(
+            shapes.SITE_DOES_NOT_FIT,
+            f"`{unit.name}` are no indices of an axis, so they cannot be duplicated",
+            help="write unit = heads, kv_groups, experts or groups, or leave it out",
+            at_word=True,
+        )
+        return None
+    return [(pool.sites[0], pool.dim or (pool.axis or 0,), pool.axis) for pool in pools]
 
 
 def _unnoticed(scene: Scene, site: Site, found: Uses) -> bool:
