@@ -18,6 +18,11 @@ NEEDED = 2
 _OVER_DATA = frozenset({"data", "gradients", "labels"})
 
 
+def weights_of(plan: Plan) -> str:
+    """Return where the patient's weights stand: where the plan says, else where its loader has them."""
+    return plan.patient.weights or plan.patient.load.weights()
+
+
 def obstacles(plan: Plan, folder: Path, settings: Settings) -> tuple[Diagnostic, ...]:
     """Return everything that keeps a plan from running out of core; nothing where it can."""
     found = [*_of_weights(plan, folder, settings)]
@@ -29,7 +34,8 @@ def obstacles(plan: Plan, folder: Path, settings: Settings) -> tuple[Diagnostic,
 def _of_weights(plan: Plan, folder: Path, settings: Settings) -> Iterator[Diagnostic]:
     patient = plan.patient
     span = patient.spans.get("weights", patient.span)
-    if not patient.weights:
+    weights = weights_of(plan)
+    if not weights:
         text = f"`{patient.name}` has no `weights`, so there is no file to read from"
         yield _refusal(plan, text, "name its weights: a safetensors file, an index, or a directory of either", span)
     elif patient.target != "none":
@@ -40,7 +46,7 @@ def _of_weights(plan: Plan, folder: Path, settings: Settings) -> Iterator[Diagno
         yield _refusal(plan, text, "leave `--dtype` out: tensors keep their dtypes", None)
     else:
         try:
-            read_weights(folder / patient.weights)
+            read_weights(folder / weights)
         except Refused as refused:
             first = refused.diagnostics[0].message
             yield _refusal(plan, f"its weights are no safetensors files: {first}", "write them as safetensors", span)
@@ -93,10 +99,11 @@ def _refusal(plan: Plan, why: str, fix: str, span: Span | None) -> Diagnostic:
 
 def too_large(plan: Plan, folder: Path) -> bool:
     """Whether a run in core would need more memory than there is."""
-    if not plan.patient.weights:
+    weights = weights_of(plan)
+    if not weights:
         return False
     try:
-        size = read_weights(folder / plan.patient.weights).size
+        size = read_weights(folder / weights).size
     except Refused:
         return False
     return NEEDED * size > available()

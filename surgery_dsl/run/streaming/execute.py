@@ -35,6 +35,7 @@ from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.steps import Steps, last_runs
 from surgery_dsl.run.streaming import figures, returning
+from surgery_dsl.run.streaming.eligible import weights_of
 from surgery_dsl.run.streaming.journal import Journal, place_of
 from surgery_dsl.run.streaming.layout import Layout, lay_out
 from surgery_dsl.run.streaming.origins import Streamed
@@ -82,10 +83,11 @@ class _Streaming:
             progress("reading headers", 0, 0)
             block = self.plan.patient
             locked = self.lock.model(block.name)
-            self.file = WeightsFile(self.sources.folder / block.weights)
+            name = weights_of(self.plan)
+            self.file = WeightsFile(self.sources.folder / name)
             with without_parameters():
                 model = self.sources.skeleton(block, "cpu").eval()
-            apart = tuple(compare_weights(self.file.header, as_built(locked.interface, model), block.weights))
+            apart = tuple(compare_weights(self.file.header, as_built(locked.interface, model), name))
             if apart:
                 raise Refused(*apart)
             lighten(model, (name for t in locked.interface.tensors if t.persistent for name in (t.name,)))
@@ -204,7 +206,7 @@ class _Streaming:
         assert locked is not None
         digest = digest_of_files(journal.inputs)
         if digest != locked.digest:  # else they were finite when the lock was made
-            self._refuse_infinite(block.weights)
+            self._refuse_infinite(weights_of(self.plan))
         return locked.replaced(digest=digest)
 
     def _refuse_infinite(self, name: str) -> None:
@@ -242,7 +244,7 @@ class _Streaming:
         )
         inputs = [Input(name=Path(self.plan.file).name, role="plan", digest=Digest(sha256=self.plan.digest))]
         if facts is not None:
-            name = Path(self.plan.patient.weights).name
+            name = Path(weights_of(self.plan)).name
             inputs.append(Input(name=name, role="weights", digest=Digest(sha256=facts.digest)))
         for source in self.lock.model(self.plan.patient.name).sources:
             inputs.append(Input(name=Path(source.path).name, role="source", digest=Digest(sha256=source.sha256)))

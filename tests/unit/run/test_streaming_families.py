@@ -143,3 +143,23 @@ def test_a_family_gives_the_tensors_of_a_run_in_core(tmp_path: Path, family: str
 
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
     return {name: tensor for path in folder.glob("*.safetensors") for name, tensor in load_file(path).items()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_checkpoint_of_transformers_is_read_where_it_lies(tmp_path: Path) -> None:
+    import transformers
+
+    torch.manual_seed(3)
+    net = transformers.LlamaForCausalLM(transformers.LlamaConfig(**LLAMA, tie_word_embeddings=True)).to(torch.bfloat16)
+    net.save_pretrained(tmp_path / "checkpoint", max_shard_size=20_000)
+    plan = tmp_path / "plan.surg"
+    steps = "".join(STEPS[step] for step in ("kv_groups", "width", "layers")).replace("net.model", "model")
+    plan.write_text('surg 1\n\nmodel net {\n  load = hf("checkpoint")\n}\n' + steps)
+    for name, out_of_core in (("in", False), ("out", True)):
+        outcome = apply(plan, tmp_path / name, device="cpu", out_of_core=out_of_core)
+        assert [f"{d.code.id} {d.message}" for d in outcome.diagnostics if d.severity.value == "error"] == []
+    first, second = (_tensors(tmp_path / name) for name in ("in", "out"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    assert verify(tmp_path / "out").held
