@@ -14,7 +14,7 @@ from benchmarks.zoo.oracle import Judge
 from surgery_dsl.interface.model import Interface, SizeTie
 from surgery_dsl.trace.capture import trace
 
-PLACES = 3
+PLACES = 2
 """Tensor dimensions of each axis that get a twin."""
 
 
@@ -48,10 +48,11 @@ def test_a_single_wrong_coupling_is_noticed(name: str) -> None:
         warnings.simplefilter("ignore")  # what the library says of its own future
         network = prepare(next(a for a in architectures_hf.architectures() if a.name == name))
         interface = trace(network.model, network.specs, network.outputs)
-        found = {
-            place: Judge(network, mutant).axis(axis).kind
-            for axis in Judge(network, interface).prunable()
-            for place, mutant in mutants(interface, axis)
-        }
-    assert len(found) > 10
-    assert set(found.values()) == {"wrong"}, found
+        oracle = Judge(network, interface)
+        found = {}
+        for axis in oracle.prunable():
+            for place, oracle.interface in mutants(interface, axis):
+                found[place] = oracle.axis(axis).kind
+    assert sum(kind == "wrong" for kind in found.values()) > 10
+    # A twin of a size that is tied already cannot always hold both ties.
+    assert set(found.values()) <= {"wrong", "refused"}, found
