@@ -16,7 +16,7 @@ import surgery_dsl
 from surgery_dsl.language.format import format_source
 from tests.cli.program import EXAMPLES, Ran, run
 
-PLAIN = ["resnet_slim", "vit_heads"]
+PLAIN = ["resnet_slim", "vit_heads", "moe_experts"]
 PACKAGED = ["minilm"]
 LANGUAGE = ["llm_shrink", "gqa_groups", "gpt2_heads", "depth_prune"]
 GRANT = ["--allow-code", "network:*"]
@@ -153,3 +153,11 @@ def test_a_fused_projection_keeps_three_equal_parts(applied: Callable[[str], App
     for block in model.transformer.h:
         assert block.attn.c_attn.weight.shape == (48, 3 * 4 * 8)
         assert block.attn.c_proj.weight.shape == (4 * 8, 48)
+
+
+def test_fewer_experts_than_each_example_goes_through_are_refused(tmp_path: Path) -> None:
+    plan = copy("moe_experts", tmp_path) / "plan.surg"
+    plan.write_text(plan.read_text(encoding="utf-8").replace("lowest(6 -> 4)", "lowest(6 -> 1)"), encoding="utf-8")
+    ran = run(tmp_path, "check", "plan.surg", "--output-format", "json")
+    assert ran.code == 1
+    assert ran.codes
