@@ -28,6 +28,7 @@ from surgery_dsl.interface.model import (
 from surgery_dsl.modules.insertion import inserted, own_class
 from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
+from surgery_dsl.trace.experts import number_of_experts
 from surgery_dsl.trace.fold import fold
 from surgery_dsl.trace.fold_norms import fold_rms_norms, is_written_out
 from surgery_dsl.trace.integers import Solution
@@ -375,6 +376,7 @@ class _Builder:
         if first == path:
             integers = {name: self.dim(product) for name, product in read.get(path, {}).items()}
             integers |= self._integers(path, module, owned.get(path, {}), tensors)
+            integers = number_of_experts(path, module, tensors) | integers
         return Module.model_construct(
             path=path, type=type_name(module), integers=integers, same_as="" if first == path else first
         )

@@ -250,6 +250,11 @@ def test_what_no_host_can_say_loads_by_this_program(go: Go, network: str, given:
 
 
 def test_experts_leave_in_the_layout_that_their_host_reads(go: Go) -> None:
+    outcome = go("mixtral", IDS, cut('module("model.layers.*.mlp")', "experts", "only([1])"))
+    assert config_of(outcome)["num_local_experts"] == 3
+
+
+def test_heads_of_a_mixture_leave_with_their_width_written_out(go: Go) -> None:
     config = config_of(go("mixtral", IDS, GROUPS))
     assert (config["num_attention_heads"], config["num_key_value_heads"], config["head_dim"]) == (2, 1, 8)
 
@@ -266,6 +271,13 @@ def test_heads_go_where_the_config_has_their_width(go: Go) -> None:
 def test_a_width_that_the_config_class_does_not_name_is_still_said(go: Go) -> None:
     config = config_of(go("qwen", IDS, GROUPS))
     assert (config["num_attention_heads"], config["head_dim"]) == (2, 8)  # not 32 // 2
+
+
+def test_a_network_of_a_host_is_exported(go: Go, tmp_path: Path) -> None:
+    outcome = go("llama", IDS, GROUPS)
+    assert outcome.output is not None, [found.message for found in outcome.diagnostics]
+    exported = surgery_dsl.export(outcome.output, tmp_path / "net.pt2", allow_code=["nets:*"])
+    assert (exported.difference, len(exported.sizes)) == (0.0, 2)
 
 
 def test_heads_stay_where_their_width_is_derived(go: Go) -> None:

@@ -21,3 +21,14 @@ def test_a_skeleton_and_a_network_trace_alike(name: str) -> None:
         skeleton = build(config)
     assert differences(trace(skeleton, IDS), trace(build(config), IDS)) == ()
     assert transformers.utils.import_utils.is_fake_tensor(torch.zeros(1)) is False
+
+
+def test_the_number_of_stacked_experts_follows_them() -> None:
+    sizes = {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = transformers.MixtralConfig(intermediate_size=24, num_key_value_heads=2, num_local_experts=4, **sizes)
+    with torch.device("meta"):
+        skeleton = transformers.MixtralForCausalLM(config)
+    traced = trace(skeleton, IDS)
+    experts = traced.module_by_path["model.layers.0.mlp.experts"]
+    weights = traced.tensor_by_name["model.layers.0.mlp.experts.down_proj"]
+    assert experts.integers["num_experts"] == weights.dims[0]
