@@ -105,10 +105,11 @@ def arrange(draft: Draft, loops: Iterable[Loop], arrangement: Arrangement) -> No
     touched: set[int] = set()
     for loop in found:
         for value, other, _ in adjacent(loop, arrangement.order):
-            if draft.values[value].dims == draft.values[other].dims:
-                continue  # what the entries add to keeps its axes, whichever of them are left
+            same = draft.values[value].dims == draft.values[other].dims
             merge(draft, draft.values[value].dims, draft.values[other].dims)
-            touched.update(axis for v in (value, other) for dim in draft.values[v].dims for axis in leaves(draft, dim))
+            shown = {axis for v in (value, other) for dim in draft.values[v].dims for axis in leaves(draft, dim)}
+            # What entries add to keeps its axes; where an entry that goes tied them otherwise, free ones may part.
+            touched.update(axis for axis in shown if not same or not draft.axes[axis].frozen)
     repeated = {arrangement.order[slot] for slot in arrangement.copies}
     ends = [dims for loop in found for number in sorted(repeated) for dims in stream_dims(draft, loop, number)]
     touched.update(axis for taken, given in ends if taken != given for axis in _every(draft, (*taken, *given)))
