@@ -1,6 +1,5 @@
 """From followed axes to the frozen interface."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.experts import number_of_experts
 from surgery_dsl.trace.fold import fold
 from surgery_dsl.trace.fold_norms import fold_rms_norms, is_written_out
+from surgery_dsl.trace.freezing import freeze_places
 from surgery_dsl.trace.integers import Solution
 from surgery_dsl.trace.numbering import numbered
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
@@ -70,9 +70,7 @@ def build(
         kept |= set(_values(flow, (*run.inputs, *run.outputs)))
     fold_rms_norms(flow, kept, recording.records)
     fold(flow, kept)
-    _freeze_contract(flow, recording)
-    _freeze_uncarried(flow, recording, facts)
-    _freeze_like_unread(flow, recording, facts)
+    freeze_places(flow, recording, facts)
     builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
     owned = _owned(recording, flow)
     read = _read(solution)
@@ -136,54 +134,6 @@ def _renumbered(item: Reader, order: dict[int, int]) -> Reader:
     return item.replaced(
         inputs=tuple(order[value] for value in item.inputs), outputs=tuple(order[value] for value in item.outputs)
     )
-
-
-def _freeze_contract(flow: Flow, recording: Recording) -> None:
-    for _, ref in recording.outputs:
-        for dim in flow.states[ref].dims:
-            for leaf in leaves(dim):
-                leaf.frozen.setdefault(frozen.OUTPUT)
-
-
-def _freeze_uncarried(flow: Flow, recording: Recording, facts: Sequence[TensorFacts]) -> None:
-    """Freeze what no parameter carries, and what only parameters carry that the forward does not read."""
-    of_parameters = {
-        id(leaf)
-        for fact in facts
-        if fact.is_parameter
-        for dim in flow.states[recording.tensors[fact.name]].dims
-        for leaf in leaves(dim)
-    }
-    for fact in facts:
-        for dim in flow.states[recording.tensors[fact.name]].dims:
-            for leaf in leaves(dim):
-                if id(leaf) not in of_parameters:
-                    leaf.frozen[frozen.BUFFER] = None
-                elif fact.owner not in flow.read:
-                    leaf.frozen[frozen.UNREAD] = None
-    for value in flow.values:
-        for dim in value.dims:
-            for leaf in leaves(dim):
-                if not leaf.frozen and id(leaf) not in of_parameters:
-                    leaf.frozen[frozen.UNCARRIED] = None
-
-
-def _freeze_like_unread(flow: Flow, recording: Recording, facts: Sequence[TensorFacts]) -> None:
-    """Freeze what parameters of entries of a list carry where the forward read some of the entries and others not.
-
-    A forward that chooses entries by values (experts) will read the others for other inputs: what the ones that it
-    read are coupled with says nothing of these.
-    """
-
-    def form(fact: TensorFacts) -> tuple[str, tuple[int, ...]]:
-        return re.sub(r"\d+", "*", fact.name), tuple(fact.tensor.shape)
-
-    unread = {form(fact) for fact in facts if fact.is_parameter and fact.owner not in flow.read and "." in fact.name}
-    unread = {one for one in unread if "*" in one[0]}
-    for fact in facts if unread else ():
-        if fact.owner in flow.read and form(fact) in unread:
-            for dim in flow.states[recording.tensors[fact.name]].dims:
-                flow.axes.freeze(dim, frozen.CHOSEN)
 
 
 def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[str]:
