@@ -78,6 +78,10 @@ def _numbers(misfits: Sequence[Misfit]) -> dict[str, int]:
 
 
 def _fix(misfit: Misfit, facts: HostFacts) -> str:
+    if misfit.path in misfit.fields and misfit.found and misfit.given:  # a field that must be a multiple of another
+        kept = max(count for count in range(1, misfit.given + 1) if misfit.found % count == 0)
+        more = next(count for count in range(misfit.given, misfit.found + 1) if misfit.found % count == 0)
+        return f"let `{misfit.fields[0]}` become {kept} or {more}, or write `target = none`"
     if len(misfit.fields) == 1:
         return (
             f"give everything that `{misfit.fields[0]}` sets one size (the same count at every site), or write "

@@ -32,6 +32,10 @@ def llama(**more):
     return T.LlamaForCausalLM(T.LlamaConfig(**sizes | more))
 
 
+def llama8():
+    return llama(num_attention_heads=8, num_key_value_heads=4)
+
+
 def qwen():
     sizes = dict(vocab_size=101, hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4)
     return T.Qwen2ForCausalLM(T.Qwen2Config(num_key_value_heads=2, max_position_embeddings=64, **sizes))
@@ -289,6 +293,14 @@ def test_heads_stay_where_their_width_is_derived(go: Go) -> None:
     assert "`hidden_size` = 32" in found.message
     assert "target = none" in found.help
     assert found.span is not None
+
+
+def test_a_number_of_heads_that_the_config_does_not_take_is_refused(go: Go) -> None:
+    outcome = go("llama8", IDS, GROUPS)
+    assert codes(outcome) == [hosts.HOST_CANNOT_EXPRESS.id]
+    found = outcome.diagnostics[0]
+    assert (found.facts["found"], found.facts["given"]) == (32, 6)
+    assert "`num_attention_heads` become 4 or 8" in found.help
 
 
 def test_one_layer_of_another_width_is_refused(go: Go) -> None:
