@@ -23,7 +23,7 @@ class Magnitude(Elementwise):
         p: The power, more than 0; 1 sums absolute values, 2 squares.
 
     Static rule:
-        Fits weights, channels and modules.
+        Fits weights, modules, and units along an axis: channels, heads, key/value groups, experts, groups.
 
     Runtime rule:
         A weight scores |w|^p; a channel the sum over all entries of the site's weight that carry it, over all sites

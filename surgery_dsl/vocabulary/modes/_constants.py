@@ -253,7 +253,8 @@ class _Walk:
         found = lost.nonzero().view(-1).tolist()
         if not found:
             return
-        writer = next((op.path for op in self.interface.operators if value in op.outputs), "")
+        layer = next(Flow(self.interface).layers_behind(value), None)
+        writer = self.interface.operators[layer].path if layer is not None else ""
         first = found[0]
         self.leaks.append(
             Diagnostic(

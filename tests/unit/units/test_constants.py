@@ -204,6 +204,7 @@ def test_what_cannot_hold_the_constant_is_refused_with_it(between: Callable[[], 
     constant = float((shifted + bn.bias[1]).relu().detach())
     assert finding.code.id == "SD519"
     assert finding.facts["constant"] == pytest.approx(constant)
+    assert "channel 1 at `conv`" in finding.message
     assert why in finding.notes[0]
     assert "changes = values" in finding.help
 
