@@ -1,7 +1,7 @@
 """A model on fake tensors: the same module objects, for a while without weights."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,10 +40,32 @@ def fake_mode() -> Iterator[None]:
     disabled = logger.disabled
     logger.disabled = True
     try:
-        with MemoizedFakes():
+        with MemoizedFakes(), _idle_conversions():
             yield
     finally:
         logger.disabled = disabled
+
+
+@contextmanager
+def _idle_conversions() -> Iterator[None]:
+    """Let ``module.to(dtype)`` in a forward do nothing where it changes nothing.
+
+    torch swaps the parameters of a module that is converted where they are fake, even for themselves, and cannot.
+    """
+    original = nn.Module._apply
+
+    def apply(module: nn.Module, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+        tensors = [*module.parameters(recurse), *module.buffers(recurse)]
+        if all(isinstance(tensor, FakeTensor) and fn(tensor) is tensor for tensor in tensors):
+            return module
+        converted: nn.Module = original(module, fn, recurse)  # type: ignore[no-untyped-call]
+        return converted
+
+    nn.Module._apply = apply  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        nn.Module._apply = original  # type: ignore[method-assign]
 
 
 @contextmanager

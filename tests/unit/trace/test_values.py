@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from torch import nn
+from torch import Tensor, nn
 
 from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.inputs import InputSpec
@@ -23,3 +23,23 @@ def test_values_and_fakes_agree(
     on_fakes = trace(model, specs)
     assert differences(on_values, on_fakes) == ()
     assert all(before[name].equal(tensor) for name, tensor in model.state_dict().items())
+
+
+class Converts(nn.Module):
+    """A forward that converts a module to the dtype it has, as routers of experts do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.b = self.b.to(x.dtype)
+        out: Tensor = self.b(self.a(x))
+        return out
+
+
+def test_a_conversion_that_changes_nothing_does_nothing_on_fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forward, "CHEAP_WEIGHTS", -1)
+    interface = trace(Converts(), (InputSpec(name="x", dtype="f32", dims=(2, 4)),))
+    (axis,) = interface.tensor_by_name["a.weight"].dims[0]
+    assert not interface.axes[axis].frozen
