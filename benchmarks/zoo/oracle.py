@@ -135,8 +135,8 @@ class Judge:
     def tolerance(self, error: float) -> float:
         """Return what an error may be: more than ``EXACT`` only where rounding alone is shown to do as much.
 
-        A deep network may blow rounding up. Then the last bit of its parameters, drawn anew, changes the outputs as much as
-        another order of summation does. Nothing above ``ROUNDING`` is ever taken for rounding.
+        A deep network may blow rounding up. Then the last bit of its parameters, drawn anew, changes the outputs as
+        much as another order of summation does. Nothing above ``ROUNDING`` is ever taken for rounding.
         """
         if error <= EXACT or not error <= ROUNDING:
             return EXACT
