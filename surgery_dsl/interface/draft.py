@@ -25,6 +25,7 @@ from surgery_dsl.interface.model import (
     Tensor,
     Value,
 )
+from surgery_dsl.interface.ties import with_made
 
 
 @dataclass(slots=True, eq=False)
@@ -230,7 +231,7 @@ class Draft:
 
     def finish(self) -> Interface:
         """Return the interface as it is now; values that nothing writes or reads any more are dropped."""
-        return _flatten(self)
+        return with_made(_flatten(self))
 
 
 def operator(

@@ -50,6 +50,11 @@ def hard_coded(operator: str, place: str) -> str:
     return f"the forward holds its size as a number at {operator} ({place})"
 
 
+def tied(integer: str) -> str:
+    """Say that the size is tied to one that cannot change."""
+    return f"its size is tied by {integer} to one that cannot change"
+
+
 def rank(reason: str) -> int:
     """Return how firmly a reason holds: the lower, the firmer. The contract can be lifted, all else cannot."""
     return 2 if reason == OUTPUT else 1 if reason == INPUT else 0

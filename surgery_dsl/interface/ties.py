@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 
-from surgery_dsl.interface.model import Dim, Interface, SizeTie
+from surgery_dsl.interface import frozen
+from surgery_dsl.interface.model import Dim, Interface, Size, SizeTie
 
 
 class SizeTies:
@@ -26,6 +27,32 @@ class SizeTies:
 
     def _axes(self, ties: Iterable[SizeTie]) -> set[int]:
         return {axis for tie in ties for dim in tie.dims for axis in self.interface.leaves(dim)}
+
+    def held(self) -> dict[int, SizeTie]:
+        """Return the axes that nothing freezes and for which no other size is left, with the tie that holds them.
+
+        A tie holds an axis where it alone may change, on all sides of the tie.
+        """
+        held: dict[int, SizeTie] = {}
+        changed = True
+        while changed:
+            changed = False
+            for tie in self.interface.size_ties:
+                free = {
+                    axis
+                    for dim in tie.dims
+                    for axis in self.interface.leaves(dim)
+                    if not self._still(axis) and axis not in held
+                }
+                if len(free) == 1:
+                    held[free.pop()] = tie
+                    changed = True
+        return held
+
+    def _still(self, axis: int) -> bool:
+        if self.interface.exact_size(axis) is None:
+            return True
+        return bool(self.interface.axes[axis].frozen) and not is_made(axis, self.interface)
 
     def following(self, sizes: Mapping[int, int], fixed: Collection[int] = frozenset()) -> dict[int, int] | SizeTie:
         """Return the sizes that other axes must take where some axes take new ones; a tie that cannot be kept.
@@ -70,7 +97,7 @@ class SizeTies:
                 if side == leader or values[side] == values[leader]:
                     continue
                 for axis in dict.fromkeys(self.interface.leaves(dim)):
-                    if axis in known or axis in fixed or self.interface.axes[axis].frozen:
+                    if axis in known or axis in fixed or self._still(axis):
                         continue
                     target, rest = divmod(values[leader], tie.factors[side] if tie.factors else 1)
                     size = None if rest else self._solved(dim, axis, target, known)
@@ -97,3 +124,28 @@ class SizeTies:
 
     def _size(self, dim: Dim, known: Mapping[int, int]) -> int | None:
         return self.interface.size(dim).substitute(lambda axis: known.get(axis, self.interface.exact_size(axis))).value
+
+
+def is_made(axis: int, interface: Interface) -> bool:
+    """Say whether the forward makes an axis anew (``arange(x.shape[-1])``), so that it follows a tie by itself."""
+    reason = interface.axes[axis].frozen
+    return axis not in interface.carriers and (reason == frozen.UNCARRIED or frozen.is_constant(reason))
+
+
+def with_made(interface: Interface) -> Interface:
+    """Return an interface in which what the forward makes anew has the size that its tie gives it."""
+    sizes: dict[int, Size] = {}
+    for tie in interface.size_ties:
+        if tie.factors or len(tie.dims) != 2 or any(len(dim) != 1 or interface.axes[dim[0]].parts for dim in tie.dims):
+            continue
+        (one,), (two,) = tie.dims
+        for made, other in ((one, two), (two, one)):
+            size = interface.axes[other].size
+            if is_made(made, interface) and interface.axes[made].size != size:
+                sizes[made] = size
+                break
+    if not sizes:
+        return interface
+    return interface.replaced(
+        axes=tuple(axis.replaced(size=sizes[axis.id]) if axis.id in sizes else axis for axis in interface.axes)
+    )

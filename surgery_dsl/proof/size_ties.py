@@ -17,7 +17,11 @@ def compare(before: Interface, after: Interface, step: str, span: Span | None, s
         sink: Where findings go.
     """
     for tie in after.size_ties:
-        sizes = [after.size(dim).substitute(after.exact_size) for dim in tie.dims]
+        factors = tie.factors or (1,) * len(tie.dims)
+        sizes = [
+            after.size(dim).substitute(after.exact_size).scale(factor)
+            for dim, factor in zip(tie.dims, factors, strict=True)
+        ]
         if any(size != sizes[0] for size in sizes[1:]) and not _same_axes(tie, before, after):
             sink.say(_broken(tie, before, after, step, span, sink.file))
 

@@ -64,6 +64,17 @@ def freeze_hard_coded(model: nn.Module, traced: Traced, inputs: Sequence[InputSp
     return _Trial(model, traced, inputs).run()
 
 
+def with_tied_frozen(interface: Interface) -> Interface:
+    """Return the interface with every axis frozen whose size is tied to one that is."""
+    held = SizeTies(interface).held()
+    if not held:
+        return interface
+    axes = tuple(
+        axis.replaced(frozen=frozen.tied(held[axis.id].reason)) if axis.id in held else axis for axis in interface.axes
+    )
+    return interface.replaced(axes=axes)
+
+
 class _Trial:
     def __init__(self, model: nn.Module, traced: Traced, inputs: Sequence[InputSpec]) -> None:
         self.model = model
@@ -86,10 +97,8 @@ class _Trial:
             blamed |= dict.fromkeys(self._guilty(left, objection), objection.reason)
             self.fixed = set(blamed)
             left = [axis for axis in left if axis not in blamed]
-        if not blamed:
-            return self.interface
         axes = tuple(a.replaced(frozen=blamed[a.id]) if a.id in blamed else a for a in self.interface.axes)
-        return self.interface.replaced(axes=axes)
+        return with_tied_frozen(self.interface.replaced(axes=axes) if blamed else self.interface)
 
     # ---- one trial ---------------------------------------------------------------------------------------------
 
