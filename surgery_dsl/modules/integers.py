@@ -43,9 +43,9 @@ def _replaced(old: Any, way: tuple[str, ...], value: int, whole: str) -> Any:
             raise NoSuchInteger(f"{whole}: there is no entry {step}")
         at = int(step)
         return type(old)(_replaced(item, tuple(rest), value, whole) if i == at else item for i, item in enumerate(old))
-    fields = getattr(old, "__dict__", None)
-    if step.startswith("__") or isinstance(old, nn.Module | type) or not isinstance(fields, dict) or step not in fields:
+    plain = not isinstance(old, nn.Module | type) and isinstance(getattr(old, "__dict__", None), dict)
+    if step.startswith("__") or not plain or not hasattr(old, step):
         raise NoSuchInteger(f"{whole}: there is no {step}")
     own = copy.copy(old)
-    vars(own)[step] = _replaced(fields[step], tuple(rest), value, whole)
+    vars(own)[step] = _replaced(getattr(old, step), tuple(rest), value, whole)
     return own

@@ -59,6 +59,7 @@ RESERVED = frozenset(
         "set_extra_state",
         "set_submodule",
         "share_memory",
+        "smart_apply",  # a method that transformers gives to every module
         "state_dict",
         "to",
         "to_empty",
