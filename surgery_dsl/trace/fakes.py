@@ -16,10 +16,12 @@ from surgery_dsl.trace.quiet import quieten
 
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor, bool, bool]]:
     """Yield (name, tensor, is parameter, persistent) of every parameter, then every buffer, duplicates included."""
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        yield name, parameter, True, True
-    for path, module in model.named_modules(remove_duplicate=False):
-        prefix = path + "." if path else ""
+    modules = [(path and path + ".", module) for path, module in model.named_modules(remove_duplicate=False)]
+    for prefix, module in modules:  # as named_parameters does, which would walk all modules again
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                yield prefix + name, parameter, True, True
+    for prefix, module in modules:
         for name, buffer in module._buffers.items():
             if buffer is not None:
                 yield prefix + name, buffer, False, name not in module._non_persistent_buffers_set

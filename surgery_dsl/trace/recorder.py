@@ -161,6 +161,11 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for name, tensor in tensors.items():
             self.recording.tensors[name] = self._ref(tensor)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would wrap every call in a guard against torch.compile, and import it for that.
+        return False
+
     # ---- tensors -----------------------------------------------------------------------------------------------
 
     def _new(self, tensor: Tensor) -> Ref:

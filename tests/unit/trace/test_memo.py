@@ -23,6 +23,20 @@ CALLS: dict[str, Callable[[Tensor], Any]] = {
     "expand": lambda x: x[:, :1].expand(3, 7, 8),
     "strided": lambda x: x.as_strided((3, 2), (56, 3), 4),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
+    "batch norm": lambda x: torch.native_batch_norm(x, x[0, :, 0], x[1, :, 0], x[0, :, 1], x[0, :, 2], False, 0.1, 1e-5),
+    "batch norm of a view": lambda x: torch.native_batch_norm(
+        x.transpose(0, 1), None, None, x[:, 0, 1], x[:, 0, 2], False, 0.1, 1e-5
+    ),
+    "batch norm in training": lambda x: torch.native_batch_norm(x, None, None, None, None, True, 0.1, 1e-5),
+    "batch norm of pixels": lambda x: torch.native_batch_norm(
+        x[:, :, :1, None].contiguous(), None, x[1, :, 0], x[0, :, 1], x[0, :, 2], False, 0.1, 1e-5
+    ),
+    "batch norm, halves": lambda x: torch.native_batch_norm(
+        x.half(), None, None, x[0, :, 1].half(), x[0, :, 2].half(), False, 0.1, 1e-5
+    ),
+    "batch norm, mixed": lambda x: torch.native_batch_norm(
+        x.half(), None, None, x[0, :, 1], x[0, :, 2], False, 0.1, 1e-5
+    ),
     "compare": lambda x: x > 0,
     "full": lambda x: x.new_full((2, 3), 1.0),
     "constant": lambda x: x + torch.tensor(3),
@@ -64,3 +78,9 @@ def test_numbers_that_are_equal_but_of_another_kind_are_told_apart() -> None:
     with MemoizedFakes():
         x = torch.empty(3, dtype=torch.int64)
         assert [(x + n).dtype for n in (1, 1.0, True, 1)] == [torch.int64, torch.float32, torch.int64, torch.int64]
+
+
+def test_a_batch_norm_of_another_width_fails_as_with_torch() -> None:
+    with MemoizedFakes(), pytest.raises(RuntimeError):
+        x = torch.empty(3, 7, 8)
+        torch.native_batch_norm(x, None, None, x[0, :5, 1], x[0, :5, 2], False, 0.1, 1e-5)
