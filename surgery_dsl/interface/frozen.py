@@ -50,9 +50,26 @@ def hard_coded(operator: str, place: str) -> str:
     return f"the forward holds its size as a number at {operator} ({place})"
 
 
+FOLLOWS = "is given a number that follows from its size"
+"""What an operator is, at whose place the forward computes with the size: at another size it is another function."""
+
+_SCALED = "attention is scaled by its size"
+_TIED = "its size is tied by"
+
+
+def scaled(place: str) -> str:
+    """Say that attention divides its scores by the root of the size."""
+    return f"{_SCALED} ({place})"
+
+
+def is_value(reason: str) -> bool:
+    """Say whether an axis is frozen for nothing but the values that another size would give."""
+    return FOLLOWS in reason or reason.startswith((_SCALED, _TIED))
+
+
 def tied(integer: str) -> str:
     """Say that the size is tied to one that cannot change."""
-    return f"its size is tied by {integer} to one that cannot change"
+    return f"{_TIED} {integer} to one that cannot change"
 
 
 def rank(reason: str) -> int:

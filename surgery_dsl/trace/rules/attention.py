@@ -1,5 +1,6 @@
 """Scaled dot-product attention as one operator."""
 
+from surgery_dsl.interface import frozen
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, Sizes, flat
 from surgery_dsl.trace.registry import Outcome, rule
@@ -34,7 +35,7 @@ def attention(step: Step) -> Outcome | None:
                 if flat(own):
                     step.axes.unify(dim, own)
     if step["scale"] is None:
-        step.axes.freeze(query[3], f"attention is scaled by its size ({step.axes.place})")
+        step.axes.freeze(query[3], frozen.scaled(step.axes.place))
     lead = query[0] + query[1] + query[2] + key[2]
     settings: dict[str, Setting] = {"is_causal": bool(step["is_causal"])} | step.settings("scale")
     rest = [_statistic(step, out, query[:3]) for out in step.output_sizes[1:]]

@@ -119,12 +119,12 @@ def _may_shrink(
     lifted = _LIFTED_BY.get(reason)
     if not reason or lifted in context.changes:
         return True
-    if frozen.is_constant(reason) and _is_counted(axis, context.interface):
+    if frozen.is_value(reason) or (frozen.is_constant(reason) and _is_counted(axis, context.interface)):
         if "values" in context.changes:
             return True
         facts = {"before": most * pool.width, "after": (most - taken.most) * pool.width}
         text = f"`{site}` cannot lose {pool.noun or 'channel'}s without other values for those that stay: {reason}"
-        fix = "write changes = values in this step if the forward may make the constant anew for fewer"
+        fix = "write changes = values in this step if the forward may compute with other numbers for fewer"
         _say(shapes.FIXED_AXIS, text, site, context, span, facts, fix)
         return False
     facts = {"before": most * pool.width, "after": (most - taken.most) * pool.width}

@@ -29,7 +29,8 @@ def notes_on(axes: Iterable[int], interface: Interface) -> tuple[str, ...]:
             softmaxes += over and operator.kind in _SOFTMAX
         elif operator.kind == FUSED and operator.inputs:
             scales += not shorter.isdisjoint(interface.leaves(interface.values[operator.inputs[0]].dims[-1]))
-    made = [interface.axes[axis].frozen for axis in shorter if frozen.is_constant(interface.axes[axis].frozen)]
+    reasons = dict.fromkeys(interface.axes[axis].frozen for axis in sorted(shorter))
+    made = [reason for reason in reasons if frozen.is_constant(reason) or frozen.is_value(reason)]
     return tuple(_texts(norms, softmaxes, scales, made))
 
 
@@ -41,7 +42,9 @@ def _texts(norms: int, softmaxes: int, scales: int, made: list[str]) -> Iterator
     if scales:
         yield f"the scale of {scales} attention{'' if scales == 1 else 's'} may follow from the size of the heads"
     for reason in made:
-        yield f"{reason}, and makes another for fewer"
+        yield (
+            f"{reason}, and another for fewer" if frozen.is_value(reason) else f"{reason}, and makes another for fewer"
+        )
 
 
 def _over(operator: Operator, interface: Interface) -> Iterator[tuple[int, ...]]:

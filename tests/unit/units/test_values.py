@@ -79,3 +79,28 @@ def test_what_runs_over_a_shorter_axis_is_said() -> None:
     assert "1 norm then average over fewer channels" in effect.reason
     assert "1 softmax then runs over fewer" in effect.reason
     assert torch.is_tensor(Sized().up.weight)
+
+
+class Divided(nn.Module):
+    """Scores that the forward divides by the root of a width that it reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 4
+        self.q, self.k, self.out = nn.Linear(5, 4), nn.Linear(5, 4), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.q(x).view(-1, self.size) @ self.k(x).view(-1, self.size).t() / self.size**0.5
+        return self.out(torch.tanh(scores) @ x)
+
+
+def test_a_number_that_follows_from_a_width_is_cut_only_where_the_step_says_so() -> None:
+    interface = traced(Divided(), "N", 5)
+    step = block(Linear(pattern="q"), take=Only(units=(1,)))
+    _, (finding, *_) = removed(interface, step)
+    assert finding.code.id == "SD226"
+    assert "follows from its size" in finding.message
+    assert "changes = values" in finding.help
+    effect, found = removed(interface, step, "values")
+    assert found == ()
+    assert "follows from its size" in effect.reason
