@@ -40,6 +40,19 @@ from surgery_dsl.trace.standard import FROM_TENSORS, OTHER_NAMES, is_one_operato
 Reader = TypeVar("Reader", Operator, Call)
 
 
+class UnknownSize(Exception):
+    """An axis has a size that no free size explains.
+
+    Attributes:
+        place: What the axis is called.
+        sizes: Its size at each sample.
+    """
+
+    def __init__(self, place: str, sizes: tuple[int, ...]) -> None:
+        super().__init__(place)
+        self.place, self.sizes = place, sizes
+
+
 @dataclass(slots=True)
 class TensorFacts:
     """A parameter or buffer as the real model has it."""
@@ -226,7 +239,7 @@ class _Builder:
             reason = "" if parts else min(atom.frozen, key=frozen.rank, default="")
             size = 0 if parts else atom.expression
             if size is None:
-                raise ValueError(f"an axis of unknown size {atom.sizes} is left")
+                raise UnknownSize(self.labels.get(id(atom), ""), atom.sizes)
             if not reason and not isinstance(size, int):
                 reason = frozen.FREE if isinstance(size, str) else frozen.SPATIAL
             axes.append(
@@ -343,7 +356,7 @@ class _Builder:
         return tuple(
             SizeBranch(dim=self.dim(product), relation="==" if relation == "==" else "<", number=number, reason=name)
             for product, relation, number, name in solution.branches
-            if any(id(leaf) in carried for leaf in leaves(product))
+            if any(id(leaf) in carried for leaf in leaves(product)) and self._can_follow((product,), name)
         )
 
     def ties(self, solution: Solution, facts: Sequence[TensorFacts], recording: Recording) -> tuple[SizeTie, ...]:
@@ -353,7 +366,16 @@ class _Builder:
             SizeTie.model_construct(dims=self.dims(tie.sides), reason=tie.reason, factors=tie.factors)
             for tie in solution.ties
             if any(id(leaf) in carried for side in tie.sides for leaf in leaves(side))
+            and self._can_follow(tie.sides, tie.reason)
         )
+
+    def _can_follow(self, sides: Sequence[Product], reason: str) -> bool:
+        """Say whether all sizes are known; freeze them where one is not: a mask of the forward's own, say."""
+        if all(leaf.expression is not None for side in sides for leaf in leaves(side)):
+            return True
+        for side in sides:
+            self.flow.axes.freeze(side, frozen.tied(reason))
+        return False
 
     def _integers(
         self, path: str, module: nn.Module, sizes: dict[str, Product], tensors: Sequence[Tensor]

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -18,7 +19,9 @@ from surgery_dsl.modules.integers import set_integer
 from surgery_dsl.trace import dtypes
 from surgery_dsl.trace.alike import as_if_traced
 from surgery_dsl.trace.build import TensorFacts
+from surgery_dsl.trace.caches import fresh_caches
 from surgery_dsl.trace.fakes import fake_mode, in_eval_mode, memory_key, swap, tensors_of
+from surgery_dsl.trace.keeping import unchanged
 from surgery_dsl.trace.recorder import Recorder, Recording, is_library, run_forward
 from surgery_dsl.trace.taint import Tainting, Uses, taint
 
@@ -114,7 +117,11 @@ def record(
         with in_eval_mode(model), fake_mode():
             tensors = swap(model, None if resized is None else resized.shapes)
             _set_integers(model, resized)
-            return [_run(model, tensors, inputs, sizes, None, i == 0 and resized is None) for i, sizes in numbered]
+            found = []
+            for i, sizes in numbered:  # the last is followed by the end of eval mode
+                with unchanged(model) if i + 1 < len(numbered) else nullcontext():
+                    found.append(_run(model, tensors, inputs, sizes, None, i == 0 and resized is None))
+            return found
     except ValuesNeeded:
         if any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
             raise
@@ -171,13 +178,13 @@ def _run(
     recorder = Recorder(model, tensors)
     given = [(spec.name, _input(spec, sizes, device)) for spec in inputs]
     try:
-        if not tainted:
-            with as_if_traced():
+        with as_if_traced(), fresh_caches(model):
+            if not tainted:
                 return run_forward(model, given, recorder)
-        recorder.recording.uses = uses = Uses()
-        taint(model, uses)
-        with Tainting(recorder, uses), as_if_traced():
-            return run_forward(model, given, recorder)
+            recorder.recording.uses = uses = Uses()
+            taint(model, uses)
+            with Tainting(recorder, uses):
+                return run_forward(model, given, recorder)
     except _NEEDS_VALUES as error:
         raise ValuesNeeded(error, recorder) from error
     except Exception as error:

@@ -11,7 +11,7 @@ from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import refusals
 from surgery_dsl.trace.atoms import leaves
 from surgery_dsl.trace.axes import Axes
-from surgery_dsl.trace.build import build
+from surgery_dsl.trace.build import UnknownSize, build
 from surgery_dsl.trace.forward import facts_of, record
 from surgery_dsl.trace.integers import Solution, solve
 from surgery_dsl.trace.propagate import Flow, propagate
@@ -64,7 +64,11 @@ def graph(
     names = _name_outputs(recording, flow, outputs)
     _refuse_unknown_sizes(flow, recording, chosen)
     solution = Solution() if recording.uses is None else solve(recording, recording.uses, flow)
-    interface, numbers = build(model, recording, flow, facts, [spec.name for spec in inputs], names, free, solution)
+    called = [spec.name for spec in inputs]
+    try:
+        interface, numbers = build(model, recording, flow, facts, called, names, free, solution)
+    except UnknownSize as unknown:
+        raise Refused(refusals.size_left(unknown.place, unknown.sizes, chosen[0], chosen[-1])) from unknown
     return Traced(interface, chosen, recordings, flow, numbers)
 
 

@@ -135,3 +135,14 @@ def unknown_size(kind: str, path: str, source: str, sizes: tuple[int, ...], one:
         notes=(f"called at {source}",) if source else (),
         help="write fixed sizes for the inputs that this size follows from",
     )
+
+
+def size_left(place: str, sizes: tuple[int, ...], one: Sizes, two: Sizes) -> Diagnostic:
+    """A size of a tensor changes with the inputs, and no operator that was followed says how."""
+    return Diagnostic(
+        shapes.UNKNOWN_SIZE,
+        f"{place or 'a tensor that the forward makes'} has {sizes[0]} entries{_at(one)} and {sizes[-1]}{_at(two)}; "
+        "how it follows is not known",
+        facts={"first": sizes[0], "second": sizes[-1]},
+        help="write fixed sizes for the inputs that this size follows from",
+    )

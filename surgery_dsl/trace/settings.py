@@ -74,7 +74,7 @@ def below(model: nn.Module, target: bool) -> int | None:
 def _embedding(model: Any) -> nn.Embedding | None:
     try:
         found = model.get_input_embeddings()
-    except (AttributeError, NotImplementedError, TypeError):
+    except (AttributeError, RuntimeError, TypeError):  # some models have none, and say so in one of these ways
         return None
     return found if isinstance(found, nn.Embedding) else None
 
