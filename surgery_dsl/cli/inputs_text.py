@@ -1,4 +1,4 @@
-"""Showing the inputs that were made from a model itself."""
+"""Showing what a lock assumed of a model: the inputs that were made from it, and the way that its forward took."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,15 @@ from surgery_dsl.interface.lock import ModelLock
 
 
 def inputs_text(model: ModelLock) -> Iterator[str]:
-    """Yield lines that say which inputs a lock chose, as a plan would write them, and why; none where the plan did."""
+    """Yield lines that say which inputs a lock chose, as a plan would write them, and why; none where the plan did.
+
+    A forward that chooses by values is told as well: what is proved then holds for the way that was traced.
+    """
+    if model.interface.by_values:
+        yield (
+            f"{model.name}: note: the forward chooses by values that it computes, {model.interface.by_values}: what is "
+            "proved of shapes holds for the way that it took when it was traced"
+        )
     if not model.inputs:
         return
     written = ", ".join(_written(spec) for spec in model.inputs)

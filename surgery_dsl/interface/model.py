@@ -244,6 +244,8 @@ class Interface(Data):
         requirements: Relations of sizes to prove.
         size_ties: Dimensions that one integer of the forward serves.
         size_branches: What the forward asks of sizes before it goes on one way or another.
+        by_values: Where the forward chooses by values that it computes, empty where it does not: what is said of such a
+            network is said of the way that was traced.
     """
 
     network: str
@@ -259,6 +261,7 @@ class Interface(Data):
     requirements: tuple[Requirement, ...] = ()
     size_ties: tuple[SizeTie, ...] = ()
     size_branches: tuple[SizeBranch, ...] = ()
+    by_values: str = ""
 
     @cached_property
     def tensor_by_name(self) -> dict[str, Tensor]:

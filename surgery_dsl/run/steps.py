@@ -320,6 +320,18 @@ class Steps:
             return
         else:
             found = differences(predicted, session.interface)
+        if found and session.interface.by_values:
+            raise Refused(
+                Diagnostic(
+                    runs.CHOSEN_BY_VALUES,
+                    f"after `{step.name}` the forward does something else than was traced: it chooses by values, "
+                    f"{session.interface.by_values}",
+                    file=session.file,
+                    span=step.span,
+                    notes=found[:6],
+                    help="leave out what lies behind that choice, or let the forward treat all entries alike",
+                )
+            )
         if found:
             raise Refused(
                 Diagnostic(

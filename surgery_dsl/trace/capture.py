@@ -10,9 +10,10 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
+from surgery_dsl.trace.choices import chosen_by_values
 from surgery_dsl.trace.fakes import elements_of, made_up
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
-from surgery_dsl.trace.graph import graph
+from surgery_dsl.trace.graph import Traced, graph
 from surgery_dsl.trace.inputs import Proposal, proposals
 from surgery_dsl.trace.trial import freeze_hard_coded
 
@@ -76,13 +77,19 @@ def _traced(
 ) -> Interface:
     """Trace; where the forward looks at values and has none, on values that are made up."""
     try:
-        return freeze_hard_coded(model, graph(model, inputs, outputs, free), inputs)
+        return _followed(model, graph(model, inputs, outputs, free), inputs)
     except ValuesNeeded as needed:
         elements = elements_of(model)
         if not make_up or elements > MADE_UP:
             raise Refused(refusals.values_needed(needed, elements if elements > MADE_UP else 0)) from needed
     with made_up(model):
-        return freeze_hard_coded(model, graph(model, inputs, outputs, free), inputs)
+        return _followed(model, graph(model, inputs, outputs, free), inputs)
+
+
+def _followed(model: nn.Module, traced: Traced, inputs: tuple[InputSpec, ...]) -> Interface:
+    interface = freeze_hard_coded(model, traced, inputs)
+    where = chosen_by_values(traced)
+    return interface.replaced(by_values=where) if where else interface
 
 
 @dataclass(frozen=True, slots=True)
