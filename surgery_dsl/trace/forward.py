@@ -22,7 +22,8 @@ from surgery_dsl.trace.build import TensorFacts
 from surgery_dsl.trace.caches import fresh_caches
 from surgery_dsl.trace.fakes import fake_mode, in_eval_mode, memory_key, swap, tensors_of
 from surgery_dsl.trace.keeping import unchanged
-from surgery_dsl.trace.recorder import Recorder, Recording, is_library, run_forward
+from surgery_dsl.trace.library import is_library
+from surgery_dsl.trace.recorder import Enough, Recorder, Recording, run_forward
 from surgery_dsl.trace.taint import Tainting, Uses, taint
 
 _NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
@@ -99,8 +100,11 @@ def record(
     inputs: Sequence[InputSpec],
     chosen: Sequence[Mapping[str, int]],
     resized: Resized | None = None,
+    until: int | None = None,
 ) -> list[Recording]:
     """Run the forward at each sample of the free sizes; the model is as it was afterwards.
+
+    With ``until``, each run ends after the call of that position, if it comes that far.
 
     A small network on the CPU runs on its own values: that gives the same calls, and the first fake tensor mode of a
     process costs most of a second of imports. Those of transformers never do: they look whether a tensor is fake, and
@@ -112,7 +116,7 @@ def record(
     """
     numbered = list(enumerate(chosen))
     if _cheap(model, inputs, chosen):
-        return [_run_on_values(model, inputs, sizes, resized, i == 0) for i, sizes in numbered]
+        return [_run_on_values(model, inputs, sizes, resized, i == 0, until) for i, sizes in numbered]
     try:
         with in_eval_mode(model), fake_mode():
             tensors = swap(model, None if resized is None else resized.shapes)
@@ -120,12 +124,12 @@ def record(
             found = []
             for i, sizes in numbered:  # the last is followed by the end of eval mode
                 with unchanged(model) if i + 1 < len(numbered) else nullcontext():
-                    found.append(_run(model, tensors, inputs, sizes, None, i == 0 and resized is None))
+                    found.append(_run(model, tensors, inputs, sizes, None, i == 0 and resized is None, until))
             return found
     except ValuesNeeded:
         if any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
             raise
-    return [_run_on_values(model, inputs, sizes, resized, i == 0) for i, sizes in numbered]
+    return [_run_on_values(model, inputs, sizes, resized, i == 0, until) for i, sizes in numbered]
 
 
 CHEAP_WEIGHTS = 1 << 20
@@ -146,7 +150,12 @@ def _cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Mappi
 
 
 def _run_on_values(
-    model: nn.Module, inputs: Sequence[InputSpec], sizes: Mapping[str, int], resized: Resized | None, first: bool
+    model: nn.Module,
+    inputs: Sequence[InputSpec],
+    sizes: Mapping[str, int],
+    resized: Resized | None,
+    first: bool,
+    until: int | None,
 ) -> Recording:
     device = next((tensor.device for _, tensor, _, _ in tensors_of(model)), torch.device("cpu"))
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):
@@ -159,7 +168,7 @@ def _run_on_values(
                 copies = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
                 module._buffers.update(copies)
             tensors = {name: tensor for name, tensor, _, _ in tensors_of(model)}
-        return _run(model, tensors, inputs, sizes, device, first and resized is None)
+        return _run(model, tensors, inputs, sizes, device, first and resized is None, until)
 
 
 def _set_integers(model: nn.Module, resized: Resized | None) -> None:
@@ -174,8 +183,9 @@ def _run(
     sizes: Mapping[str, int],
     device: torch.device | None,
     tainted: bool,
+    until: int | None,
 ) -> Recording:
-    recorder = Recorder(model, tensors)
+    recorder = Recorder(model, tensors, until)
     given = [(spec.name, _input(spec, sizes, device)) for spec in inputs]
     try:
         with as_if_traced(), fresh_caches(model):
@@ -185,6 +195,8 @@ def _run(
             taint(model, uses)
             with Tainting(recorder, uses):
                 return run_forward(model, given, recorder)
+    except Enough:
+        return recorder.recording
     except _NEEDS_VALUES as error:
         raise ValuesNeeded(error, recorder) from error
     except Exception as error:

@@ -3,7 +3,6 @@
 import inspect
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,20 +14,11 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from surgery_dsl.trace.library import is_library
 from surgery_dsl.trace.registry import MODULE, WHOLE_MODULES
 
 if TYPE_CHECKING:
     from surgery_dsl.trace.taint import Uses
-
-_HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_LIBRARY = (os.path.dirname(os.path.abspath(torch.__file__)) + os.sep, _HERE + os.sep)
-_STANDARD = sysconfig.get_paths()["stdlib"] + os.sep
-
-
-def is_library(file: str) -> bool:
-    """Say whether a file belongs to Python, torch or this package, and so not to the user."""
-    inside = file.startswith(_LIBRARY) or (file.startswith(_STANDARD) and "site-packages" not in file)
-    return inside or file.startswith("<")
 
 
 class Ref(int):
@@ -140,11 +130,19 @@ class Recording:
     uses: "Uses | None" = None
 
 
-class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """The dispatch mode that writes calls down. It keeps every tensor alive until it is dropped."""
+class Enough(BaseException):
+    """Ends a forward of which nothing more is wanted; no ``Exception``, which forwards may catch."""
 
-    def __init__(self, model: nn.Module, tensors: dict[str, Tensor]) -> None:
+
+class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """The dispatch mode that writes calls down. It keeps every tensor alive until it is dropped.
+
+    ``until`` is the position of the last call that is wanted: :class:`Enough` is raised after it.
+    """
+
+    def __init__(self, model: nn.Module, tensors: dict[str, Tensor], until: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.until = sys.maxsize if until is None else until
         self.recording = Recording()
         self.open: list[int] = []
         self.last_source = ""
@@ -230,10 +228,14 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.calling = False
         outputs, aliases = self._results(operation, result, written, reads, args)
         run = self.open[-1] if self.open else -1
-        self.recording.records.append(
-            Record(operation, arguments, tuple(reads), tuple(outputs), tuple(aliases), run, source)
-        )
+        self._append(Record(operation, arguments, tuple(reads), tuple(outputs), tuple(aliases), run, source))
         return result
+
+    def _append(self, record: Record) -> None:
+        records = self.recording.records
+        records.append(record)
+        if len(records) > self.until:
+            raise Enough
 
     def _strip(self, value: Any, reads: list[Ref]) -> Any:
         if isinstance(value, Tensor):
@@ -310,7 +312,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         outputs = tuple(self._new(tensor) for _, tensor in named_tensors(result))
         operation = Operation(name, "", tuple((argument, None) for argument in given), (), False, False)
         record = Record(operation, arguments, tuple(reads), outputs, (), self.open[-1], self.last_source)
-        self.recording.records.append(record)
+        self._append(record)
         return result
 
     # ---- modules -----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ objected. Numbers that follow from a size without being one (a scale of attentio
 would change the function silently.
 """
 
+import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isclose, sqrt
@@ -27,8 +28,6 @@ from surgery_dsl.trace.recorder import Record, Recording, Ref
 # one: rounding up in a ``chunk`` would hide it.
 _AMOUNTS = (3, 5, 7, 11, 13)
 
-
-_FOLLOWS = "is given a number that follows from its size"
 
 # What code computes from a size: a scale of attention, a mean.
 _FORMS: tuple[Callable[[int], float], ...] = (sqrt, lambda n: 1 / sqrt(n), float, lambda n: 1 / n)
@@ -102,17 +101,21 @@ class _Trial:
 
     # ---- one trial ---------------------------------------------------------------------------------------------
 
-    def objection(self, axes: Iterable[int]) -> Objection | None:
-        """Try other sizes for some axes; say what went wrong, ``None`` if nothing did."""
+    def objection(self, axes: Iterable[int], until: int | None = None) -> Objection | None:
+        """Try other sizes for some axes; say what went wrong, ``None`` if nothing did.
+
+        With ``until``, only up to the call of that position: whose fault an objection is needs no more.
+        """
         grown = self._grown(list(axes))
+        gc.collect(0)  # a forward that failed is a circle of its frames and its error
         try:
-            (other,) = record(self.model, self.inputs, self.traced.chosen[:1], self._resized(grown))
+            (other,) = record(self.model, self.inputs, self.traced.chosen[:1], self._resized(grown), until)
         except ForwardFailed as failed:
             at = min(failed.records, len(self.base.records) - 1)
             return self._object(at, grown, failed.recording, failed.operator or "a check of its own")
         except ValuesNeeded:
             return Objection(0, frozen.hard_coded("an operator", "the forward looks at values at another size"))
-        return self._object(len(self.base.records), grown, other)
+        return self._object(len(self.base.records) if until is None else until + 1, grown, other)
 
     def _grown(self, axes: Sequence[int]) -> dict[int, int]:
         """Return larger sizes for axes, and what size ties then ask of others; axes that ties hold back stay."""
@@ -165,10 +168,10 @@ class _Trial:
             if before != after and len(before) == len(after):
                 numbers += [(at, a, b) for a, b in zip(before, after, strict=True) if a != b]
             elif before != after:
-                return self._reason(at, _FOLLOWS)
+                return self._reason(at, frozen.FOLLOWS)
         if numbers:
-            return replace(self._reason(numbers[0][0], _FOLLOWS), numbers=tuple(numbers), grown=grown)
-        if not failed and len(self.base.records) == len(other.records):
+            return replace(self._reason(numbers[0][0], frozen.FOLLOWS), numbers=tuple(numbers), grown=grown)
+        if not failed and len(other.records) == until:
             return None
         return self._reason(until, operator=failed)
 
@@ -234,14 +237,16 @@ class _Trial:
             found = self._followed(objection, axes)
             if found:
                 return found
+        last = len(self.base.records) - 1
+        until = objection.record if objection.record < last else None  # at the end, calls too many count as well
         near = [axis for axis in dict.fromkeys(self._axes_of(self.base.records[objection.record])) if axis in axes]
         if near and len(near) < len(axes):
-            alone = [axis for axis in near if self.objection([axis]) is not None]
-            if not alone and self.objection(near) is not None:
+            alone = [axis for axis in near if self.objection([axis], until) is not None]
+            if not alone and self.objection(near, until) is not None:
                 alone = near
             if alone:
-                return self._single(alone, objection.record, axes) or self._alike(alone, objection.record, axes)
-        return self._halved(axes)
+                return self._single(alone, objection.record, axes, until) or self._alike(alone, objection.record, axes)
+        return self._halved(axes, until)
 
     def _followed(self, objection: Objection, axes: Sequence[int]) -> list[int]:
         """Return the axes that all numbers are roots or inverses of; nothing, where one of them is neither."""
@@ -260,14 +265,14 @@ class _Trial:
             guilty |= dict.fromkeys(found)
         return list(guilty)
 
-    def _single(self, alone: Sequence[int], at: int, axes: Sequence[int]) -> list[int]:
+    def _single(self, alone: Sequence[int], at: int, axes: Sequence[int], until: int | None) -> list[int]:
         """Return the one axis, with its like elsewhere, that lets all others of its size ties grow where it stays."""
         tied = [axis for axis in alone if axis in self.ties.by_axis]
         for axis in tied if len(tied) > 1 else ():
             alike = self._alike([axis], at, axes)
             before, self.fixed = self.fixed, {*self.fixed, *alike}
             rest = [other for other in alone if other not in alike]
-            innocent = bool(rest) and self.objection(rest) is None
+            innocent = bool(rest) and self.objection(rest, until) is None
             self.fixed = before
             if innocent:
                 return alike
@@ -291,13 +296,13 @@ class _Trial:
                     found |= dict.fromkeys(theirs[i] for i in places if theirs[i] in axes)
         return list(found)
 
-    def _halved(self, axes: Sequence[int]) -> list[int]:
+    def _halved(self, axes: Sequence[int], until: int | None) -> list[int]:
         """Return axes that fail alone; all, where they fail only together."""
         if len(axes) == 1:
             return list(axes)
         middle = len(axes) // 2
-        halves = [half for half in (axes[:middle], axes[middle:]) if self.objection(half) is not None]
-        found = [axis for half in halves for axis in self._halved(half)]
+        halves = [half for half in (axes[:middle], axes[middle:]) if self.objection(half, until) is not None]
+        found = [axis for half in halves for axis in self._halved(half, until)]
         return found or list(axes)
 
 

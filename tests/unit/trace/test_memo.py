@@ -23,7 +23,9 @@ CALLS: dict[str, Callable[[Tensor], Any]] = {
     "expand": lambda x: x[:, :1].expand(3, 7, 8),
     "strided": lambda x: x.as_strided((3, 2), (56, 3), 4),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=True),
-    "batch norm": lambda x: torch.native_batch_norm(x, x[0, :, 0], x[1, :, 0], x[0, :, 1], x[0, :, 2], False, 0.1, 1e-5),
+    "batch norm": lambda x: torch.native_batch_norm(
+        x, x[0, :, 0], x[1, :, 0], x[0, :, 1], x[0, :, 2], False, 0.1, 1e-5
+    ),
     "batch norm of a view": lambda x: torch.native_batch_norm(
         x.transpose(0, 1), None, None, x[:, 0, 1], x[:, 0, 2], False, 0.1, 1e-5
     ),
@@ -81,6 +83,8 @@ def test_numbers_that_are_equal_but_of_another_kind_are_told_apart() -> None:
 
 
 def test_a_batch_norm_of_another_width_fails_as_with_torch() -> None:
-    with MemoizedFakes(), pytest.raises(RuntimeError):
+    with MemoizedFakes():
         x = torch.empty(3, 7, 8)
-        torch.native_batch_norm(x, None, None, x[0, :5, 1], x[0, :5, 2], False, 0.1, 1e-5)
+        mean, variance = x[0, :5, 1], x[0, :5, 2]
+        with pytest.raises(RuntimeError):
+            torch.native_batch_norm(x, None, None, mean, variance, False, 0.1, 1e-5)

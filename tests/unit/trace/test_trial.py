@@ -196,3 +196,22 @@ def test_the_same_line_in_many_modules_is_found_without_a_trial_for_each(monkeyp
     assert all(reason(interface, f"blocks.{i}.b.weight", 0) == [""] for i in range(12))
     assert len(free_axes(interface)) == 12 + 12 + 11
     assert runs < 8
+
+
+def test_whose_fault_an_objection_is_needs_no_forward_to_the_end() -> None:
+    model = Repeated(12)
+    ends: list[int] = []
+    model.up[11].register_forward_hook(lambda *_: ends.append(1))
+    trace(model, spec("N", 4))
+    assert len(ends) == 3  # the free size at two values, and the trial that nothing objects to
+
+
+def test_a_run_ends_after_the_call_that_is_wanted_and_leaves_the_model_as_it_was() -> None:
+    from surgery_dsl.trace.forward import record
+
+    model = Repeated(2)
+    before = [id(parameter) for parameter in model.parameters()]
+    (whole,), (some,) = (record(model, spec("N", 4), [{"N": 2}], until=until) for until in (None, 3))
+    assert len(whole.records) > 4
+    assert [call.operation.name for call in some.records] == [call.operation.name for call in whole.records[:4]]
+    assert [id(parameter) for parameter in model.parameters()] == before
