@@ -11,6 +11,7 @@ from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
 from surgery_dsl.trace.choices import chosen_by_values
+from surgery_dsl.trace.collector import collect_young, collector_paused
 from surgery_dsl.trace.fakes import elements_of, made_up
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 from surgery_dsl.trace.graph import Traced, graph
@@ -25,6 +26,7 @@ _TAKES = ("in_features", "in_channels", "normalized_shape", "num_features", "num
 """Attributes of torch's modules that say what they take."""
 
 
+@collector_paused()
 def trace(
     model: nn.Module,
     inputs: tuple[InputSpec, ...],
@@ -109,6 +111,7 @@ class Captured:
     notes: tuple[str, ...]
 
 
+@collector_paused()
 def capture(model: nn.Module, outputs: tuple[str, ...] | None = None, make_up: bool = True) -> Captured:
     """Trace a model of transformers or timm on inputs made from it, as free as its forward allows.
 
@@ -122,6 +125,7 @@ def capture(model: nn.Module, outputs: tuple[str, ...] | None = None, make_up: b
     """
     proposal: Proposal | None = None
     for proposal in proposals(model):
+        collect_young()
         free = tuple({size.name: size for spec in proposal.inputs for size in spec.free}.values())
         try:
             interface = _traced(model, proposal.inputs, outputs, free, make_up)

@@ -8,7 +8,6 @@ objected. Numbers that follow from a size without being one (a scale of attentio
 would change the function silently.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isclose, sqrt
@@ -20,6 +19,7 @@ from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.ties import SizeTies
 from surgery_dsl.trace.atoms import Product, flat, leaves
+from surgery_dsl.trace.collector import collect_young
 from surgery_dsl.trace.forward import ForwardFailed, Resized, ValuesNeeded, record
 from surgery_dsl.trace.graph import Traced
 from surgery_dsl.trace.recorder import Record, Recording, Ref
@@ -107,7 +107,7 @@ class _Trial:
         With ``until``, only up to the call of that position: whose fault an objection is needs no more.
         """
         grown = self._grown(list(axes))
-        gc.collect(0)  # a forward that failed is a circle of its frames and its error
+        collect_young()  # a forward that failed is a circle of its frames and its error
         try:
             (other,) = record(self.model, self.inputs, self.traced.chosen[:1], self._resized(grown), until)
         except ForwardFailed as failed:
