@@ -17,8 +17,8 @@ from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.settings import below, limit, samples_for, setting, sizes
 
-BATCH, LENGTH, TARGET = "N", "T", "S"
-FIXED = {BATCH: 2, LENGTH: 32, TARGET: 16}
+BATCH, LENGTH, TARGET, REGIONS = "N", "T", "S", "R"
+FIXED = {BATCH: 2, LENGTH: 32, TARGET: 16, REGIONS: 12}
 """What the free sizes become where the forward needs numbers."""
 
 
@@ -111,8 +111,9 @@ def _of_transformers(model: nn.Module) -> Iterator[tuple[tuple[InputSpec, ...], 
     if not first:
         return
     given = [first, *(name for name in _BESIDE.get(first, ()) if name in takes)]
-    others = [name for name in ("pixel_values", "input_features", "input_values") if name in takes and name != first]
-    both = [*given, *others[:1]] if first == "input_ids" and others else given
+    second = _SECOND if first == "input_ids" else ("input_ids",) if first == "pixel_values" else ()
+    others = [name for name in second if name in takes]
+    both = [*given, *others[:1]]
     for names in dict.fromkeys((tuple(both), tuple(given))):
         made = [_made(model, name) for name in names]
         specs = tuple(spec for spec in made if spec is not None)
@@ -122,8 +123,11 @@ def _of_transformers(model: nn.Module) -> Iterator[tuple[tuple[InputSpec, ...], 
             yield specs, True, notes
 
 
+_SECOND = ("pixel_values", "input_features", "input_values")
+"""What models take beside text."""
+
 _BESIDE = {
-    "input_ids": ("decoder_input_ids", "bbox"),
+    "input_ids": ("decoder_input_ids", "bbox", "visual_feats", "visual_pos", "visual_embeds"),
     "input_features": ("decoder_input_ids",),
     "input_values": ("decoder_input_ids",),
     "pixel_values": ("decoder_input_ids",),
@@ -222,8 +226,31 @@ def _patches(model: nn.Module, name: str) -> InputSpec:
 
 def _perceived(model: nn.Module, name: str) -> InputSpec:
     config: Any = model.config
+    reads = next((type(module).__name__ for module in model.modules() if _reads(module)), "")
+    if "Text" in reads:
+        return _ids(model, name)
+    if "Image" in reads:
+        height, width = sizes(config, ("image_size",), 224)
+        return _spec(name, _float(model), (BATCH, 3, height, width))
     bound = FreeSize(name=LENGTH, most=setting(config, ("max_position_embeddings",)))
     return _spec(name, _float(model), (BATCH, LENGTH, int(setting(config, ("d_model",)) or 768)), **{LENGTH: bound})
+
+
+def _reads(module: nn.Module) -> bool:
+    return type(module).__name__ in ("PerceiverTextPreprocessor", "PerceiverImagePreprocessor")
+
+
+def _regions(model: nn.Module, name: str) -> InputSpec | None:
+    """Return what a detector says of regions of an image, and where they lie."""
+    width = setting(model.config, (_REGION_WIDTHS[name],))
+    return _spec(name, _float(model), (BATCH, REGIONS, width)) if isinstance(width, int) else None
+
+
+_REGION_WIDTHS = {
+    "visual_feats": "visual_feat_dim",
+    "visual_pos": "visual_pos_dim",
+    "visual_embeds": "visual_embedding_dim",
+}
 
 
 def _decisions(model: nn.Module, name: str) -> InputSpec:
@@ -246,6 +273,9 @@ _MAKERS: dict[str, Callable[[nn.Module, str], InputSpec | None]] = {
     "past_values": _series,
     "flattened_patches": _patches,
     "inputs": _perceived,
+    "visual_feats": _regions,
+    "visual_pos": _regions,
+    "visual_embeds": _regions,
     "states": _decisions,
     "actions": _decisions,
     "rewards": _decisions,

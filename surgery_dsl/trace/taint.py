@@ -58,7 +58,10 @@ class Traced(int):
         return same
 
     def __ne__(self, other: object) -> bool:
-        return not self == other
+        same = self.__eq__(other)
+        return same if same is NotImplemented else not same
+
+    # What is no integer (a tensor) answers itself, and with more than a bool: `not` must not be asked of it.
 
     def __lt__(self, other: int) -> bool:
         if type(other) is int:
@@ -66,7 +69,9 @@ class Traced(int):
         return int.__lt__(self, other)
 
     def __ge__(self, other: int) -> bool:
-        return not self < other
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other] = None
+        return int.__ge__(self, other)
 
     def __gt__(self, other: int) -> bool:
         if type(other) is int:
@@ -74,7 +79,9 @@ class Traced(int):
         return int.__gt__(self, other)
 
     def __le__(self, other: int) -> bool:
-        return not self > other
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other + 1] = None
+        return int.__le__(self, other)
 
     __hash__ = int.__hash__
 

@@ -391,3 +391,26 @@ def test_the_oracle_can_fail() -> None:
     assert_permutable(model, interface, given)
     with pytest.raises(AssertionError, match="not whole"):
         assert_permutable(model, broken, given)
+
+
+class Compares(nn.Module):
+    """A forward that compares an integer of its own with tensors, in every way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width, self.first, self.head = 6, nn.Linear(4, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        at = torch.arange(6)
+        n = self.width
+        signs = (n <= at, n >= at, n < at, n > at, n == at, n != at)
+        out: Tensor = self.head(self.first(x)) * sum(sign.sum() for sign in signs)
+        return out
+
+
+def test_an_integer_of_the_code_may_be_compared_with_tensors() -> None:
+    model = Compares()
+    x = torch.randn(2, 4)
+    assert torch.allclose(model(x), model.head(model.first(x)) * 18)
+    interface = trace(model, spec("N", 4))
+    assert [operator.kind for operator in interface.operators][:2] == ["linear", "linear"]

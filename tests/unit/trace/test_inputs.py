@@ -48,6 +48,17 @@ WAVE = TEXT | {
     "num_conv_pos_embeddings": 8,
     "num_conv_pos_embedding_groups": 2,
 }
+LATENTS = {
+    "num_latents": 6,
+    "d_latents": 24,
+    "d_model": 20,
+    "num_blocks": 1,
+    "num_self_attends_per_block": 1,
+    "num_self_attention_heads": 2,
+    "num_cross_attention_heads": 2,
+    "vocab_size": 97,
+    "max_position_embeddings": 64,
+}
 IDS = {"input_ids": ("N", "T")}
 PAIRED = IDS | {"decoder_input_ids": ("N", "S")}
 PIXELS = {"pixel_values": ("N", 3, 32, 32)}
@@ -98,6 +109,27 @@ CASES: dict[str, tuple[dict[str, Any], Mapping[str, tuple[int | str, ...]]]] = {
         {"text_config": TEXT | {"max_position_embeddings": 17}, "vision_config": IMAGE, "projection_dim": 20},
         {"input_ids": ("N", "T"), "pixel_values": ("N", 3, 32, 32)},
     ),
+    "GitForCausalLM": (TEXT | {"vision_config": IMAGE}, {"input_ids": ("N", "T"), "pixel_values": ("N", 3, 32, 32)}),
+    "LxmertForQuestionAnswering": (
+        TEXT | {"visual_feat_dim": 28, "l_layers": 1, "x_layers": 1, "r_layers": 1, "num_qa_labels": 9},
+        IDS | {"visual_feats": ("N", "R", 28), "visual_pos": ("N", "R", 4)},
+    ),
+    "VisualBertModel": (TEXT | {"visual_embedding_dim": 28}, IDS | {"visual_embeds": ("N", "R", 28)}),
+    "PerceiverForSequenceClassification": (LATENTS, {"inputs": ("N", "T")}),
+    "PerceiverForImageClassificationLearned": (
+        LATENTS | {"d_model": 40, "image_size": 16},
+        {"inputs": ("N", 3, 16, 16)},
+    ),
+    "FlavaModel": (
+        {"image_config": IMAGE, "text_config": TEXT, "multimodal_config": TEXT, "hidden_size": 48},
+        {"input_ids": ("N", "T"), "pixel_values": ("N", 3, 32, 32)},
+    ),
+    "BlipForConditionalGeneration": (
+        {"text_config": TEXT | {"encoder_hidden_size": 48}, "vision_config": IMAGE},
+        {"pixel_values": ("N", 3, 32, 32), "input_ids": ("N", "T")},
+    ),
+    "BeitModel": (IMAGE | {"use_relative_position_bias": True}, PIXELS),
+    "DINOv3ViTModel": (IMAGE, PIXELS),
     "PatchTSTModel": (
         {"context_length": 24, "num_input_channels": 3, "patch_length": 4, "patch_stride": 4, "d_model": 16}
         | {"num_attention_heads": 2, "ffn_dim": 20, "num_hidden_layers": 1},
