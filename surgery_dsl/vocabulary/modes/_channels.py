@@ -64,8 +64,9 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
         changed += len(pool.sites)
     if selection.unit in FOLDING:
         writes |= dict.fromkeys(may_hold(axes, interface))
-    for axis in axes:
-        _enough_to_choose_from(axis, selection, draft, context, selection.span or span)
+    choosing = [operator for operator in interface.operators if operator.kind == "topk"]
+    for axis in axes if choosing else ():
+        _enough_to_choose_from(axis, choosing, selection, draft, context, selection.span or span)
     _same_way(selection, draft, context, selection.span or span)
     _follow(draft)
     reason = f"{selection.asked} removed" if selection.asked else "units are removed"
@@ -158,17 +159,19 @@ def _say(
     context.say(Diagnostic(code, text, file=context.file, span=span, path=path, facts=facts, help=fix))
 
 
-def _enough_to_choose_from(axis: int, selection: Selection, draft: Draft, context: Static, span: Span | None) -> None:
+def _enough_to_choose_from(
+    axis: int, choosing: list[Operator], selection: Selection, draft: Draft, context: Static, span: Span | None
+) -> None:
     """Report a choice of the greatest that would choose more than there are."""
     size = draft.axes[axis].size
     left = size.least if isinstance(size, Extent) else size
-    pool = next(pool for pool in selection.pools if axis_of(pool, context.interface) == axis)
-    for operator in context.interface.operators:
+    for operator in choosing:
         chosen, position = operator.settings.get("k"), operator.settings.get("dim")
-        if operator.kind != "topk" or not isinstance(chosen, int) or not isinstance(position, int):
+        if not isinstance(chosen, int) or not isinstance(position, int):
             continue
         dims = context.interface.values[operator.inputs[0]].dims
         if dims[position] == (axis,) and isinstance(left, int) and left < chosen:
+            pool = next(pool for pool in selection.pools if axis_of(pool, context.interface) == axis)
             text = f"{noun(pool, left)} of `{pool.sites[0].path}` would stay, and `{operator.path}` chooses {chosen}"
             facts = {"kept": left, "chosen": chosen}
             fix = f"keep at least {chosen}, for example with floor = {chosen}"
