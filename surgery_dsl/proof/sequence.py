@@ -1,5 +1,6 @@
 """The order in which steps run. A schedule is the only repetition: its stages are unrolled here, for all to follow."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -51,6 +52,14 @@ def sequence(plan: Plan) -> tuple[Run, ...]:
         elif step.name not in between:
             runs.append(Run(step))
     return tuple(runs)
+
+
+def last_runs(sequence: Iterable[Run]) -> dict[int, Run]:
+    """Return, by position, the runs after which their step runs no more."""
+    found: dict[tuple[str, str], tuple[int, Run]] = {}
+    for position, run in enumerate(sequence):
+        found[run.step.block, run.step.name] = (position, run)
+    return dict(found.values())
 
 
 def _stages(excise: Excise, identify: Identify, inner: list[Step]) -> list[Run]:

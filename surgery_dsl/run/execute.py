@@ -17,7 +17,7 @@ from surgery_dsl.interface.lock import Lock
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.language.plan import Excise, Plan, Recover, Replace
 from surgery_dsl.proof.check import check as prove
-from surgery_dsl.proof.sequence import sequence
+from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
 from surgery_dsl.run import grants, load, write
 from surgery_dsl.run.apply import Progress
@@ -38,7 +38,7 @@ from surgery_dsl.run.report import report
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
-from surgery_dsl.run.steps import Steps, last_runs
+from surgery_dsl.run.steps import Steps
 from surgery_dsl.vocabulary.models.hf import Hf
 from surgery_dsl.vocabulary.models.timm import Timm
 

@@ -1,7 +1,7 @@
 """Errors of torch and of the user's network while a plan runs, turned into diagnostics."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -41,33 +41,60 @@ def memory_reported(phase: str, file: str, span: Span | None = None, fix: str = 
         ) from None
 
 
-def _inside_a_module(error: BaseException) -> bool:
-    """Whether an error passed through the call of a module."""
+def _modules_of(error: BaseException) -> list[nn.Module]:
+    """Return the modules whose calls an error passed through, the innermost last."""
+    found: list[nn.Module] = []
     trace = error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == nn.modules.module.__file__:
-            return True
+        module = trace.tb_frame.f_locals.get("self")
+        if trace.tb_frame.f_code.co_filename == nn.modules.module.__file__ and isinstance(module, nn.Module):
+            found.append(module)
         trace = trace.tb_next
-    return False
+    return found
+
+
+def _path(called: Sequence[nn.Module], model: nn.Module | None) -> str:
+    """Return the path of the innermost module that is a model's; empty for the model itself, or where none is."""
+    paths = {} if model is None else {id(module): path for path, module in model.named_modules()}
+    return next((paths[id(module)] for module in reversed(called) if id(module) in paths), "")
 
 
 @contextmanager
-def network_reported(what: str, file: str, span: Span | None = None) -> Iterator[None]:
-    """Turn an error of a network's forward into a diagnostic; refusals, lack of memory and our own errors pass."""
+def network_reported(
+    what: str,
+    file: str,
+    span: Span | None = None,
+    model: nn.Module | None = None,
+    fix: str = "",
+    backward: bool = False,
+) -> Iterator[None]:
+    """Turn an error of a network's forward into a diagnostic; refusals, lack of memory and our own errors pass.
+
+    Args:
+        what: When, as in "while `loss` was measured".
+        file: The plan's file.
+        span: The line of the plan.
+        model: The network, to say which of its modules failed.
+        fix: What helps; empty where the data is to blame.
+        backward: Whether all that runs inside is the network's: its backward passes through no module.
+    """
     try:
         yield
     except Refused:
         raise
     except Exception as error:
-        if is_out_of_memory(error) or not _inside_a_module(error):
+        called = _modules_of(error)
+        if is_out_of_memory(error) or not (called or backward):
             raise
-        text = " ".join(str(error).split())[:300]
+        text = (str(error).strip() or "no message").splitlines()[0][:300]
+        path = _path(called, model)
         raise Refused(
             Diagnostic(
                 runs.NETWORK_FAILED,
-                f"the network failed {what}: {type(error).__name__}: {text}",
+                f"the network failed {f'in `{path}` ' if path else ''}{what}: {type(error).__name__}: {text}",
                 file=file,
                 span=span,
-                help="see that the data has the shape and dtype that the forward takes",
+                path=path,
+                help=fix or "see that the data has the shape and dtype that the forward takes",
             )
         ) from None

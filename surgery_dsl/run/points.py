@@ -13,7 +13,6 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Reading
 from surgery_dsl.proof.gates import readings
-from surgery_dsl.run.failures import network_reported
 from surgery_dsl.run.session import Session
 from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.values import Point
@@ -86,7 +85,7 @@ class Values:
     def _measure(self, word: Quantity, model: nn.Module, interface: Interface) -> float:
         session = self._session
         session.progress(f"measuring {word.name}", 0, 0)
-        with network_reported(f"while `{word.name}` was measured", session.file, word.span), session.deterministic():
+        with session.looking(f"while `{word.name}` was measured", word.span, model), session.deterministic():
             return session.measure(word, model, interface)
 
 

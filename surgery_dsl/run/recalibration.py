@@ -11,7 +11,6 @@ from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.language.plan import Recover
 from surgery_dsl.run.batches import Batches
-from surgery_dsl.run.failures import network_reported
 from surgery_dsl.run.losses import total_loss
 from surgery_dsl.vocabulary.trainables.statistics import Statistics
 
@@ -50,7 +49,7 @@ def recalibrate(step: Recover, session: "Session", batches: Batches, stage: int)
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum, norm.training = None, True
-        with torch.no_grad(), network_reported(f"in `{step.name}`", session.file, step.span):
+        with torch.no_grad(), session.looking(f"in `{step.name}`", step.span):
             for done, (inputs, _) in enumerate(batches.ordered(), 1):
                 session.outputs(session.model, inputs)
                 samples += len(inputs)
@@ -78,7 +77,7 @@ def recalibrate(step: Recover, session: "Session", batches: Batches, stage: int)
 def _mean_loss(step: Recover, session: "Session", batches: Batches) -> float:
     """Return the step's loss over the data, in eval mode: what recalibration is there to lower."""
     total, seen = 0.0, 0
-    with torch.no_grad(), network_reported(f"in `{step.name}`", session.file, step.span):
+    with torch.no_grad(), session.looking(f"in `{step.name}`", step.span):
         for inputs, targets in batches.ordered():
             outputs = session.outputs(session.model, inputs)
             loss = float(total_loss(step, session, outputs, inputs, targets))

@@ -56,7 +56,7 @@ def permutation_difference(session: Session, axes: Sequence[int]) -> float:
 
 def _contract(session: Session, inputs: Mapping[str, Tensor]) -> list[Tensor]:
     """Run the patient and return the outputs that the plan means; others may well show the order of an axis."""
-    with torch.no_grad(), session.deterministic():
+    with torch.no_grad(), session.deterministic(), session.looking("before anything was cut"):
         found = dict(named_tensors(session.run(session.model, inputs)))
     names = [port.name for port in session.interface.outputs]
     if set(names) <= found.keys():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.codes import budgets, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
+from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs
 from surgery_dsl.interface.edits import Edit
 from surgery_dsl.interface.lock import Lock, WeightFacts
@@ -19,6 +20,7 @@ from surgery_dsl.run import determinism
 from surgery_dsl.run.changes import Journal, carry_out, find_tensor
 from surgery_dsl.run.data import TensorData
 from surgery_dsl.run.load import Network, Sources
+from surgery_dsl.run.looking import looking
 from surgery_dsl.run.outputs import all_outputs, call, first_output
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.transaction import Reader, Transaction
@@ -59,6 +61,7 @@ class Session(Runtime):
         transaction: The journal of the patient.
         interface: The patient's interface here.
         base_interface: The patient's interface as loaded.
+        after: The step that changed the patient last; empty before the first.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Session(Runtime):
         self._zeros: dict[str, Tensor] = {}
         self._others: dict[str, nn.Module] = {}
         self.size: float | None = None
+        self.after = ""
         self._streamed = streamed
         self.interface = self.base_interface = lock.model(self.plan.patient.name).interface
         self._base: nn.Module | None = None
@@ -237,9 +241,19 @@ class Session(Runtime):
         return call(model, inputs, self.plan.patient.keyword_inputs)
 
     def every_output(self, inputs: Mapping[str, Tensor]) -> list[Tensor]:
-        """Run the patient on named inputs and return all its outputs."""
-        with torch.no_grad(), self.deterministic():
+        """Run the patient on named inputs and return all its outputs.
+
+        Raises:
+            Refused: The forward fails on them.
+        """
+        with torch.no_grad(), self.deterministic(), self.looking("on a batch of inputs"):
             return all_outputs(call(self.model, inputs, self.plan.patient.keyword_inputs))
+
+    def looking(
+        self, what: str, span: Span | None = None, model: nn.Module | None = None
+    ) -> AbstractContextManager[None]:
+        """Return a context in which a network, the patient by default, runs without a trace of it staying."""
+        return looking(self.model if model is None else model, what, self.file, span, self.after)
 
     def brought(self) -> dict[str, tuple[str, ...]]:
         """Return, for each step, the modules that ``train`` means by its name: brought in, or chosen."""

@@ -1,7 +1,7 @@
 """One step of a plan on the live network: predict, change, trace again, compare; then, and only then, go on."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -28,6 +28,7 @@ from surgery_dsl.run.points import Values
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.training import train
 from surgery_dsl.trace.capture import trace
+from surgery_dsl.trace.keeping import unchanged
 from surgery_dsl.vocabulary.context import Change, Effect
 from surgery_dsl.vocabulary.selection import Picked
 
@@ -96,7 +97,11 @@ class Steps:
         with self.evidence.phase("identify"):
             possible = self._advanced(step).selections[step.name]
             before = self._untouched(Effect(function="none"))
-            with memory_reported(f"score `{step.name}`", session.file, step.span), session.deterministic():
+            with (
+                memory_reported(f"score `{step.name}`", session.file, step.span),
+                session.looking(f"while `{step.name}` was scored", step.span),
+                session.deterministic(),
+            ):
                 picked = identify(step, possible, session)
             self._refuse_undeclared(step, Effect(function="none"), before)
             self.state = self._advanced(step, picked)
@@ -142,7 +147,7 @@ class Steps:
             self._compare(step, predicted.interface, any(change.edit for change in changes), dropped_lists(changes))
         self._refuse_undeclared(step, effect, before)
         self._refuse_lost_zeros(step, predicted)
-        self.state = predicted
+        self.state, session.after = predicted, step.name
         self._note_state()
         self.values.moved()
         self.values.keep("after", step.name)
@@ -150,7 +155,7 @@ class Steps:
 
     def _changes(self, step: Excise | Replace) -> Sequence[Change]:
         session = self.session
-        with torch.no_grad(), session.deterministic():
+        with torch.no_grad(), session.deterministic(), session.looking(f"while `{step.name}` was prepared", step.span):
             if isinstance(step, Excise):
                 session.changes = frozenset(step.changes)
                 return step.mode.execute(self._moved(step.name, step), session)
@@ -233,13 +238,13 @@ class Steps:
         effect = predicted.effects[step.name]
         before, trained = self._untouched(effect), self._trained(effect)
         written = digests(session.model, trained)
-        with self.evidence.phase("train"):
+        with self.evidence.phase("train"), unchanged(session.model, registered=False):
             record = train(step, session, max(1, stage))
         if digests(session.model, trained) != written:
             self.changed.add(step.name)
         self._compare(step, predicted.interface, retrace=False)
         self._refuse_undeclared(step, effect, before)
-        self.state = predicted
+        self.state, session.after = predicted, step.name
         self._note_state()
         self.values.moved()
         self.values.keep("after", step.name)
@@ -388,11 +393,3 @@ class Steps:
                         help="this is a defect of surgery-dsl, not of your plan; please report it",
                     )
                 )
-
-
-def last_runs(sequence: Iterable[Run]) -> dict[int, Run]:
-    """Return, by position, the runs after which their step runs no more."""
-    found: dict[tuple[str, str], tuple[int, Run]] = {}
-    for position, run in enumerate(sequence):
-        found[run.step.block, run.step.name] = (position, run)
-    return dict(found.values())

@@ -266,10 +266,12 @@ def _step(run: _Run, position: int, inputs: Inputs, targets: Tensor, zeros: list
     for group, base in zip(run.optimizer.param_groups, run.bases, strict=True):
         group["lr"] = _rate(run, position, base)
     run.optimizer.zero_grad(set_to_none=True)
-    with network_reported(f"in training step {position + 1} of `{step.name}`", run.session.file, step.span):
-        outputs = run.session.outputs(run.session.model, inputs)
-    loss = total_loss(step, run.session, outputs, inputs, targets, position, total)
-    loss.backward()  # type: ignore[no-untyped-call]
+    when, file, model = f"in training step {position + 1} of `{step.name}`", run.session.file, run.session.model
+    with network_reported(when, file, step.span, model):
+        outputs = run.session.outputs(model, inputs)
+        loss = total_loss(step, run.session, outputs, inputs, targets, position, total)
+    with network_reported(f"in the backward of {when[3:]}", file, step.span, model, backward=True):
+        loss.backward()  # type: ignore[no-untyped-call]
     if step.clip is not None:
         most = number(step.clip, position, total)
         torch.nn.utils.clip_grad_norm_([p for g in run.optimizer.param_groups for p in g["params"]], most)

@@ -6,7 +6,7 @@ an old width would be handed to an edited network. So the memory of such functio
 """
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import _lru_cache_wrapper, lru_cache, partial
 from types import FunctionType
@@ -25,18 +25,32 @@ def fresh_caches(model: nn.Module) -> Iterator[None]:
     a decorator wraps the function that remembers.
     """
     with ExitStack() as undo:
-        for holder in _holders(model):
-            for name, value in list(vars(holder).items()):
-                _renew(value, partial(setattr, holder, name), undo)
+        for kind in _classes(model):
+            for name, value in list(vars(kind).items()):
+                _renew(value, partial(setattr, kind, name), undo)
+        for names in _files(_classes(model)):
+            for name, value in list(names.items()):
+                _renew(value, partial(names.__setitem__, name), undo)
         yield
 
 
-def _holders(model: nn.Module) -> list[Any]:
-    """Return the classes of a model that are no classes of torch, and the Python modules that define them."""
-    classes = dict.fromkeys(kind for own in {type(module) for module in model.modules()} for kind in own.__mro__)
-    own = [kind for kind in classes if kind.__module__.partition(".")[0] not in _STANDARD]
-    files = dict.fromkeys(kind.__module__ for kind in own)
-    return [*own, *(sys.modules[name] for name in files if name in sys.modules)]
+def _classes(model: nn.Module) -> list[type]:
+    """Return the classes of a model that are no classes of torch."""
+    found = dict.fromkeys(kind for own in {type(module) for module in model.modules()} for kind in own.__mro__)
+    return [kind for kind in found if kind.__module__.partition(".")[0] not in _STANDARD]
+
+
+def _files(classes: Iterable[type]) -> list[dict[str, Any]]:
+    """Return the names of the files that define classes, also of files that are no modules of the process."""
+    found: dict[int, dict[str, Any]] = {}
+    for kind in classes:
+        if kind.__module__ in sys.modules:
+            names = vars(sys.modules[kind.__module__])
+            found[id(names)] = names
+        for value in vars(kind).values():
+            if type(value) is FunctionType and value.__module__ == kind.__module__:
+                found[id(value.__globals__)] = value.__globals__
+    return list(found.values())
 
 
 def _renew(value: Any, put: Callable[[Any], None], undo: ExitStack) -> None:

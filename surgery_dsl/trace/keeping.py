@@ -14,17 +14,27 @@ _DEPTH = 3
 _CONTAINERS = (dict, OrderedDict, list, set)
 _EMPTY = object()
 """Stands for what was in an empty container: modules have a dozen of them, for hooks."""
+_ANYTHING = object()
+"""Stands for what a container may hold afterwards."""
 _CLOSED = (nn.Module, Tensor, type, FunctionType, MethodType, ModuleType, str, int, float, bool, tuple, type(None))
 
 
 @contextmanager
-def unchanged(model: nn.Module) -> Iterator[None]:
+def unchanged(model: nn.Module, registered: bool = True) -> Iterator[None]:
     """Put back, at the end, every attribute of every module, down to the contents of what plain objects hold.
 
     Values of tensors are not kept: swap or copy what may be written in place.
+
+    Args:
+        model: The model.
+        registered: Whether parameters and buffers too are put back as the objects that they were; without, what
+            training makes of them stays, and only what no file of weights holds is put back.
     """
     kept: dict[int, tuple[Any, Any]] = {}
     for module in model.modules():
+        if not registered:
+            for name in ("_parameters", "_buffers"):
+                kept[id(vars(module)[name])] = (vars(module)[name], _ANYTHING)
         _keep(vars(module), kept, _DEPTH)
     try:
         yield
@@ -55,6 +65,8 @@ def _keep(box: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
 
 
 def _put_back(box: Any, saved: Any) -> None:
+    if saved is _ANYTHING:
+        return
     if saved is _EMPTY:
         if box:
             box.clear()

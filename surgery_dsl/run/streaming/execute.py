@@ -16,7 +16,7 @@ from surgery_dsl.interface.shards import INDEX
 from surgery_dsl.interface.staleness import compare_weights, digest_of, digest_of_files
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.proof.check import check as prove
-from surgery_dsl.proof.sequence import sequence
+from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
 from surgery_dsl.run import grants, write
 from surgery_dsl.run.apply import Progress
@@ -33,7 +33,7 @@ from surgery_dsl.run.report import report
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
-from surgery_dsl.run.steps import Steps, last_runs
+from surgery_dsl.run.steps import Steps
 from surgery_dsl.run.streaming import figures, returning
 from surgery_dsl.run.streaming.eligible import weights_of
 from surgery_dsl.run.streaming.journal import Journal, place_of
