@@ -1,10 +1,14 @@
-"""Multilayer perceptrons of blocks, found by what the forward does: up, an activation, and down to the same width."""
+"""Multilayer perceptrons of blocks, found by what the forward does: up, an activation, and down to the same width.
+
+Pointwise convolutions count as linear layers. Between linear layers a depthwise convolution may stand, as in
+transformers over images.
+"""
 
 from dataclasses import dataclass
 from typing import Final
 
-from surgery_dsl.interface.flow import ACTIVATIONS, NORMS, Flow, unit_dim
-from surgery_dsl.interface.model import Dim
+from surgery_dsl.interface.flow import ACTIVATIONS, CHANNELS_SECOND, NORMS, Flow, unit_dim
+from surgery_dsl.interface.model import Dim, Interface, Operator
 
 _BETWEEN: Final = (
     ACTIVATIONS
@@ -34,8 +38,27 @@ class Feedforward:
 
 def feedforwards(flow: Flow) -> tuple[Feedforward, ...]:
     """Return the multilayer perceptrons of a network, in the order of the forward."""
-    found = (_found(at, flow) for at, op in enumerate(flow.interface.operators) if op.kind == "linear" and op.inputs)
+    found = (_found(at, flow) for at, op in enumerate(flow.interface.operators) if op.inputs and _is_layer(op, flow))
     return tuple(one for one in found if one is not None)
+
+
+def _is_layer(operator: Operator, flow: Flow) -> bool:
+    """Whether an operator is a linear layer, or a convolution that reads single positions of a map and so is one."""
+    if "weight" not in operator.tensors or operator.kind == "linear":
+        return operator.kind == "linear"
+    if operator.kind not in ("conv1d", "conv2d", "conv3d") or operator.settings.get("groups", 1) != 1:
+        return False
+    weight = flow.interface.tensor_by_name.get(operator.tensors["weight"])
+    positions = flow.interface.values[operator.inputs[0]].dims[2:]
+    return weight is not None and not any(weight.dims[2:]) and any(positions)
+
+
+def _is_depthwise(operator: Operator, interface: Interface) -> bool:
+    """Whether an operator is a convolution that keeps channels apart."""
+    weight = interface.tensor_by_name.get(operator.tensors.get("weight", ""))
+    if weight is None or not operator.kind.startswith("conv"):
+        return False
+    return not weight.dims[1] and operator.settings.get("groups", 1) != 1
 
 
 def layers_at(path: str, flow: Flow) -> tuple[int, ...]:
@@ -56,10 +79,12 @@ def _found(down: int, flow: Flow) -> Feedforward | None:
         if at is None:
             return None
         operator = interface.operators[at]
-        if operator.kind == "linear" and "weight" in operator.tensors:
+        if operator.kind == last.kind and "weight" in operator.tensors and _is_layer(operator, flow):
             up[at] = None
             continue
-        if operator.kind not in _BETWEEN:
+        # Between pointwise convolutions a depthwise one makes an inverted residual block, which is another thing.
+        mixes = last.kind == "linear" and (operator.kind == "permute" or _is_depthwise(operator, interface))
+        if operator.kind not in _BETWEEN and not mixes:
             return None
         if operator.kind in ACTIVATIONS or operator.kind in ("tanh", "erf"):
             core, active = core or operator.module, True
@@ -68,8 +93,10 @@ def _found(down: int, flow: Flow) -> Feedforward | None:
         waiting += fresh
     if not active or not up:
         return None
-    source = interface.values[interface.operators[next(iter(up))].inputs[0]].dims[-1]
-    if source != interface.values[last.outputs[0]].dims[-1] or not source:
+    first = interface.operators[next(iter(up))]
+    channels = 1 if last.kind in CHANNELS_SECOND else -1
+    source = interface.values[first.inputs[0]].dims[channels]
+    if source != unit_dim(interface, last) or not source:
         return None
     modules = [last.module, *(interface.operators[at].module for at in up)]
     return Feedforward(

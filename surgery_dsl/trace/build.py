@@ -30,6 +30,7 @@ from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.experts import number_of_experts
 from surgery_dsl.trace.fold import fold
 from surgery_dsl.trace.fold_norms import fold_rms_norms, is_written_out
+from surgery_dsl.trace.fold_written import fold_written
 from surgery_dsl.trace.freezing import freeze_places
 from surgery_dsl.trace.integers import Solution
 from surgery_dsl.trace.numbering import numbered
@@ -82,6 +83,7 @@ def build(
     for run in recording.runs:
         kept |= set(_values(flow, (*run.inputs, *run.outputs)))
     fold_rms_norms(flow, kept, recording.records)
+    fold_written(flow, kept, recording.records)
     fold(flow, kept)
     freeze_places(flow, recording, facts)
     builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})

@@ -1,6 +1,7 @@
 """Sites that a path pattern finds: matching, exceptions, and what to say where nothing matches."""
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -8,11 +9,13 @@ from pydantic import ConfigDict, Field
 
 from surgery_dsl.diagnostics.codes import names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.flow import ACTIVATIONS
 from surgery_dsl.interface.model import Interface, Operator
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import SiteWord
 from surgery_dsl.vocabulary.patterns import BadPattern, Pattern, segments
 from surgery_dsl.vocabulary.selection import Site
+from surgery_dsl.vocabulary.sites._calls import calls_of, without
 
 _SUGGESTED = 3
 
@@ -39,16 +42,35 @@ class PathSites(SiteWord, ABC):
         """Return the sites that the pattern matches and no exception does."""
         every = self.candidates(interface)
         paths = [site.path for site in every]
-        wanted = self._pattern(self.pattern, paths, interface, context, "")
-        excepted = [self._pattern(text, paths, interface, context, "except: ") for text in self.except_]
+        also = self.aliases(every, interface)
+        calls = self.calls(every, interface)
+        known = [*also.values(), *(call.path for own in calls.values() for call in own)]
+        wanted = self._pattern(self.pattern, paths, interface, context, "", known)
+        excepted = [self._pattern(text, paths, interface, context, "except: ", known) for text in self.except_]
         if wanted is None or None in excepted:
             return ()
         out = [pattern for pattern in excepted if pattern is not None]
-        found = tuple(site for site in every if wanted.matches(site.path))
-        kept = tuple(site for site in found if not any(pattern.matches(site.path) for pattern in out))
+
+        def matched(pattern: Pattern, site: Site) -> bool:
+            return pattern.matches(site.path) or (site.path in also and pattern.matches(also[site.path]))
+
+        found: list[Site] = []
+        for site in every:
+            own = calls.get(site.path, ())
+            found += [site] if matched(wanted, site) else [call for call in own if wanted.matches(call.path)]
+        left = (site for site in found if not any(matched(pattern, site) for pattern in out))
+        kept = tuple(one for site in left for one in without(site, calls.get(site.path, ()), out))
         if not kept:
             context.say(self._all_excepted(len(found), context))
         return kept
+
+    def aliases(self, sites: Sequence[Site], interface: Interface) -> Mapping[str, str]:
+        """Return the second path that a site goes by, by its first; none here."""
+        return {}
+
+    def calls(self, sites: Sequence[Site], interface: Interface) -> Mapping[str, Sequence[Site]]:
+        """Return the single calls that a site's path stands for, where they are sites of their own; none here."""
+        return {}
 
     def _all_excepted(self, count: int, context: Static) -> Diagnostic:
         return Diagnostic(
@@ -61,9 +83,15 @@ class PathSites(SiteWord, ABC):
         )
 
     def _pattern(
-        self, text: str, paths: Sequence[str], interface: Interface, context: Static, role: str
+        self,
+        text: str,
+        paths: Sequence[str],
+        interface: Interface,
+        context: Static,
+        role: str,
+        also: Iterable[str] = (),
     ) -> Pattern | None:
-        """Read a pattern, each of whose alternatives must match."""
+        """Read a pattern, each of whose alternatives must match one of the paths, or of those that sites go by too."""
         try:
             pattern = Pattern.of(text)
         except BadPattern as problem:
@@ -77,7 +105,8 @@ class PathSites(SiteWord, ABC):
                 )
             )
             return None
-        idle = [glob.text for glob in pattern.globs if not any(glob.matches(path) for path in paths)]
+        known = [*paths, *also]
+        idle = [glob.text for glob in pattern.globs if not any(glob.matches(path) for path in known)]
         for glob in idle:
             context.say(self._unmatched(glob, role, text, paths, interface, context))
         return None if idle else pattern
@@ -110,16 +139,64 @@ class PathSites(SiteWord, ABC):
 class OperatorSites(PathSites, ABC):
     """Sites that are operators of some kinds. Abstract.
 
+    A call in a forward goes by the path of the module that holds its weight too, where it alone reads it: a class that
+    computes with its own weight (``FalconLinear``, ``BartScaledWordEmbedding``) is found as ``torch.nn.Linear`` is. A
+    layer whose inputs are constants of the forward (a table of positions) has no operator and is a site all the same.
+
     Attributes:
         kinds: Names of the operators, as the interface has them.
+        types: Classes of modules that are such layers, where no operator shows it.
     """
 
     kinds: ClassVar[frozenset[str]]
+    types: ClassVar[frozenset[str]] = frozenset()
 
     def candidates(self, interface: Interface) -> Sequence[Site]:
-        """Return one site for each path at which such an operator runs."""
+        """Return one site for each path at which such an operator runs, and for each such layer of a constant."""
         operators = interface.operators
-        return sites_of(self.name, (at for at, op in enumerate(operators) if op.kind in self.kinds), interface)
+        found = sites_of(self.name, (at for at, op in enumerate(operators) if op.kind in self.kinds), interface)
+        constant = self._of_constants(interface, {site.module for site in found})
+        if not constant:
+            return found
+        order = {module.path: at for at, module in enumerate(interface.modules)}
+        return tuple(sorted((*found, *constant), key=lambda site: order[site.module]))
+
+    def _of_constants(self, interface: Interface, known: set[str]) -> list[Site]:
+        if not self.types:
+            return []
+        working = {path for op in interface.operators if op.kind in self.kinds for path in _weight_owner(op)}
+        return [
+            Site(word=self.name, path=module.path, module=module.path)
+            for module in interface.modules
+            if self._is_such(module.type)
+            and not known.intersection((module.path, module.same_as))
+            and not working.intersection((module.path, module.same_as))
+            and interface.calls_of(module.path)
+            and (weight := interface.tensor_by_name.get(f"{module.path}.weight")) is not None
+            and len(weight.dims) > 1
+        ]
+
+    def _is_such(self, type: str) -> bool:
+        """Whether a class is such a layer, or by its name one made of it (``OPTLearnedPositionalEmbedding``)."""
+        return type in self.types or any(type.endswith(known.rpartition(".")[2]) for known in self.types)
+
+    def aliases(self, sites: Sequence[Site], interface: Interface) -> Mapping[str, str]:
+        """Return the modules that hold the weights of calls in forwards, or that make no other such call."""
+        taken = Counter(site.path for site in sites)
+        found: dict[str, str] = {}
+        for site in sites:
+            if site.path != site.module and site.operators:
+                owner = next(_weight_owner(interface.operators[site.operators[0]]), site.module)
+                if f"{site.module}.weight" in interface.tensor_by_name:  # its own, though it may be tied to another's
+                    owner = site.module
+                if owner:
+                    found[site.path] = owner
+        taken.update(found.values())
+        return {path: owner for path, owner in found.items() if taken[owner] == 1}
+
+    def calls(self, sites: Sequence[Site], interface: Interface) -> Mapping[str, Sequence[Site]]:
+        """Return the single calls of activations that a forward calls several times."""
+        return calls_of(sites, interface) if self.kinds <= ACTIVATIONS else {}
 
 
 def sites_of(word: str, positions: Iterable[int], interface: Interface) -> tuple[Site, ...]:
@@ -134,6 +211,13 @@ def sites_of(word: str, positions: Iterable[int], interface: Interface) -> tuple
             found.setdefault(path, (home, []))[1].append(at)
     ranked = sorted(found.items(), key=lambda item: (order[item[1][0]], item[1][1][0]))
     return tuple(Site(word=word, path=path, module=home, operators=tuple(at)) for path, (home, at) in ranked)
+
+
+def _weight_owner(operator: Operator) -> Iterator[str]:
+    """Yield the path of the module that holds an operator's weight; a parametrised one's is that of its host."""
+    weight = operator.tensors.get("weight") or operator.tensors.get("computed_weight")
+    if weight is not None:
+        yield weight.partition(".parametrizations.")[0] if ".parametrizations." in weight else weight.rpartition(".")[0]
 
 
 def _places(operator: Operator, aliases: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:

@@ -24,6 +24,7 @@ class Conv1d(OperatorSites):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"conv1d"})
+    types: ClassVar[frozenset[str]] = frozenset({"torch.nn.Conv1d"})
     card: ClassVar[Card] = Card(
         summary="Match convolutions over 1 dimension",
         source="torch.nn.Conv1d",

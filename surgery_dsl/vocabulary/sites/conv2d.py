@@ -24,6 +24,7 @@ class Conv2d(OperatorSites):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"conv2d"})
+    types: ClassVar[frozenset[str]] = frozenset({"torch.nn.Conv2d"})
     card: ClassVar[Card] = Card(
         summary="Match convolutions over 2 dimensions",
         source="torch.nn.Conv2d",

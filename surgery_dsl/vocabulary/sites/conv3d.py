@@ -24,6 +24,7 @@ class Conv3d(OperatorSites):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"conv3d"})
+    types: ClassVar[frozenset[str]] = frozenset({"torch.nn.Conv3d"})
     card: ClassVar[Card] = Card(
         summary="Match convolutions over 3 dimensions",
         source="torch.nn.Conv3d",

@@ -24,6 +24,7 @@ class Embedding(OperatorSites):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    types: ClassVar[frozenset[str]] = frozenset({"torch.nn.Embedding"})
     card: ClassVar[Card] = Card(
         summary="Match lookup tables",
         source="torch.nn.Embedding",

@@ -24,6 +24,7 @@ class Linear(OperatorSites):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"linear"})
+    types: ClassVar[frozenset[str]] = frozenset({"torch.nn.Linear"})
     card: ClassVar[Card] = Card(
         summary="Match linear layers",
         source="torch.nn.Linear",

@@ -1,10 +1,11 @@
 """Modules of any class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, final
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.selection import Site
+from surgery_dsl.vocabulary.sites._calls import calls_of
 from surgery_dsl.vocabulary.sites._paths import PathSites
 from surgery_dsl.vocabulary.word import Card
 
@@ -37,3 +38,7 @@ class Module(PathSites):
     def candidates(self, interface: Interface) -> Sequence[Site]:
         """Return every module."""
         return tuple(Site(word=self.name, path=module.path, module=module.path) for module in interface.modules)
+
+    def calls(self, sites: Sequence[Site], interface: Interface) -> Mapping[str, Sequence[Site]]:
+        """Return the single calls of modules that a forward calls several times."""
+        return calls_of(sites, interface)

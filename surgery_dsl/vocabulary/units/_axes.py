@@ -34,6 +34,8 @@ def site_dims(site: Site, flow: Flow) -> tuple[Dim, ...]:
     if site.word == "mlp":
         widths = dict.fromkeys(one.width for one in feedforwards(flow) if one.holder == site.module)
         return tuple(dim for dim in widths if dim)
+    if (constant := weight_of_constant(site, interface)) is not None:
+        return (interface.tensor_by_name[constant[0]].dims[constant[1]],)
     found: dict[Dim, None] = {}
     for at in site_results(site, flow):
         operator = interface.operators[at]
@@ -46,6 +48,13 @@ def site_dims(site: Site, flow: Flow) -> tuple[Dim, ...]:
             if dim and carried.issuperset(dim):
                 found[dim] = None
     return tuple(dim for dim in found if dim)
+
+
+def weight_of_constant(site: Site, interface: Interface) -> tuple[str, int] | None:
+    """Return the weight of a layer of constants, which has no operator, and the dimension that its units lie along."""
+    if site.operators or site.word not in WEIGHTED:
+        return None
+    return f"{site.module}.weight", 1 if site.word == "embedding" else 0
 
 
 def site_results(site: Site, flow: Flow) -> list[int]:
@@ -155,6 +164,9 @@ def carriers_at(pool: Pool, axis: int, flow: Flow, roles: tuple[str, ...] = ("we
         if site.word == "param":
             name, position = split_param(site.path)
             found[name, position or 0] = None
+            continue
+        if (constant := weight_of_constant(site, interface)) is not None:
+            found[constant] = None
             continue
         for at in layers_of(site, axis, flow):
             operator = interface.operators[at]
