@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import nn
 
+from surgery_dsl.trace.walking import modules_of
+
 _STANDARD = ("torch", "builtins")
 
 
@@ -36,7 +38,7 @@ def fresh_caches(model: nn.Module) -> Iterator[None]:
 
 def _classes(model: nn.Module) -> list[type]:
     """Return the classes of a model that are no classes of torch."""
-    found = dict.fromkeys(kind for own in {type(module) for module in model.modules()} for kind in own.__mro__)
+    found = dict.fromkeys(kind for own in {type(module) for module in modules_of(model)} for kind in own.__mro__)
     return [kind for kind in found if kind.__module__.partition(".")[0] not in _STANDARD]
 
 

@@ -12,11 +12,12 @@ from torch._subclasses.fake_tensor import FakeTensor
 from surgery_dsl.trace.keeping import unchanged
 from surgery_dsl.trace.memo import MemoizedFakes
 from surgery_dsl.trace.quiet import quieten
+from surgery_dsl.trace.walking import modules_of, named_modules
 
 
 def tensors_of(model: nn.Module) -> Iterator[tuple[str, Tensor, bool, bool]]:
     """Yield (name, tensor, is parameter, persistent) of every parameter, then every buffer, duplicates included."""
-    modules = [(path and path + ".", module) for path, module in model.named_modules(remove_duplicate=False)]
+    modules = [(path and path + ".", module) for path, module in named_modules(model, duplicates=True)]
     for prefix, module in modules:  # as named_parameters does, which would walk all modules again
         for name, parameter in module._parameters.items():
             if parameter is not None:
@@ -77,7 +78,7 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
     Configs of transformers give settings for the time: no caches in the result, and experts computed in one batch.
     """
     with unchanged(model):
-        modules = list(model.modules())
+        modules = modules_of(model)
         for module in modules:
             module.training = False
         quieten(modules)
@@ -106,7 +107,7 @@ def swap(
                 empty[corner] = real.detach()
             made[key] = nn.Parameter(empty, requires_grad=real.requires_grad) if is_parameter else empty
         by_id[id(real)] = names[name] = made[key]
-    for module in model.modules():
+    for module in modules_of(model):
         for box in (module._parameters, module._buffers):
             for attribute, tensor in box.items():
                 if tensor is not None:

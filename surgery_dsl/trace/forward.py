@@ -25,6 +25,7 @@ from surgery_dsl.trace.keeping import unchanged
 from surgery_dsl.trace.library import is_library
 from surgery_dsl.trace.recorder import Enough, Recorder, Recording, run_forward
 from surgery_dsl.trace.taint import Tainting, Uses, taint
+from surgery_dsl.trace.walking import modules_of
 
 _NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
 
@@ -143,7 +144,7 @@ def _cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Mappi
     tensors = [tensor for _, tensor, _, _ in tensors_of(model)]
     if any(tensor.device.type != "cpu" for tensor in tensors) or sum(t.numel() for t in tensors) > CHEAP_WEIGHTS:
         return False
-    if any(type(module).__module__.startswith("transformers.") for module in model.modules()):
+    if any(type(module).__module__.startswith("transformers.") for module in modules_of(model)):
         return False
     read = (math.prod(n if isinstance(n, int) else sizes[n] for n in spec.dims) for spec in inputs for sizes in chosen)
     return sum(read) <= CHEAP_INPUTS
@@ -164,7 +165,7 @@ def _run_on_values(
             tensors = swap(model, resized.shapes, device=device)
             _set_integers(model, resized)
         else:
-            for module in model.modules():  # a forward may write its buffers: let it write copies
+            for module in modules_of(model):  # a forward may write its buffers: let it write copies
                 copies = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
                 module._buffers.update(copies)
             tensors = {name: tensor for name, tensor, _, _ in tensors_of(model)}

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import is_
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -16,6 +17,7 @@ _EMPTY = object()
 """Stands for what was in an empty container: modules have a dozen of them, for hooks."""
 _ANYTHING = object()
 """Stands for what a container may hold afterwards."""
+_PLAIN = frozenset((str, int, float, bool, tuple, type(None)))
 _CLOSED = (nn.Module, Tensor, type, FunctionType, MethodType, ModuleType, str, int, float, bool, tuple, type(None))
 
 
@@ -51,7 +53,7 @@ def _keep(box: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
     if not depth:
         return
     for value in box.values() if isinstance(box, dict) else box:
-        if isinstance(value, _CLOSED):
+        if type(value) in _PLAIN or isinstance(value, _CLOSED):
             continue
         if type(value) in _CONTAINERS:
             if value:
@@ -71,6 +73,8 @@ def _put_back(box: Any, saved: Any) -> None:
         if box:
             box.clear()
     elif isinstance(box, dict):
+        if len(box) == len(saved) and all(map(is_, box, saved)) and all(map(is_, box.values(), saved.values())):
+            return
         if len(box) != len(saved) or any(a is not b for a, b in zip(box, saved, strict=True)):
             box.clear()
         for name, value in saved.items():

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from surgery_dsl.interface.model import Module
+from surgery_dsl.trace.walking import named_modules
 
 _POSITION = re.compile(r"(^|_)(idx|index|id|number|num|i|n|position|depth|level)$")
 """What a position is called. Short lists hold such numbers by chance, so there the name must say it too."""
@@ -38,7 +39,7 @@ class Numbers:
 
 def numbering(model: nn.Module) -> dict[str, Numbers]:
     """Return what counts the entries of the model's module lists, by the path of the module that holds it."""
-    modules = dict(model.named_modules())
+    modules = dict(named_modules(model))
     lists = {path: length for path, module in modules.items() if (length := _length(module))}
     found: dict[str, Numbers] = {}
     if not lists:

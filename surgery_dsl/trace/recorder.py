@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from surgery_dsl.trace.library import is_library
 from surgery_dsl.trace.registry import MODULE, WHOLE_MODULES
+from surgery_dsl.trace.walking import named_modules
 
 if TYPE_CHECKING:
     from surgery_dsl.trace.taint import Uses
@@ -149,7 +150,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.last_operator = ""
         self.calling = False
         self.paused = False
-        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._paths = {id(module): path for path, module in named_modules(model)}
         self._refs: dict[int, Ref] = {}
         self._keep: list[Tensor] = []
         self._operations: dict[Any, Operation] = {}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from surgery_dsl.trace.recorder import Recorder, Ref
+from surgery_dsl.trace.walking import named_modules
 
 Origin = tuple[Any, ...]
 """Where an integer came from: ``("attribute", path, name)``, ``("size", ref, dim)``, ``("number", n)``, or an operation
@@ -221,7 +222,7 @@ class Tainting(TorchFunctionMode):
 
 def taint(model: nn.Module, uses: Uses) -> None:
     """Let every integer attribute of every module remember itself; :func:`in_eval_mode` puts the plain ones back."""
-    for path, module in model.named_modules():
+    for path, module in named_modules(model):
         _Tainter(path, uses).attributes(vars(module), "", _DEPTH)
 
 

@@ -9,7 +9,6 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.trace.capture import trace
 from tests.unit.trace.oracle import spec
 
-
 SEEN: list[bool] = []
 
 
