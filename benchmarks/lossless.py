@@ -65,17 +65,17 @@ def vit() -> nn.Module:
     return ViTForImageClassification(ViTConfig(num_labels=1000))
 
 
-def llama(kv: int) -> nn.Module:
-    """Four layers of Llama-7B's widths, with so many key/value heads."""
+def llama(intermediate: int, kv: int) -> nn.Module:
+    """Two layers of a Llama of seven or eight billion parameters, all widths its own, with a small vocabulary."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
-        hidden_size=2048,
-        intermediate_size=5504,
-        num_attention_heads=16,
+        hidden_size=4096,
+        intermediate_size=intermediate,
+        num_attention_heads=32,
         num_key_value_heads=kv,
-        num_hidden_layers=4,
-        vocab_size=4096,
+        num_hidden_layers=2,
+        vocab_size=2048,
         use_cache=False,
     )
     return LlamaForCausalLM(config)
@@ -93,8 +93,8 @@ BUILD: dict[str, Callable[[], nn.Module]] = {
     "BERT-base": bert,
     "GPT-2": gpt2,
     "ViT-base": vit,
-    "Llama MHA": lambda: llama(16),
-    "Llama GQA": lambda: llama(4),
+    "Llama MHA": lambda: llama(11008, 32),
+    "Llama GQA": lambda: llama(14336, 8),
     "Mixtral": mixtral,
 }
 
