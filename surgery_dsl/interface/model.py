@@ -359,6 +359,11 @@ class Interface(Data):
             return size.least if size.least == size.most else None
         return size if isinstance(size, int) else None
 
+    @cached_property
+    def exact_sizes(self) -> tuple[int | None, ...]:
+        """For each axis, sums included, its size where it is one number, else ``None``."""
+        return tuple(self.exact((a.id,)) if a.parts else self.exact_size(a.id) for a in self.axes)
+
     def exact(self, dim: Dim) -> int | None:
         """Return the size of a dimension where it is one number, else ``None``."""
         return self.size(dim).substitute(self.exact_size).value

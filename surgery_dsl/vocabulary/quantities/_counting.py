@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from surgery_dsl.interface.model import Dim, Extent, Interface, Tensor
+from surgery_dsl.interface.model import Dim, Interface, Tensor
 from surgery_dsl.interface.polynomial import Monomial, Polynomial
 
 BYTES = {"bool": 1, "i8": 1, "u8": 1, "i16": 2, "f16": 2, "bf16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
@@ -26,18 +26,7 @@ def dims_of(tensor: Tensor) -> Dim:
 
 def total(interface: Interface, products: Iterable[tuple[int, Dim]]) -> Polynomial:
     """Return Σ factor · product as a polynomial over the axes whose size is open; fixed sizes are put in."""
-    sizes: list[int | None] = []
-    for axis in interface.axes:
-        size = axis.size
-        if axis.parts:
-            sizes.append(None)
-        elif isinstance(size, int):
-            sizes.append(size)
-        else:
-            sizes.append(size.least if isinstance(size, Extent) and size.least == size.most else None)
-    for axis in interface.axes:
-        if axis.parts:
-            sizes[axis.id] = interface.exact((axis.id,))
+    sizes = interface.exact_sizes
     terms: dict[Monomial, int] = {}
     summed: list[Polynomial] = []
     for factor, dims in products:
