@@ -536,6 +536,26 @@ def choosing() -> nn.Module:
     return Choosing()
 
 
+class Sharing(nn.Module):
+    """A forward that views two projections by one width of heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head_dim = 6
+        self.keys, self.values = nn.Linear(FEATURES, 24), nn.Linear(FEATURES, 24)
+        self.left, self.right = nn.Linear(24, CLASSES), nn.Linear(24, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        keys = self.keys(x).view(x.shape[0], -1, self.head_dim)
+        values = self.values(x).view(x.shape[0], -1, self.head_dim)
+        return self.left(torch.tanh(keys).flatten(1)) + self.right(torch.tanh(values).flatten(1))
+
+
+def sharing() -> nn.Module:
+    """A network with one integer for two widths."""
+    return Sharing()
+
+
 def no_network() -> int:
     """What is no network."""
     return 3
