@@ -41,6 +41,19 @@ Product = list[Atom]
 """One dimension."""
 
 
+class UnknownSize(Exception):
+    """An axis has a size that no free size explains.
+
+    Attributes:
+        place: What the axis is called.
+        sizes: Its size at each sample.
+    """
+
+    def __init__(self, place: str, sizes: tuple[int, ...]) -> None:
+        super().__init__(place)
+        self.place, self.sizes = place, sizes
+
+
 def find(atom: Atom) -> Atom:
     """Return the atom that stands for this one."""
     while atom.parent is not None:

@@ -25,7 +25,7 @@ from surgery_dsl.interface.model import (
     Value,
 )
 from surgery_dsl.modules.insertion import inserted, own_class
-from surgery_dsl.trace.atoms import Atom, Product, flat, leaves
+from surgery_dsl.trace.atoms import Atom, Product, UnknownSize, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.experts import number_of_experts
 from surgery_dsl.trace.fold import fold
@@ -39,19 +39,6 @@ from surgery_dsl.trace.recorder import ModuleRun, Recording, Ref
 from surgery_dsl.trace.standard import FROM_TENSORS, OTHER_NAMES, is_one_operator
 
 Reader = TypeVar("Reader", Operator, Call)
-
-
-class UnknownSize(Exception):
-    """An axis has a size that no free size explains.
-
-    Attributes:
-        place: What the axis is called.
-        sizes: Its size at each sample.
-    """
-
-    def __init__(self, place: str, sizes: tuple[int, ...]) -> None:
-        super().__init__(place)
-        self.place, self.sizes = place, sizes
 
 
 @dataclass(slots=True)
@@ -87,8 +74,7 @@ def build(
     fold(flow, kept)
     freeze_places(flow, recording, facts)
     builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
-    owned = _owned(recording, flow)
-    read = _read(solution)
+    owned, read = _owned(recording, flow), _read(solution)
     for ref in recording.inputs:
         builder.dims(flow.states[ref].dims)
     tensors = tuple(builder.tensor(fact, recording) for fact in facts)

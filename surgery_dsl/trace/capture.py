@@ -12,7 +12,7 @@ from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
 from surgery_dsl.trace.choices import chosen_by_values
 from surgery_dsl.trace.collector import collect_young, collector_paused
-from surgery_dsl.trace.fakes import elements_of, made_up
+from surgery_dsl.trace.fakes import elements_of, made_up, tensors_of
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 from surgery_dsl.trace.graph import Traced, graph
 from surgery_dsl.trace.inputs import Proposal, proposals
@@ -82,10 +82,21 @@ def _traced(
         return _followed(model, graph(model, inputs, outputs, free), inputs)
     except ValuesNeeded as needed:
         elements = elements_of(model)
+        refused = Refused(refusals.values_needed(needed, elements if elements > MADE_UP else 0))
         if not make_up or elements > MADE_UP:
-            raise Refused(refusals.values_needed(needed, elements if elements > MADE_UP else 0)) from needed
-    with made_up(model):
-        return _followed(model, graph(model, inputs, outputs, free), inputs)
+            raise refused from needed
+    try:
+        with made_up(model):
+            return _followed(model, graph(model, inputs, outputs, free), inputs)
+    except ForwardFailed as failed:
+        if _computes_with_integers(model):
+            raise refused from failed
+        raise
+
+
+def _computes_with_integers(model: nn.Module) -> bool:
+    """Say whether a model keeps integers in tensors, a stride say: nobody can make those up."""
+    return any(not tensor.is_floating_point() and tensor.is_meta for _, tensor, _, _ in tensors_of(model))
 
 
 def _followed(model: nn.Module, traced: Traced, inputs: tuple[InputSpec, ...]) -> Interface:

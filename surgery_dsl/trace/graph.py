@@ -9,9 +9,9 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import refusals
-from surgery_dsl.trace.atoms import leaves
+from surgery_dsl.trace.atoms import UnknownSize, leaves
 from surgery_dsl.trace.axes import Axes
-from surgery_dsl.trace.build import UnknownSize, build
+from surgery_dsl.trace.build import build
 from surgery_dsl.trace.forward import facts_of, record
 from surgery_dsl.trace.integers import Solution, solve
 from surgery_dsl.trace.propagate import Flow, propagate

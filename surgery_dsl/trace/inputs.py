@@ -75,21 +75,35 @@ def _whole(model: nn.Module) -> Iterator[tuple[tuple[InputSpec, ...], bool, tupl
     if getattr(core, "config", None) is not None and isinstance(getattr(core, "main_input_name", None), str):
         yield from _of_transformers(core)
     else:
-        spec = _of_timm(core)
-        if spec is not None:
+        for spec in _of_timm(core):
             yield (spec,), False, ()
 
 
 # ---- timm --------------------------------------------------------------------------------------------------------
 
 
-def _of_timm(model: nn.Module) -> InputSpec | None:
+def _of_timm(model: nn.Module) -> Iterator[InputSpec]:
     config = getattr(model, "pretrained_cfg", None) or getattr(model, "default_cfg", None)
     shape = config.get("input_size") if isinstance(config, dict) else None
     if config is None or not isinstance(shape, list | tuple) or not all(isinstance(size, int) for size in shape):
-        return None
+        return
     channels = _first_channels(model, config.get("first_conv"))  # what the network was built with, not its default
-    return _spec("x", _float(model), (BATCH, channels or shape[0], *shape[1:]))
+    built = tuple(_built_for(model)) if len(shape) == 3 else ()
+    found = [(channels or shape[0], *size) for size in (*built, tuple(shape[1:]))]
+    for image in dict.fromkeys((*found, tuple(shape))):
+        yield _spec("x", _float(model), (BATCH, *image))
+
+
+def _built_for(model: nn.Module) -> Iterator[tuple[int, int]]:
+    """Yield the size of images that a network was built for, where one of its modules says so."""
+    for module in model.modules():
+        size = getattr(module, "img_size", None)
+        if isinstance(size, int):
+            yield size, size
+            return
+        if isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(one, int) for one in size):
+            yield size[0], size[1]
+            return
 
 
 def _first_channels(model: nn.Module, named: object) -> int | None:

@@ -273,6 +273,40 @@ def test_the_size_of_images_is_that_of_timms_default_config() -> None:
     assert not captured.keywords
 
 
+class Patches(nn.Module):
+    """A patch embedding that takes images of one size, as timm's do."""
+
+    def __init__(self, img_size: int | tuple[int, int]) -> None:
+        super().__init__()
+        self.img_size, self.proj = img_size, nn.Conv2d(3, 4, 4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.shape[-2:] == (12, 8) or isinstance(self.img_size, int)
+        return self.proj(x).mean((2, 3))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("size", "dims"), [((12, 8), (12, 8)), (16, (16, 16))])
+def test_the_size_that_a_network_was_built_for_comes_before_the_default(
+    size: int | tuple[int, int], dims: tuple[int, int]
+) -> None:
+    model = nn.Sequential(Patches(size), nn.Linear(4, 2))
+    model.default_cfg = {"input_size": (3, 224, 224)}  # type: ignore[assignment]
+    assert capture(model).inputs[0].dims == ("N", 3, *dims)
+
+
+def test_a_forward_that_computes_with_integers_in_buffers_needs_them() -> None:
+    kind: Any = transformers.EncodecModel
+    sizes = {"num_filters": 4, "hidden_size": 16, "codebook_size": 16, "codebook_dim": 16, "num_lstm_layers": 1}
+    config = kind.config_class(**sizes, upsampling_ratios=[4, 2])
+    captured = capture(kind(config))
+    assert captured.inputs[0].dims == ("N", 1, 128)
+    assert any(not axis.frozen for axis in captured.interface.axes)
+    with torch.device("meta"):
+        model = kind(config)
+    with pytest.raises(Refused, match="SD203"):
+        capture(model)
+
+
 class Remembers(nn.Module):
     """A forward that keeps what it computes: on itself, in a list, in a dictionary, in a plain object."""
 
