@@ -109,13 +109,17 @@ class PoolRecord(Data):
 
 
 class SelectionRecord(Data):
-    """What one ``identify`` selected; ``stage`` counts from 1 where a schedule selects several times."""
+    """What one ``identify`` selected; ``stage`` counts from 1 where a schedule selects several times.
+
+    ``sites`` of the ``sites_of_kind`` that the network has, by the ``words`` that name them.
+    """
 
     step: str
     unit: str
     stage: int = 1
     sites: int
     sites_of_kind: int
+    words: tuple[str, ...] = ()
     pools: tuple[PoolRecord, ...]
 
 

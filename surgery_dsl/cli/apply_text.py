@@ -35,9 +35,15 @@ def _selections(predicate: Predicate) -> list[str]:
         if selection.stage not in (1, last[selection.step]):
             continue
         stage = f" (stage {selection.stage} of {last[selection.step]})" if last[selection.step] > 1 else ""
-        lines.append(f"  {selection.step}{stage}: {selection.unit} of {selection.sites} sites")
+        words = " and ".join(selection.words) + " sites"
+        lines.append(
+            f"  {selection.step}{stage}: {selection.unit} of {selection.sites} of {selection.sites_of_kind} {words}"
+        )
         for pool in selection.pools:
             lines.append(f"    {pool.pool}: asked {pool.asked}, took {pool.taken} of {pool.units}, kept {pool.kept}")
+    for step in predicate.steps:
+        if step.block in ("excise", "replace") and step.changed < step.matched:
+            lines.append(f"  {step.step}: {step.changed} of {step.matched} sites changed")
     return lines
 
 

@@ -45,12 +45,22 @@ def _step(step: StepSummary) -> list[str]:
     params, macs = step.params, step.macs
     changed = "" if params[0] == params[1] else f"; params {params[0]} -> {params[1]}"
     changed += "" if macs[0] == macs[1] else f"; macs {macs[0]} -> {macs[1]}"
-    sites = f": {step.matched} site{'s' * (step.matched != 1)}" if step.matched else ""
-    lines = [f"  {name}{sites}{changed}"]
+    lines = [f"  {name}{_coverage(step)}{changed}"]
     for pool in step.pools:
         where = ", ".join(pool.paths) or pool.key
         lines.append(f"    {where}: {pool.units} units, asked {pool.asked}, takes {pool.taken}, keeps {pool.kept}")
     return lines
+
+
+def _coverage(step: StepSummary) -> str:
+    """Say how many sites there are and how many of them the step means, and what share of the parameters they hold."""
+    if not step.matched:
+        return ""
+    if step.there:
+        return f": {step.matched} of {step.there} {' and '.join(step.words)} sites, {step.covered} of the parameters"
+    left = step.matched - step.changed if step.block != "recover" else 0
+    skipped = f", {left} left as {'it is' if left == 1 else 'they are'}" if left > 0 else ""
+    return f": {step.matched} site{'s' * (step.matched != 1)}{skipped}"
 
 
 def _verdict(verdict: Verdict) -> str:

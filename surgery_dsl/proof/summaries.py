@@ -12,6 +12,7 @@ from surgery_dsl.proof.sequence import Run
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.quantities import _counting
 from surgery_dsl.vocabulary.selection import Selection
+from surgery_dsl.vocabulary.sites._paths import count_of
 from surgery_dsl.vocabulary.values import Percent, number_text
 
 FAR = 10
@@ -54,6 +55,8 @@ class StepSummary(Data):
         stage: From 1 within a schedule, else 0.
         stages: How many stages there are, else 0.
         matched: Sites matched.
+        there: Sites of the same words that the network has in all; for ``identify``.
+        words: The words that name them, sorted.
         changed: Sites changed.
         covered: Share of the parameters that the sites hold, in percent, as text.
         function: The step's effect on the function.
@@ -71,6 +74,8 @@ class StepSummary(Data):
     stage: int = 0
     stages: int = 0
     matched: int = 0
+    there: int = 0
+    words: tuple[str, ...] = ()
     changed: int = 0
     covered: str = ""
     function: str = "none"
@@ -87,6 +92,7 @@ class Costs:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[Interface, Count, Count]] = {}
+        self._sites: dict[tuple[int, tuple[str, ...]], tuple[Interface, int]] = {}
 
     def of(self, interface: Interface) -> tuple[Count, Count]:
         """Return parameters and multiply-accumulates."""
@@ -99,6 +105,13 @@ class Costs:
             found = (interface, _count(params_range), _count(macs_range))
             self._known[id(interface)] = found
         return found[1], found[2]
+
+    def sites(self, words: tuple[str, ...], interface: Interface) -> int:
+        """Return how many sites of some words there are."""
+        found = self._sites.get((id(interface), words))
+        if found is None:
+            found = self._sites[id(interface), words] = (interface, count_of(words, interface))
+        return found[1]
 
 
 def _count(found: Range) -> Count:
@@ -114,6 +127,7 @@ def summary(run: Run, before: State, after: State, costs: Costs) -> StepSummary:
     effect = None if isinstance(step, Identify) else after.effects.get(name)
     params, macs = costs.of(before.interface), costs.of(after.interface)
     matched = len(selection.sites) if selection is not None else effect.matched if effect is not None else 0
+    words = tuple(sorted({site.word for site in selection.sites})) if selection is not None else ()
     return StepSummary.model_construct(
         step=name,
         block=step.block,
@@ -121,6 +135,8 @@ def summary(run: Run, before: State, after: State, costs: Costs) -> StepSummary:
         stage=run.stage,
         stages=run.stages,
         matched=matched,
+        there=costs.sites(words, before.interface) if words else 0,
+        words=words,
         changed=effect.changed if effect is not None else 0,
         covered=_share_text(after, name),
         function=effect.function if effect is not None else "none",

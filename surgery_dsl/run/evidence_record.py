@@ -24,6 +24,7 @@ from surgery_dsl.interface.model import Interface
 from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.vocabulary.context import Effect
 from surgery_dsl.vocabulary.selection import Selection
+from surgery_dsl.vocabulary.sites._paths import count_of
 
 ASSUMED = (
     ("exactness", "`exact` holds in real arithmetic; floating-point kernels round"),
@@ -86,8 +87,6 @@ class RunEvidence:
     def note_selection(self, selection: Selection, interface: Interface, stage: int) -> None:
         """Record what an ``identify`` took."""
         kinds = {site.word for site in selection.sites}
-        of_kind = {operator.path for operator in interface.operators if operator.kind in kinds}
-        count = len(interface.modules) - 1 if "module" in kinds else len(of_kind)
         pools = tuple(
             PoolRecord(
                 pool=pool.key,
@@ -104,7 +103,8 @@ class RunEvidence:
                 unit=selection.unit,
                 stage=max(1, stage),
                 sites=len(selection.sites),
-                sites_of_kind=max(count, len(selection.sites)),
+                sites_of_kind=max(count_of(kinds, interface), len(selection.sites)),
+                words=tuple(sorted(kinds)),
                 pools=pools,
             )
         )

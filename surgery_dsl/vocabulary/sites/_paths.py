@@ -11,6 +11,7 @@ from surgery_dsl.diagnostics.codes import names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.flow import ACTIVATIONS
 from surgery_dsl.interface.model import Interface, Operator
+from surgery_dsl.vocabulary.catalogue import find
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import SiteWord
 from surgery_dsl.vocabulary.patterns import BadPattern, Pattern, segments
@@ -197,6 +198,12 @@ class OperatorSites(PathSites, ABC):
     def calls(self, sites: Sequence[Site], interface: Interface) -> Mapping[str, Sequence[Site]]:
         """Return the single calls of activations that a forward calls several times."""
         return calls_of(sites, interface) if self.kinds <= ACTIVATIONS else {}
+
+
+def count_of(words: Iterable[str], interface: Interface) -> int:
+    """Return how many sites of some words a network has in all."""
+    kinds = (find("sites", word) for word in set(words))
+    return sum(len(kind(pattern="**").candidates(interface)) for kind in kinds if issubclass(kind, PathSites))
 
 
 def sites_of(word: str, positions: Iterable[int], interface: Interface) -> tuple[Site, ...]:
