@@ -46,6 +46,8 @@ def _step(step: StepSummary) -> list[str]:
     changed = "" if params[0] == params[1] else f"; params {params[0]} -> {params[1]}"
     changed += "" if macs[0] == macs[1] else f"; macs {macs[0]} -> {macs[1]}"
     lines = [f"  {name}{_coverage(step)}{changed}"]
+    if step.calls:
+        lines.append(f"    calls: {', '.join(step.calls)}")
     for pool in step.pools:
         where = ", ".join(pool.paths) or pool.key
         lines.append(f"    {where}: {pool.units} units, asked {pool.asked}, takes {pool.taken}, keeps {pool.kept}")

@@ -130,6 +130,22 @@ class SetCall(Data):
     spec: ModuleSpec
 
 
+class SetModuleCall(Data):
+    """Let one of several calls of a module go to a new child ``name`` of the module at ``host``, which makes them.
+
+    ``called`` is the path of the module that is called, below the host. ``number`` of ``count`` counts its calls in the
+    host's own forward which go to no child yet, in order.
+    """
+
+    edit: Literal["set_module_call"] = "set_module_call"
+    host: str
+    called: str
+    number: int
+    count: int
+    name: str
+    spec: ModuleSpec
+
+
 class Untie(Data):
     """Give a tied tensor memory of its own."""
 
@@ -138,7 +154,7 @@ class Untie(Data):
 
 
 Edit = Annotated[
-    Resize | SetModule | InsertModule | DetachModule | DropModules | ArrangeModules | SetCall | Untie,
+    Resize | SetModule | InsertModule | DetachModule | DropModules | ArrangeModules | SetCall | SetModuleCall | Untie,
     Field(discriminator="edit"),
 ]
 

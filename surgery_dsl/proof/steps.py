@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from surgery_dsl.diagnostics.codes import budgets, names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
+from surgery_dsl.interface.calling import called
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Excise, Identify, Plan, Recover, Replace, Step, Target
@@ -245,34 +246,53 @@ def _stands(step: Replace, place: Place, context: Static) -> bool:
 
 
 def _no_shared(place: Place, context: Static) -> bool:
+    interface = context.interface
     for site in place.sites:
-        calls = shared_calls(site, context.interface)
-        if len(calls) > 1:
-            context.say(
-                Diagnostic(
-                    budgets.SHARED_MODULE,
-                    f"`{site.path}` is one module that runs {len(calls)} times",
-                    file=context.file,
-                    span=place.span,
-                    path=site.path,
-                    facts={"runs": len(calls)},
-                    notes=("it runs as " + ", ".join(f"`{path}`" for path in calls[:6]),),
-                    help="write `scope = all` to change every run of it, or `scope = site` to change this one alone",
-                )
+        places = shared_places(site, interface)
+        if len(places) < 2:
+            continue
+        module = interface.module_by_path[site.module]
+        owner = module.same_as or module.path
+        runs = sum(call.module == owner for call in interface.calls) or len(places)
+        single = called(interface.aliases.get(owner, (owner,)), interface) if place.where == "at" else ()
+        notes = ["it runs as " + ", ".join(f"`{name}`" for name in places[:6])]
+        if single and set(single) != set(places):
+            notes.append("its calls are " + ", ".join(f"`{name}`" for name in single[:6]))
+        what, alone = "one module", "`scope = site` to change this one alone"
+        if site.is_call_of_module:
+            what = "one call of a module"
+        elif single:
+            alone = f'`scope = site` and the calls that are meant, as in `{site.word}("{single[0]}")`'
+        context.say(
+            Diagnostic(
+                budgets.SHARED_MODULE,
+                f"`{site.path}` is {what} that runs {runs} times",
+                file=context.file,
+                span=place.span,
+                path=site.path,
+                facts={"runs": runs},
+                notes=tuple(notes),
+                help=f"write `scope = all` to change every run of it, or {alone}",
             )
-            return False
+        )
+        return False
     return True
 
 
-def shared_calls(site: Site, interface: Interface) -> list[str]:
-    """Return every path, or run, of the module object that a site is; one entry where it is not shared."""
+def shared_places(site: Site, interface: Interface) -> list[str]:
+    """Return every path, call or run of the module object that a site is; one entry where it is not shared."""
     module = interface.module_by_path.get(site.module)
-    if module is None or "#" in site.path:
+    if module is None or ("#" in site.path and not site.is_call_of_module):
         return [site.path]
     owner = module.same_as or module.path
-    paths = [other.path for other in interface.modules if (other.same_as or other.path) == owner]
+    paths = interface.aliases.get(owner, (owner,))
+    if len(paths) > 1:
+        return list(paths)
     runs = sum(call.module == owner for call in interface.calls)
-    return paths if len(paths) > 1 else [f"{module.path} (run {n + 1})" for n in range(runs)] or [site.path]
+    single = called(paths, interface)
+    if len(single) == runs > 1:
+        return list(single)
+    return [f"{module.path} (run {n + 1})" for n in range(runs)] or [site.path]
 
 
 # ---- recover -----------------------------------------------------------------------------------------------------
@@ -310,7 +330,10 @@ def _finish(
     state.sink.extend(sink.found)
     if sink.failed:
         return _broken(state, step.name)
-    full = effect.replaced(writes=bookkeeping.all_writes(effect, state.interface, after))
+    writes = bookkeeping.all_writes(effect, state.interface, after)
+    every = isinstance(step, Replace) and step.scope == "all"
+    paths = [site.module if every and site.is_call_of_module else site.path for site in sites]
+    full = effect.replaced(writes=writes, calls=called(paths, state.interface))
     return _note(state, step.name, full, after, selection, tensors_at(state.interface, sites), hold)
 
 

@@ -66,6 +66,7 @@ class StepSummary(Data):
         macs: Multiply-accumulates before and after, free sizes at their least.
         writes: Names of the tensors that may change, sorted.
         brings: Modules that are brought in.
+        calls: Single calls of modules that a forward calls several times, where the sites are such.
     """
 
     step: str
@@ -85,6 +86,7 @@ class StepSummary(Data):
     macs: tuple[Count, Count]
     writes: tuple[str, ...] = ()
     brings: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
 
 
 class Costs:
@@ -146,6 +148,7 @@ def summary(run: Run, before: State, after: State, costs: Costs) -> StepSummary:
         macs=(params[1], macs[1]),
         writes=tuple(sorted(effect.writes)) if effect is not None else (),
         brings=effect.brings if effect is not None else (),
+        calls=effect.calls if effect is not None else (),
     )
 
 

@@ -26,12 +26,13 @@ from surgery_dsl.interface.edits import (
     Resize,
     SetCall,
     SetModule,
+    SetModuleCall,
     Untie,
 )
 from surgery_dsl.kernels.gather import take_block
 from surgery_dsl.modules.arranging import rearrange, set_numbers
 from surgery_dsl.modules.build import build
-from surgery_dsl.modules.call_sites import replace_call
+from surgery_dsl.modules.call_sites import hand_on_calls, replace_call, replace_module_call
 from surgery_dsl.modules.insertion import detach, hand_on, insert, inserted
 from surgery_dsl.modules.integers import NoSuchInteger, set_integer
 from surgery_dsl.run.recycling import Recycler
@@ -123,6 +124,8 @@ def apply_edit(model: nn.Module, edit: Edit, journal: Journal) -> None:
             _arrange_modules(model, edit, journal)
         case SetCall():
             _set_call(model, edit)
+        case SetModuleCall():
+            _set_module_call(model, edit)
         case Untie():
             _untie(model, edit)
 
@@ -193,6 +196,7 @@ def _set_module(model: nn.Module, edit: SetModule, journal: Journal) -> None:
     new.train(olds[0].training)
     try:
         hand_on(olds[0], new)
+        hand_on_calls(olds, new)
     except ValueError as error:
         raise EditMisfit(str(error)) from error
     for path in edit.paths:
@@ -264,6 +268,15 @@ def _set_call(model: nn.Module, edit: SetCall) -> None:
     host = _module(model, edit.host)
     try:
         replace_call(host, edit.kind, edit.number, edit.count, edit.name, _build(model, host, edit.spec))
+    except ValueError as error:
+        raise EditMisfit(str(error)) from error
+
+
+def _set_module_call(model: nn.Module, edit: SetModuleCall) -> None:
+    host = _module(model, edit.host)
+    child = _build(model, host, edit.spec)
+    try:
+        replace_module_call(host, edit.called, edit.number, edit.count, edit.name, child)
     except ValueError as error:
         raise EditMisfit(str(error)) from error
 

@@ -37,6 +37,7 @@ class Effect(Data):
         zeros: For tensors in which a step writes zeros that later training holds: how many at least, at most.
         matched: How many sites the step matched.
         changed: How many of them it changes.
+        calls: Where a site is a module that a forward calls several times, or one of these calls: all that is meant.
     """
 
     function: FunctionEffect
@@ -49,6 +50,7 @@ class Effect(Data):
     zeros_total: tuple[int, int] | None = None
     matched: int = 0
     changed: int = 0
+    calls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ class Site(Data):
 
     Attributes:
         word: The site word (``conv2d``, ``relu``, ``module`` …).
-        path: What the pattern matched: a module path, or ``module/kind#n`` for a call in a forward.
+        path: What the pattern matched: a module path, ``module/kind#n`` for a call in a forward, or ``module#n`` for
+            one of several calls of a module.
         module: The module meant (for a call in a forward, the module that makes it).
         operators: Positions in ``Interface.operators`` of the calls that belong to the site; empty for ``module``.
     """
@@ -24,6 +25,11 @@ class Site(Data):
     path: str
     module: str
     operators: tuple[int, ...] = ()
+
+    @property
+    def is_call_of_module(self) -> bool:
+        """Whether the site is one of several calls of its module."""
+        return self.path.rpartition("#")[0] == self.module and bool(self.module)
 
 
 class Pool(Data):

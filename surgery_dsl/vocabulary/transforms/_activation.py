@@ -14,7 +14,7 @@ from surgery_dsl.interface.fragment import Built, pointwise
 from surgery_dsl.interface.model import Operator, Setting
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Transform
-from surgery_dsl.vocabulary.transforms._calls import calls_of, edits_of, exchange, split
+from surgery_dsl.vocabulary.transforms._calls import Call, calls_of, edits_of, exchange, split
 from surgery_dsl.vocabulary.transforms._insertion import has_no
 from surgery_dsl.vocabulary.transforms._places import Scene, Target
 from surgery_dsl.vocabulary.transforms._surgery import only_operator, own_events, replace_at, runs_of
@@ -61,15 +61,17 @@ class Activation(Transform, ABC):
     def transfer(self, place: Place, draft: Draft, context: Static) -> Effect:
         """Exchange the operator of each site."""
         matched = len(place.sites)
-        place, functional = split(place)
+        place, single = split(place, context.interface)
         scene = Scene.of_static(place, context, self.span)
         targets = scene.targets()
-        calls = calls_of(functional, scene, draft)
+        calls = calls_of(single, scene, draft)
         if targets is None or calls is None:
             return Effect(function="changing", matched=matched)
         runs = runs_of(draft, targets)
         olds = [_computed(draft, own[0]) for own in runs]
+        called = [_function(draft, call) for call in calls]
         fitting = [self._fits(scene, target, old) for target, old in zip(targets, olds, strict=True)]
+        fitting += [self._fits_call(scene, call, old) for call, old in zip(calls, called, strict=True)]
         if not all(fitting):
             return Effect(function="changing", matched=matched)
         mine = (self.operator_kind, tuple(sorted(self.settings().items())))
@@ -85,10 +87,10 @@ class Activation(Transform, ABC):
             writes.update(name for path in target.paths for name in draft.before.held.get(path, ()))
             gaps.append(gap(old, mine))
             replace_at(draft, target, own, self._body)
-        for call in calls:
-            if function_of(call.operator) != mine:
+        for call, old in zip(calls, called, strict=True):
+            if old is not None and old != mine:
                 changed += 1
-                gaps.append(gap(function_of(call.operator), mine))
+                gaps.append(gap(old, mine))
                 brings += exchange(draft, call, self._body)
         function, reason = _weakest(gaps) if gaps else ("none", f"every site already is {self.name}")
         return Effect(
@@ -103,7 +105,7 @@ class Activation(Transform, ABC):
     def execute(self, place: Place, runtime: Runtime) -> Sequence[Change]:
         """Put a new module of torch's class at each site that is not one already."""
         draft = Draft(runtime.interface)
-        place, functional = split(place)
+        place, single = split(place, runtime.interface)
         scene = Scene.of_runtime(place, runtime, self.span)
         targets = scene.targets() or ()
         mine = (self.operator_kind, tuple(sorted(self.settings().items())))
@@ -112,7 +114,7 @@ class Activation(Transform, ABC):
         for target, own in zip(targets, runs_of(draft, targets), strict=True):
             if _computed(draft, own[0]) not in (None, mine):
                 changes.append(Change(edit=SetModule(paths=target.paths, spec=spec)))
-        calls = [one for one in calls_of(functional, scene, draft) or () if function_of(one.operator) != mine]
+        calls = [one for one in calls_of(single, scene, draft) or () if _function(draft, one) != mine]
         for call in calls:
             has_no(runtime, place, call.host, call.name)
         return [*changes, *(Change(edit=edit) for edit in edits_of(calls, spec))]
@@ -123,14 +125,24 @@ class Activation(Transform, ABC):
     def _fits(self, scene: Scene, target: Target, old: Function | None) -> bool:
         if old is not None:
             return scene.may_go(target)
-        kind = scene.interface.module_by_path[target.path].type.removeprefix("torch.nn.")
-        scene.say(
-            shapes.SITE_DOES_NOT_FIT,
-            f"`{target.path}` is a {kind}, and {self.name} takes the place of an activation",
-            path=target.path,
-            help='name activations, such as relu("**")',
-        )
+        self._misfit(scene, target.path, target.path)
         return False
+
+    def _fits_call(self, scene: Scene, call: Call, old: Function | None) -> bool:
+        if old is None:
+            self._misfit(scene, call.site.path, call.site.module)
+        return old is not None
+
+    def _misfit(self, scene: Scene, path: str, module: str) -> None:
+        kind = scene.interface.module_by_path[module].type.removeprefix("torch.nn.")
+        text = f"`{path}` is a {kind}, and {self.name} takes the place of an activation"
+        scene.say(shapes.SITE_DOES_NOT_FIT, text, path=path, help='name activations, such as relu("**")')
+
+
+def _function(draft: Draft, call: Call) -> Function | None:
+    """Return what a call computes, where that is one function of each entry."""
+    first = call.events[0]
+    return function_of(first) if isinstance(first, Operator) else _computed(draft, first)
 
 
 def _computed(draft: Draft, run: Run) -> Function | None:

@@ -8,9 +8,13 @@ from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import budgets, shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Fact, Sink
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.interface.model import Call, Interface, Operator
+from surgery_dsl.interface.calling import SEQUENTIAL, called
+from surgery_dsl.interface.model import Interface, Operator
 from surgery_dsl.vocabulary.context import Place, Runtime, Static
 from surgery_dsl.vocabulary.selection import Site
+
+SHOWN = 6
+"""How many paths a finding names."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ class Scene:
         failed = False
         by_owner: dict[str, list[Site]] = {}
         for site in self.place.sites:
+            if site.is_call_of_module and self.scope == "all":
+                site = site.replaced(path=site.module)
             if self._is_module(site):
                 module = self.interface.module_by_path[site.module]
                 by_owner.setdefault(module.same_as or module.path, []).append(site)
@@ -130,7 +136,7 @@ class Scene:
         found: list[Target] = []
         for owner, sites in by_owner.items():
             target = self._target(owner, sites)
-            if target is None or not self._runs(target):
+            if target is None or not self.runs(target):
                 failed = True
             else:
                 found.append(target)
@@ -162,6 +168,14 @@ class Scene:
                 f"`{site.path}` is a tensor; modules are replaced, and the tensors with them",
                 path=site.path,
                 help=f'name the module that holds it: module("{site.module}")',
+            )
+            return False
+        if site.is_call_of_module:
+            self.say(
+                shapes.FUNCTIONAL_SITE,
+                f"`{site.path}` is one call of `{site.module}`, and only an activation can stand at single calls",
+                path=site.path,
+                help=f"write `scope = all`, and `{site.module}` changes for all its calls",
             )
             return False
         if site.path != site.module and not self._is_all_of_it(site):
@@ -197,48 +211,62 @@ class Scene:
         if self.scope != "site" or (len(paths) == 1 and len(calls) == 1):
             return Target(owner, paths, tuple(calls), tuple(sites))
         wanted = tuple(path for path in paths if any(site.path == path for site in sites))
-        if any(module.inserted and module.path.startswith(owner + ".") for module in self.interface.modules):
-            self._refuse_scope(owner, "a step inserted children into it", len(calls))
+        if not self.is_bare(owner):
             return None
         if self.place.where != "at":
-            self._refuse_scope(owner, "what is put into a module runs wherever the module runs", len(calls))
+            self.refuse_scope(owner, "what is put into a module runs wherever the module runs")
             return None
         own: list[int] = []
         for call in calls:
-            homes = self._homes(self.interface.calls[call], paths)
+            homes = self._homes(call, paths)
             if len(homes) != 1:
-                text = "its runs cannot be told apart by the path that calls it"
-                self._refuse_scope(owner, text, len(calls))
+                self.refuse_scope(owner, "its runs cannot be told apart by the path that calls it")
                 return None
             if homes[0] in wanted:
                 own.append(call)
         if not own:
-            self._refuse_scope(owner, f"none of its runs goes by `{wanted[0]}`", len(calls))
+            self.refuse_scope(owner, f"none of its runs goes by `{wanted[0]}`")
             return None
         stays = tuple(path for path in paths if path not in wanted)
-        if not stays and len(own) > 1:
-            self._refuse_scope(owner, "one path calls it several times", len(calls))
-            return None
         first = owner if owner in wanted else wanted[0]
         return Target(first, wanted, tuple(own), tuple(sites), stays)
 
-    def _homes(self, call: Call, paths: tuple[str, ...]) -> list[str]:
+    def is_bare(self, owner: str) -> bool:
+        """Report a module of which only some runs shall change, though a step inserted children into it."""
+        if any(module.inserted and module.path.startswith(owner + ".") for module in self.interface.modules):
+            self.refuse_scope(owner, "a step inserted children into it")
+            return False
+        return True
+
+    def _homes(self, position: int, paths: tuple[str, ...]) -> list[str]:
         """Return the paths of a module object by which a run may have called it."""
+        call = self.interface.calls[position]
         parent = self.interface.calls[call.parent].module if call.parent >= 0 else ""
         holders = self.paths_of(parent)
-        return [path for path in paths if any(not holder or path.startswith(holder + ".") for holder in holders)]
+        below = [path for path in paths if any(not holder or path.startswith(holder + ".") for holder in holders)]
+        kind = self.interface.module_by_path[parent].type
+        if kind == SEQUENTIAL and len(below) > 1 and len(holders) == 1 and call.parent >= 0:
+            children = [self.interface.module_by_path[path] for path in self.interface.children[parent]]
+            entries = [module.path for module in children if not module.inserted]
+            ran = [at for at, other in enumerate(self.interface.calls) if other.parent == call.parent]
+            if len(ran) == len(entries):
+                return [path for path in below if path == entries[ran.index(position)]]
+        return below
 
-    def _refuse_scope(self, owner: str, why: str, runs: int) -> None:
-        self.say(
-            budgets.SHARED_MODULE,
-            f"`{owner}` runs {runs} times, and only all of them can be changed: {why}",
-            path=owner,
-            facts={"runs": runs},
-            notes=("it stands at " + ", ".join(f"`{path}`" for path in self.paths_of(owner)[:6]),),
-            help="write `scope = all`",
-        )
+    def refuse_scope(self, owner: str, why: str) -> None:
+        """Report a module of which only some runs shall change."""
+        runs = len(self.calls.get(owner, ()))
+        stands = self.paths_of(owner)
+        single = called(stands, self.interface)
+        notes = ["it stands at " + ", ".join(f"`{path}`" for path in stands[:SHOWN])]
+        help = "write `scope = all`"
+        if single and self.place.where == "at":
+            notes.append("its calls are " + ", ".join(f"`{name}`" for name in single[:SHOWN]))
+            help += ", or name the calls that are meant"
+        text = f"`{owner}` runs {runs} times, and only all of them can be changed: {why}"
+        self.say(budgets.SHARED_MODULE, text, path=owner, facts={"runs": runs}, notes=notes, help=help)
 
-    def _runs(self, target: Target) -> bool:
+    def runs(self, target: Target) -> bool:
         """Report a module that never runs, or that does not make one tensor of one."""
         if not target.calls:
             self.say(
