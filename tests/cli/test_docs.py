@@ -7,6 +7,7 @@ import pytest
 
 from surgery_dsl.cli.main import group
 from surgery_dsl.language.format import format_source
+from surgery_dsl.vocabulary.catalogue import kinds, names
 from tests.cli.program import ROOT, run
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "examples").glob("*/README.md"))]
@@ -36,3 +37,19 @@ def test_the_two_commands_are_those_of_the_set_up_script() -> None:
     for job in re.findall(r"python3 dev\.py (\w+)", README):
         assert f"def {job}()" in script
     assert "python3 dev.py test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_language_page_has_every_word_and_every_option() -> None:
+    page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
+    said = set(re.findall(r"[\w-]+", page))
+    absent = {f"{kind}/{name}" for kind in kinds() for name in names(kind) if name not in said}
+    assert absent == set()
+    commands = [group.get_command(None, name) for name in group.list_commands(None)]  # type: ignore[arg-type]
+    options = {long for command in commands for option in command.params for long in option.opts if long[:2] == "--"}
+    assert {option for option in options if option[2:] not in said and option not in page} == set()
+
+
+@pytest.mark.parametrize("example", ["gqa_groups", "moe_experts"])
+def test_the_commands_of_the_front_page_prove(example: str) -> None:
+    assert f"$ surgery-dsl check examples/{example}/plan.surg" in README
+    assert run(ROOT, "check", f"examples/{example}/plan.surg").code == 0
