@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.trace.capture import Captured, capture
+from surgery_dsl.trace import build as interfaces
+from surgery_dsl.trace.capture import Captured, capture, trace
 from surgery_dsl.trace.inputs import proposals
 
 transformers = pytest.importorskip("transformers")
@@ -375,3 +376,15 @@ def test_modes_inside_a_forward_are_followed(function: Callable[[Tensor], Tensor
 def test_a_wrapper_for_several_devices_is_looked_through() -> None:
     captured = capture(nn.DataParallel(build("ViTModel")))
     assert captured.inputs[0].dims == ("N", 3, 32, 32)
+
+
+def test_a_size_that_no_free_size_explains_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forward makes a mask that nothing reads: as long as image and text, and tied to both."""
+    model = build("GitForCausalLM")
+    inputs = next(proposals(model)).inputs
+    free = tuple({size.name: size for spec in inputs for size in spec.free}.values())
+    assert trace(model, inputs, None, free)
+    monkeypatch.setattr(interfaces._Builder, "_can_follow", lambda *_: True)
+    with pytest.raises(Refused, match="SD202") as caught:
+        trace(model, inputs, None, free)
+    assert "how it follows is not known" in caught.value.diagnostics[0].message
