@@ -19,6 +19,7 @@ from surgery_dsl.run import timm_host
 from surgery_dsl.run.host_facts import Built, Config, replaced
 from surgery_dsl.run.host_view import built
 from surgery_dsl.run.hosts import LABELS, builder, plain_config, quiet
+from surgery_dsl.run.memory import in_own_memory
 
 CONFIG = "config.json"
 COMPANIONS = (
@@ -178,7 +179,7 @@ def load_by_host(folder: Path, attention: str, device: str) -> nn.Module:
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         if report.get(kind):
             raise ValueError(f"{kind.replace('_', ' ')}: {', '.join(map(str, list(report[kind])[:3]))}")
-    network: nn.Module = model.to(device).eval()
+    network: nn.Module = in_own_memory(model.to(device).eval())
     return network
 
 

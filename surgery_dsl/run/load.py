@@ -19,6 +19,7 @@ from surgery_dsl.run import record, weights
 from surgery_dsl.run.data import TensorData
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.grants import Grants
+from surgery_dsl.run.memory import in_own_memory
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.vocabulary.kinds import ModelLoader
 from surgery_dsl.vocabulary.models.result import Result
@@ -87,7 +88,7 @@ class Sources:
         """
         if not block.weights and block.load.weights():
             with placed_refusals(self.plan.file, block.spans.get("load", block.span)):
-                return Network(block.load.pretrained(self.folder).eval())
+                return Network(in_own_memory(block.load.pretrained(self.folder).eval()))
         model = self._build(block, "cpu")
         model.eval()
         if not block.weights:

@@ -11,6 +11,9 @@ from surgery_dsl.run.write import ties_of
 from surgery_dsl.vocabulary import user_code
 from surgery_dsl.vocabulary.models.result import Result
 
+ORIGINAL = "original"
+"""Folder of a result for what a loader may have read from anywhere: an absolute path, one above the plan, a link."""
+
 
 def source_files(sources: Sources) -> list[tuple[Path, str]]:
     """Return the files that rebuild the patient's architecture, each with its path inside the result."""
@@ -18,6 +21,8 @@ def source_files(sources: Sources) -> list[tuple[Path, str]]:
     if isinstance(loader, Result):
         origin = folder / loader.directory
         return [(origin / source.path, source.path) for source in read_record(origin).sources]
+    if loader.moved(ORIGINAL) is not loader:
+        return [(path, f"{ORIGINAL}/{path.name}") for path in loader.sources(folder)]
     roots = user_code.roots(folder)
     found = []
     for path in loader.sources(folder):
@@ -39,7 +44,7 @@ def record_of(
     origin = read_record(sources.folder / loader.directory) if isinstance(loader, Result) else None
     return Record(
         tool=f"surgery-dsl {tool_version()}",
-        loader=origin.loader if origin else loader.replaced(span=None),
+        loader=origin.loader if origin else loader.moved(ORIGINAL).replaced(span=None),
         sources=digests,
         inputs=patient.inputs,
         keyword_inputs=patient.keyword_inputs,

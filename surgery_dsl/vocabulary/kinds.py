@@ -295,6 +295,13 @@ class ModelLoader(Word, ABC):
     def sources(self, folder: Path) -> tuple[Path, ...]:
         """Return the files that define the structure; their digests tell drift."""
 
+    def moved(self, place: str) -> "ModelLoader":
+        """Return the loader that reads its files, by their own names, from the folder ``place``.
+
+        Itself, which is the default, where its files keep their places in a result.
+        """
+        return self
+
     def grant(self) -> str:
         """Return the ``module:function`` that a grant must cover, or the empty string."""
         return ""

@@ -53,6 +53,10 @@ class Hf(ModelLoader):
         index = place / _FILES[0]
         return (place / CONFIG, *([index] if index.is_file() else []))
 
+    def moved(self, place: str) -> "Hf":
+        """Return the loader of a directory that need not stand below the plan's: it may be anywhere, or the same."""
+        return self.replaced(directory=place)
+
     def weights(self) -> str:
         """Return the directory: its safetensors are the weights."""
         return self.directory

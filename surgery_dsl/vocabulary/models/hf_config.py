@@ -47,6 +47,10 @@ class HfConfig(ModelLoader):
         """Return the config."""
         return (folder / self.config,)
 
+    def moved(self, place: str) -> "HfConfig":
+        """Return the loader of a config that need not stand below the plan's folder."""
+        return self.replaced(config=f"{place}/{Path(self.config).name}")
+
     def build(self, folder: Path, device: str) -> "torch.nn.Module":
         """Build the network.
 
