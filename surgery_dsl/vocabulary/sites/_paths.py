@@ -109,16 +109,23 @@ class PathSites(SiteWord, ABC):
         known = [*paths, *also]
         idle = [glob.text for glob in pattern.globs if not any(glob.matches(path) for path in known)]
         for glob in idle:
-            context.say(self._unmatched(glob, role, text, paths, interface, context))
+            context.say(self._unmatched(glob, role, text, paths, interface, context, known if "#" in glob else paths))
         return None if idle else pattern
 
     def _unmatched(
-        self, glob: str, role: str, text: str, paths: Sequence[str], interface: Interface, context: Static
+        self,
+        glob: str,
+        role: str,
+        text: str,
+        paths: Sequence[str],
+        interface: Interface,
+        context: Static,
+        near: Sequence[str],
     ) -> Diagnostic:
         of = f", an alternative of `{text}`," if glob != text else ""
         others = _of_other_kinds(glob, interface)
         notes = [f"`{path or '.'}` is there, but is {kind}" for path, kind in others[:_SUGGESTED]]
-        close = closest(glob, paths)
+        close = closest(glob, near)
         if close:
             shown = ", ".join(f"`{pattern}` ({_sites(count, self.name)})" for pattern, count in close)
             notes.append(f"closest: {shown}")

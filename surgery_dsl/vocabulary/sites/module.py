@@ -16,7 +16,8 @@ class Module(PathSites):
 
     Arguments:
         pattern: A path pattern: `*` is one segment, `**` any number of them (none included), `{a,b}` alternatives, each
-            of which must match; `"."` is the network itself.
+            of which must match; `"."` is the network itself. Where one forward calls a module without parameters
+            several times, `module#0` is the first of these calls.
         except: Patterns of paths to leave out; each must match something.
 
     Static rule:

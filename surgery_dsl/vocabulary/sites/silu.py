@@ -12,7 +12,8 @@ class Silu(OperatorSites):
 
     Arguments:
         pattern: A path pattern: `*` is one segment, `**` any number of them, `{a,b}` alternatives, each of which must
-            match. A call in a forward goes by `module/silu#0`, counted from 0 within the module.
+            match. A call in a forward goes by `module/silu#0`, counted from 0 within the module. Where one forward
+            calls a module several times, `module#0` is the first of these calls, and the module's path means all.
         except: Patterns of paths to leave out; each must match something.
 
     Static rule:

@@ -14,9 +14,9 @@ class Relu(Activation):
     Static rule:
         Each site must be a module whose whole forward is one activation. Dimensions, costs and names stay; the function
         changes within the bound that the step states, where there is one. A site that already is this function is left
-        alone. A call in a forward (`F.relu`, `x.relu()`) goes to a child of the step's name instead. Refused: a call
-        that cannot be told from others as it runs (SD240), a module that is no activation (SD244), a shared module
-        without `scope` (SD310).
+        alone. A call in a forward (`F.relu`, `x.relu()`), and one of several calls of a module with `scope = site`,
+        goes to a child of the step's name instead. Refused: a call that cannot be told from others as it runs (SD240),
+        a module that is no activation (SD244), a shared module without `scope` (SD310).
 
     Runtime rule:
         A new `torch.nn.ReLU` at the path of each site; for `scope = all` one object at all its paths.

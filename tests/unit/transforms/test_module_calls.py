@@ -228,7 +228,7 @@ Y = torch.linspace(-2, 2, 30).reshape(5, 6)
 
 def test_an_object_at_many_paths_with_several_calls_at_some() -> None:
     on = bench(Shared, ("N", 6))
-    fc = [block.fc for block in on.model.blocks]  # type: ignore[union-attr, operator]
+    fc = [block.fc for block in on.model.blocks]  # type: ignore[union-attr]
     outcome = on.step(Gelu(), "at", ReluSites(pattern="blocks.1.act#0"), name="swap", scope="site")
     assert (outcome.found, outcome.differences) == ((), ())
     x = F.relu(Y - fc[0](F.relu(Y)))
