@@ -6,7 +6,7 @@ larger than 16 MiB. The values themselves are not read.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -126,6 +126,9 @@ def read_weights(path: Path) -> Header:
     if len(files) == 1 and path.suffix != ".json" and not (path / INDEX).is_file():
         return read_header(files[0])
     index = path / INDEX if path.is_dir() else path
+    lost = [file for file in files if not file.is_file()]
+    if lost:
+        raise Refused(_shards_missing(index, lost, len(files)))
     headers = {file.name: read_header(file) for file in files}
     tensors: dict[str, Entry] = {}
     for name, place in read_index(index).items():
@@ -173,6 +176,17 @@ def missing(path: Path, error: OSError) -> Diagnostic:
         trust.FILE_MISSING,
         f"the file `{path.name}` cannot be read: {error.strerror or error}",
         help="let this user read the file",
+    )
+
+
+def _shards_missing(index: Path, lost: Sequence[Path], count: int) -> Diagnostic:
+    return Diagnostic(
+        trust.FILE_MISSING,
+        f"`{index.name}` names {count} files of weights, and {len(lost)} of them {'is' if len(lost) == 1 else 'are'} "
+        f"not there: `{lost[0].name}`" + (" first" if len(lost) > 1 else ""),
+        facts={"named": count, "missing": len(lost)},
+        notes=(f"looked in `{index.parent}`",),
+        help=f"copy `{lost[0].name}` there" + (", and the others" if len(lost) > 1 else ""),
     )
 
 

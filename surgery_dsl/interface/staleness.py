@@ -195,7 +195,7 @@ def _weights(
     plan: "Plan", model: "Model", lock: ModelLock, folder: Path, allow_pickle: bool
 ) -> tuple[list[Diagnostic], bool]:
     path = folder / model.weights
-    span = model.spans.get("weights", model.span)
+    span = model.spans.get("weights", model.spans.get("load", model.span))
     findings: list[Diagnostic] = []
     try:
         findings += compare_weights(read_weights(path), lock.interface, model.weights)

@@ -7,6 +7,7 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.language.plan import Control, Excise, Identify, Plan
 from surgery_dsl.proof import always, obligations
+from surgery_dsl.proof.given import inputs_within
 from surgery_dsl.proof.recovery import data_fits
 from surgery_dsl.proof.sequence import Run, sequence, stage_shares
 from surgery_dsl.proof.state import State, start
@@ -55,6 +56,7 @@ def check(plan: Plan, lock: Lock) -> CheckReport:
     """
     sink = Sink(plan.file)
     state = begin = start(plan, lock, sink)
+    inputs_within(plan, state)
     known: always.Known = {}
     found = _Found()
     found.add("", always.of_base(state, plan.patient.span, known))

@@ -79,6 +79,10 @@ def _numbers(misfits: Sequence[Misfit]) -> dict[str, int]:
 
 def _fix(misfit: Misfit, facts: HostFacts) -> str:
     if misfit.path in misfit.fields and misfit.found and misfit.given:  # a field that must be a multiple of another
+        before = {field.name: field.value for field in facts.fields}
+        if before[misfit.fields[0]] == misfit.given and misfit.found > misfit.given:  # the size was cut, not the count
+            less = misfit.found - misfit.found % misfit.given
+            return f"let `{misfit.fields[1]}` become {less} or {less + misfit.given}, or write `target = none`"
         kept = max(count for count in range(1, misfit.given + 1) if misfit.found % count == 0)
         more = next(count for count in range(misfit.given, misfit.found + 1) if misfit.found % count == 0)
         return f"let `{misfit.fields[0]}` become {kept} or {more}, or write `target = none`"

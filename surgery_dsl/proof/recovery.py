@@ -166,7 +166,7 @@ def data_fits(state: State, plan: Plan, name: str, sink: Sink) -> bool:
     if len(ports) > 1 and port.name != facts.names[0]:
         return True
     value = state.interface.values[port.value]
-    wanted = [_size_range(state.interface, dim) for dim in value.dims[1:]]
+    wanted = [size_range(state.interface, dim) for dim in value.dims[1:]]
     fits = len(wanted) == len(facts.input_shape) and all(
         least <= size and (most is None or size <= most)
         for size, (least, most) in zip(facts.input_shape, wanted, strict=True)
@@ -256,7 +256,8 @@ def _range_text(least: int, most: int | None) -> str:
     return str(least) if least == most else f"{least}..{'' if most is None else most}"
 
 
-def _size_range(interface: Interface, dim: tuple[int, ...]) -> tuple[int, int | None]:
+def size_range(interface: Interface, dim: tuple[int, ...]) -> tuple[int, int | None]:
+    """Return the least and the greatest size that a dimension may have; no greatest where a free size has no end."""
     least, most = 1, 1
     ranges = {free.name: (free.least, free.most) for free in interface.free}
     unbounded = False

@@ -155,7 +155,7 @@ def _facts(sources: Sources, block: Model, interface: Interface) -> WeightFacts 
         if not block.weights and all(found.code in _CONVERTED for found in refused.diagnostics):
             sources.network(block, interface)  # as the host loads it, which converts names and layouts
             return None
-        span = block.spans.get("weights", block.span)
+        span = block.spans.get("weights", block.spans.get("load", block.span))
         raise Refused(*(placed(found, sources.plan.file, span) for found in refused.diagnostics)) from None
 
 

@@ -1,5 +1,6 @@
 """``hf("dir")``: a network with its weights, as ``save_pretrained`` wrote them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -91,23 +92,42 @@ class Hf(ModelLoader):
             )
         transformers = package("transformers", 'pip install "surgery-dsl[hf]"', self.span)
         kind = type(self.build(folder, "meta"))
-        shown = transformers.logging.is_progress_bar_enabled()
+        shown, level = transformers.logging.is_progress_bar_enabled(), transformers.logging.get_verbosity()
         transformers.logging.disable_progress_bar()
+        transformers.logging.set_verbosity(50)  # what it would print of tensors that do not fit is said below
         try:
             model, info = kind.from_pretrained(  # type: ignore[attr-defined]
-                place, local_files_only=True, use_safetensors=True, output_loading_info=True, dtype="auto"
+                place,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # then it tells which
+                dtype="auto",
             )
         except Exception as error:
             said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise Refused(self._incomplete(f"transformers does not load it: {said}")) from error
         finally:
+            transformers.logging.set_verbosity(level)
             if shown:
                 transformers.logging.enable_progress_bar()
-        absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info.get("mismatched_keys", ()))
+        if info["mismatched_keys"]:
+            raise Refused(*(self._other_shape(*found) for found in sorted(info["mismatched_keys"])))
+        absent = sorted(info["missing_keys"])
         if absent:
             raise Refused(self._incomplete(f"{len(absent)} tensors have no values in it, `{absent[0]}` the first"))
         assert isinstance(model, torch.nn.Module)
         return model.eval()
+
+    def _other_shape(self, name: str, given: Sequence[int], wanted: Sequence[int]) -> Diagnostic:
+        return Diagnostic(
+            trust.TENSOR_SHAPE,
+            f"`{name}` is {list(given)} in `{self.directory}` and {list(wanted)} in the network of its `{CONFIG}`",
+            span=self.span,
+            path=name,
+            facts={"in_file": str(list(given)), "in_network": str(list(wanted))},
+            help=f"put the `{CONFIG}` that belongs to these weights beside them",
+        )
 
     def _incomplete(self, why: str) -> Diagnostic:
         return Diagnostic(

@@ -11,7 +11,7 @@ from surgery_dsl.interface.branches import crossed
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.flow import unit_dim
 from surgery_dsl.interface.gathering import gather
-from surgery_dsl.interface.model import Dim, Extent, Interface, Operator, Setting
+from surgery_dsl.interface.model import Dim, Extent, Interface, Operator, Setting, SizeBranch
 from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
 from surgery_dsl.vocabulary.modes._constants import folded, may_hold
 from surgery_dsl.vocabulary.modes._notes import notes_on
@@ -93,7 +93,17 @@ def _same_way(selection: Selection, draft: Draft, context: Static, span: Span | 
         f"than at {context.interface.exact(branch.dim)}, which was traced"
     )
     facts = {"before": context.interface.exact(branch.dim) or 0, "after": least}
-    _say(shapes.SIZE_BRANCH, text, site, context, span, facts, f"leave more than {max(branch.number, least)}")
+    _say(shapes.SIZE_BRANCH, text, site, context, span, facts, _same_answer(branch, least, selection, context))
+
+
+def _same_answer(branch: SizeBranch, least: int, selection: Selection, context: Static) -> str:
+    """Say which sizes the forward takes as it takes the traced one."""
+    before = context.interface.exact(branch.dim) or least
+    allowed = next(size for size in range(least, before + 1) if branch.answer(size) == branch.answer(before))
+    if allowed < before:
+        return f"let `{branch.reason}` stay at least {allowed}"
+    whole = "; write unit = kv_groups to take key/value heads with all their queries"
+    return f"let `{branch.reason}` stay {before}{whole if selection.unit == 'heads' else ''}"
 
 
 def _kept(size: int | Extent, taken: Extent) -> int | Extent:

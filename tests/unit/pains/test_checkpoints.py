@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import surgery_dsl
+from surgery_dsl.diagnostics.codes import shapes, trust
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.run import reload
 from surgery_dsl.run.apply import apply
@@ -18,6 +20,7 @@ from surgery_dsl.run.grants import collect
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.memory import in_own_memory
 from surgery_dsl.run.outcome import Outcome
+from surgery_dsl.run.prepare import check
 from tests.unit.pains.test_saving import InProcess, cut
 
 transformers = pytest.importorskip("transformers")
@@ -131,3 +134,100 @@ def test_11_tensors_in_their_own_memory_are_aligned_and_tied_as_before() -> None
     assert model[1].weight is model[0].weight
     assert torch.equal(model[0].weight.data.flatten(), storage[1:21])
     assert not any(tensor.data_ptr() % 64 for _, tensor in named_tensors(model))
+
+
+# ---- weights that do not belong to the config ----------------------------------------------------------------------
+
+
+def found_by_lock(plan: Path) -> tuple[Diagnostic, ...]:
+    try:
+        checked = check(plan)
+    except Refused as refused:
+        return refused.diagnostics
+    return checked.diagnostics
+
+
+def test_38_a_tensor_of_another_shape_is_named_with_both_shapes(
+    tmp_path: Path, checkpoint: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fields = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**fields, "intermediate_size": 64}))
+    found = found_by_lock(plan_in(tmp_path / "plans", f'hf("{checkpoint}")'))
+    assert {one.code for one in found} == {trust.TENSOR_SHAPE}
+    assert {one.path for one in found} == {
+        f"model.layers.{layer}.mlp.{name}.weight" for layer in (0, 1) for name in ("gate_proj", "up_proj", "down_proj")
+    }
+    assert {one.span.line for one in found if one.span} == {4}
+    down = next(one for one in found if one.path == "model.layers.0.mlp.down_proj.weight")
+    assert down.facts == {"in_file": "[32, 48]", "in_network": "[32, 64]"}
+    assert "above report" not in str(found)
+    assert "MISMATCH" not in capfd.readouterr().err
+
+
+def test_36_a_lost_shard_is_named_at_the_line_that_loads_it(tmp_path: Path, checkpoint: Path) -> None:
+    model = transformers.LlamaForCausalLM.from_pretrained(checkpoint)
+    (checkpoint / "model.safetensors").unlink()
+    model.save_pretrained(checkpoint, max_shard_size="20KB")
+    shards = sorted(checkpoint.glob("model-*.safetensors"))
+    plan = plan_in(tmp_path / "plans", f'hf("{checkpoint}")')
+    assert not found_by_lock(plan)
+    shards[2].rename(tmp_path / "aside")
+    (found,) = found_by_lock(plan)
+    assert (found.code, found.facts) == (trust.FILE_MISSING, {"named": len(shards), "missing": 1})
+    assert found.span is not None
+    assert found.span.line == 4
+    assert found.help == f"copy `{shards[2].name}` there"
+    (tmp_path / "aside").rename(shards[2])
+    assert not found_by_lock(plan)
+
+
+# ---- inputs that a network has no rows for -------------------------------------------------------------------------
+
+GPT2 = {"vocab_size": 101, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+
+
+@pytest.mark.parametrize(
+    ("given", "facts", "says", "help_"),
+    [
+        ("below = 256, T = 1..64", {"below": 256, "rows": 101}, "`transformer.wte.weight`", "below = 101"),
+        ("T = 1..128", {"longest": 128, "rows": 64}, "`T` goes to 128, and `transformer.wpe.weight`", "T = 1..64"),
+    ],
+)
+def test_2_what_is_proved_is_not_about_inputs_that_fail(
+    tmp_path: Path, given: str, facts: dict[str, int], says: str, help_: str
+) -> None:
+    transformers.GPT2LMHeadModel(transformers.GPT2Config(bos_token_id=0, eos_token_id=0, **GPT2)).save_pretrained(
+        tmp_path / "gpt2"
+    )
+    load = f'hf("gpt2")\n  input = input_ids("i64", [B, T], {given})'
+    steps = cut('attention("**")', "heads", "lowest(4 -> 3)")
+    plan = plan_in(tmp_path, load, steps, "none")
+    (found,) = (one for one in found_by_lock(plan) if one.severity == "error")
+    assert (found.code, found.facts) == (shapes.FORWARD_FAILS, facts)
+    assert says in found.message
+    assert found.span is not None
+    assert found.span.line == 5
+    assert found.help == f"write {help_}"
+    wrong = given.split(", ")[0]
+    plan.write_text(plan.read_text().replace(wrong, help_))
+    (tmp_path / "plan.surg.lock").unlink()
+    assert apply(plan, tmp_path / "out", device="cpu").accepted
+
+
+# ---- fixes that can be followed ------------------------------------------------------------------------------------
+
+
+def test_6_a_forward_that_asks_for_its_groups_gets_a_help_that_works(tmp_path: Path, checkpoint: Path) -> None:
+    heads = cut('attention("**")', "heads", "lowest(4 -> 2)")
+    plan = plan_in(tmp_path / "plans", f'hf("{checkpoint}")', heads, "none")
+    found = [one for one in found_by_lock(plan) if one.severity == "error"]
+    assert {one.code for one in found} == {shapes.SIZE_BRANCH}
+    assert "unit = kv_groups" in found[0].help
+    plan.write_text(plan.read_text().replace("unit = heads", "unit = kv_groups").replace("4 -> 2", "2 -> 1"))
+    assert apply(plan, tmp_path / "out", device="cpu").accepted
+
+
+def test_12_the_width_that_was_cut_is_what_the_help_speaks_of(tmp_path: Path, checkpoint: Path) -> None:
+    plan = plan_in(tmp_path / "plans", f'hf("{checkpoint}")', cut('norm("model.norm")', take="lowest(32 -> 26)"))
+    (found,) = (one for one in found_by_lock(plan) if one.severity == "error")
+    assert found.help.startswith("let `hidden_size` become 24 or 28, ")
