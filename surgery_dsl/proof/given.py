@@ -1,5 +1,6 @@
 """What a plan says of the patient's inputs, against the tables that the forward reads with them."""
 
+import re
 from collections.abc import Iterator
 
 from surgery_dsl.diagnostics.codes import shapes
@@ -9,6 +10,8 @@ from surgery_dsl.interface.staleness import placed
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.proof.recovery import size_range
 from surgery_dsl.proof.state import State
+
+_POSITIONS = re.compile(r"(^|[._])(pos|wpe\b)")
 
 
 def inputs_within(plan: Plan, state: State) -> None:
@@ -64,14 +67,18 @@ def _positions(interface: Interface) -> Iterator[Diagnostic]:
 
 
 def _tables(operator: Operator, interface: Interface) -> Iterator[tuple[str, int, Dim]]:
-    """Yield tables whose rows are added one a position: name, rows, and the dimension that says how many are taken."""
-    if operator.kind != "add" or not operator.inputs:
+    """Yield tables whose rows are added one a position: name, rows, and the dimension that says how many are taken.
+
+    An interface does not hold which rows are taken: tables of token types are added in the same way, and have two. So a
+    table counts as one of positions by its name alone; others are not judged.
+    """
+    if operator.kind != "add" or not operator.inputs or len(operator.tensors) != 1:  # a buffer of numbers has a limit
         return
     dims = interface.values[operator.inputs[0]].dims
     for name in operator.tensors.values():
         table = interface.tensor_by_name[name]
-        if len(table.dims) != 2 or len(dims) < 2 or table.dims[-1] != dims[-1] or table.dims[0] == dims[-2]:
+        if not _POSITIONS.search(name) or len(table.dims) != 2 or len(dims) < 2 or table.dims[-1] != dims[-1]:
             continue
         rows = interface.exact(table.dims[0])
-        if rows is not None and rows > 1:
+        if table.dims[0] != dims[-2] and rows is not None and rows > 1:
             yield name, rows, dims[-2]

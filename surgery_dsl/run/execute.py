@@ -14,6 +14,7 @@ from surgery_dsl.diagnostics.codes import defects, hosts, runs, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
 from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.lock import Lock
+from surgery_dsl.interface.staleness import weights_digest
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.language.plan import Excise, Plan, Recover, Replace
 from surgery_dsl.proof.check import check as prove
@@ -206,8 +207,10 @@ class _Execution:
         for model in self.plan.models:
             locked = self.lock.model(model.name)
             facts = self.session.facts if model.role == "patient" else locked.weights
-            if facts is not None:
-                found.append(entry(Path(model.weights).name, "weights", facts.digest))
+            own = model.weights or model.load.weights()
+            if own:  # of a checkpoint that its host converts there are no facts, but it is what was read
+                digest = facts.digest if facts is not None else weights_digest(self.sources.folder / own)
+                found.append(entry(Path(own).name, "weights", digest))
             found += [entry(Path(source.path).name, "source", source.sha256) for source in locked.sources]
         return found + [entry(facts.name, "data", facts.digest) for facts in self.lock.data]
 

@@ -107,7 +107,7 @@ def build_transformers(
             if not initialize and hasattr(model, "tie_weights"):
                 model.tie_weights()  # type: ignore[operator]  # a part of the initialisation that was left out
     except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        said = " ".join(str(error).split())[:300] or type(error).__name__
         raise Refused(_unreadable(path, f"`{kind.__name__}` cannot be built from it: {said}", span)) from error
     return model
 
@@ -122,7 +122,7 @@ def _config(transformers: Any, settings: Mapping[str, Any], path: Path, span: Sp
     try:
         return kinds[model_type].from_dict(dict(settings))
     except Exception as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        said = " ".join(str(error).split())[:300] or type(error).__name__
         raise Refused(_unreadable(path, f"transformers does not take it: {said}", span)) from error
 
 

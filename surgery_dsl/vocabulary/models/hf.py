@@ -105,7 +105,7 @@ class Hf(ModelLoader):
                 dtype="auto",
             )
         except Exception as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            said = " ".join(str(error).split())[:300] or type(error).__name__
             raise Refused(self._incomplete(f"transformers does not load it: {said}")) from error
         finally:
             transformers.logging.set_verbosity(level)

@@ -67,7 +67,7 @@ class Timm(ModelLoader):
                 arguments = {**self.arguments, "pretrained": False}
                 network: torch.nn.Module = timm.create_model(self.model, **arguments)
         except Exception as error:
-            said = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            said = " ".join(str(error).split())[:300] or type(error).__name__
             message = f"timm does not build `{self.model}` with these arguments: {said}"
             raise Refused(self._refusal(message, "give arguments that `timm.create_model` takes")) from error
         return network

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import surgery_dsl
-from surgery_dsl.diagnostics.codes import shapes, trust
+from surgery_dsl.diagnostics.codes import budgets, shapes, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.staleness import weights_digest
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.run import reload
 from surgery_dsl.run.apply import apply
@@ -231,3 +232,36 @@ def test_12_the_width_that_was_cut_is_what_the_help_speaks_of(tmp_path: Path, ch
     plan = plan_in(tmp_path / "plans", f'hf("{checkpoint}")', cut('norm("model.norm")', take="lowest(32 -> 26)"))
     (found,) = (one for one in found_by_lock(plan) if one.severity == "error")
     assert found.help.startswith("let `hidden_size` become 24 or 28, ")
+
+
+def test_39_the_certificate_names_the_weights_of_a_checkpoint_that_is_converted_too(tmp_path: Path) -> None:
+    sizes = {"intermediate_size": 48, "num_local_experts": 4, "max_position_embeddings": 64}
+    config = transformers.MixtralConfig(num_hidden_layers=2, num_key_value_heads=2, **{**SIZES, **sizes})
+    transformers.MixtralForCausalLM(config).save_pretrained(tmp_path / "moe")
+    steps = cut('experts("**")', "experts", "lowest(4 -> 3)")
+    outcome = apply(plan_in(tmp_path, 'hf("moe")', steps), tmp_path / "out", device="cpu")
+    written(outcome)
+    assert outcome.predicate is not None
+    named = {given.role: given for given in outcome.predicate.inputs}
+    assert (named["weights"].name, named["weights"].digest.sha256) == ("moe", weights_digest(tmp_path / "moe"))
+
+
+def test_38_what_a_host_says_of_a_config_is_passed_on_whole(tmp_path: Path, checkpoint: Path) -> None:
+    fields = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps({**fields, "num_attention_heads": 7}))
+    (found,) = found_by_lock(plan_in(tmp_path / "plans", f'hf("{checkpoint}")'))
+    assert found.code is trust.CONFIG_UNREADABLE
+    assert "(32)" in found.message
+    assert "(7)" in found.message
+
+
+def test_2_tables_that_are_not_read_by_position_set_no_limit(tmp_path: Path) -> None:
+    config = transformers.BertConfig(num_hidden_layers=1, max_position_embeddings=64, type_vocab_size=2, **SIZES)
+    transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "bert")
+    steps = cut('mlp("**")')
+    plan = plan_in(tmp_path, 'hf("bert")\n  input = input_ids("i64", [B, T], T = 1..64)', steps)
+    assert not found_by_lock(plan)
+    plan.write_text(plan.read_text().replace("1..64", "1..65"))
+    (tmp_path / "plan.surg.lock").unlink()
+    (found,) = (one for one in found_by_lock(plan) if one.severity == "error")
+    assert found.code is budgets.SIZES_DO_NOT_FIT  # positions are cut from a buffer, which says it by itself
