@@ -1,7 +1,7 @@
 """A reader of digits, row by row, with an operator and a module that no tracer knows; both say what they do to axes."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 import surgery_dsl
 
@@ -9,7 +9,7 @@ WIDTH = 48
 ROWS = 8
 
 
-@torch.library.custom_op("digits_scan::scan", mutates_args=())
+@library.custom_op("digits_scan::scan", mutates_args=())
 def scan(x: Tensor, decay: Tensor) -> Tensor:
     """h[t] = decay · h[t − 1] + x[t] along dimension 1: a kernel of one's own would stand here."""
     states, state = [], torch.zeros_like(x[:, 0])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from surgery_dsl.interface.flow import WEIGHTED, Flow, unit_dim
 from surgery_dsl.interface.model import Interface, Operator
+from surgery_dsl.interface.paths import common
 
 _CHOICES = frozenset({"topk", "softmax", "sort", "argmax", "max"})
 
@@ -46,13 +47,13 @@ def mixtures(flow: Flow) -> tuple[Mixture, ...]:
         if len(dim) == 1 and dim[0] in stacked and dim[0] not in found and _is_chosen_from(dim[0], interface):
             (axis,) = dim
             modules = sorted({name.rpartition(".")[0] for name in stacked[axis]})
-            inner = _common(modules)
+            inner = common(modules)
             choice = next(_choices(axis, interface), None)
             chosen = choice.settings.get("k", 1) if choice is not None else 0
             found[axis] = Mixture(
                 axis=axis,
                 module=inner,
-                holder=_common([inner, operator.module]),
+                holder=common([inner, operator.module]),
                 router=at,
                 chosen=chosen if isinstance(chosen, int) else 1,
                 choice=choice.path if choice is not None else "",
@@ -87,12 +88,3 @@ def _is_chosen_from(axis: int, interface: Interface) -> bool:
 def _choices(axis: int, interface: Interface) -> Iterator[Operator]:
     """Yield the operators that choose some indices of an axis."""
     yield from (op for op in interface.operators if op.kind == "topk" and _over(op, axis, interface))
-
-
-def _common(paths: list[str]) -> str:
-    shared: list[str] = []
-    for level in zip(*(path.split(".") if path else [] for path in paths), strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return ".".join(shared)

@@ -9,6 +9,7 @@ from typing import Final
 
 from surgery_dsl.interface.flow import ACTIVATIONS, CHANNELS_SECOND, NORMS, Flow, unit_dim
 from surgery_dsl.interface.model import Dim, Interface, Operator
+from surgery_dsl.interface.paths import common
 
 _BETWEEN: Final = (
     ACTIVATIONS
@@ -100,18 +101,9 @@ def _found(down: int, flow: Flow) -> Feedforward | None:
         return None
     modules = [last.module, *(interface.operators[at].module for at in up)]
     return Feedforward(
-        holder=_common(modules, flow),
+        holder=common(modules),
         core=core,
         up=tuple(sorted(up)),
         down=down,
         width=unit_dim(interface, interface.operators[min(up)]),
     )
-
-
-def _common(paths: list[str], flow: Flow) -> str:
-    shared: list[str] = []
-    for level in zip(*(path.split(".") if path else [] for path in paths), strict=False):
-        if len(set(level)) > 1:
-            break
-        shared.append(level[0])
-    return ".".join(shared)

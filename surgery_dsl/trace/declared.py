@@ -55,7 +55,7 @@ def operator_rule(*names: str) -> Callable[[Rule], Rule]:
     """Register a rule for operators that this program does not know.
 
     Args:
-        names: ``namespace::name`` as ``torch.library`` has it; ``aten::name`` for one of torch's own.
+        names: ``namespace::name`` as torch registers it; ``aten::name`` for one of torch's own.
 
     The decorated function gets a :class:`~surgery_dsl.trace.step.Step` and returns an
     :class:`~surgery_dsl.trace.registry.Outcome`, or ``None`` where it cannot say. Registering a name again replaces

@@ -22,10 +22,10 @@ from surgery_dsl.trace.build import TensorFacts
 from surgery_dsl.trace.caches import fresh_caches
 from surgery_dsl.trace.fakes import fake_mode, in_eval_mode, memory_key, swap, tensors_of
 from surgery_dsl.trace.keeping import unchanged
-from surgery_dsl.trace.library import is_library
 from surgery_dsl.trace.recorder import Enough, Recorder, Recording, run_forward
 from surgery_dsl.trace.taint import Tainting, Uses, taint
 from surgery_dsl.trace.walking import modules_of
+from surgery_dsl.trace.whose_code import is_library
 
 _NEEDS_VALUES = (DataDependentOutputException, DynamicOutputShapeException, UnsupportedOperatorException)
 

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from surgery_dsl.interface.model import Module
+from surgery_dsl.interface.paths import common
 from surgery_dsl.trace.walking import named_modules
 
 _POSITION = re.compile(r"(^|_)(idx|index|id|number|num|i|n|position|depth|level)$")
@@ -134,9 +135,7 @@ def _settings(modules: Mapping[str, nn.Module]) -> Iterator[tuple[str, str, str,
             elif _is_plain(value):
                 shared.setdefault(id(value), ([], name, value))[0].append(path)
     for paths, name, value in shared.values():
-        scope = paths[0]
-        for path in paths[1:]:
-            scope = _common(scope, path)
+        scope = common(paths)
         for dotted, found in _inside(value, name, 1):
             yield scope, min(paths, key=lambda path: (path.count(".") + bool(path), path)), dotted, found
 
@@ -195,15 +194,6 @@ def _counts_by_name(attribute: str, path: str) -> bool:
     return attribute in ("n", "num", "length") or attribute in {
         form for stem in (own, own.rstrip("s")) for form in (f"n_{stem}", f"num_{stem}", f"{stem}_count", f"n{stem}")
     }
-
-
-def _common(one: str, other: str) -> str:
-    shared = []
-    for mine, theirs in zip(one.split("."), other.split("."), strict=False):
-        if mine != theirs:
-            break
-        shared.append(mine)
-    return ".".join(shared)
 
 
 def _is_plain_list(value: Any) -> bool:

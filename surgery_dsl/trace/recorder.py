@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from surgery_dsl.trace.library import is_library
 from surgery_dsl.trace.registry import MODULE, WHOLE_MODULES
 from surgery_dsl.trace.walking import named_modules
+from surgery_dsl.trace.whose_code import is_library
 
 if TYPE_CHECKING:
     from surgery_dsl.trace.taint import Uses

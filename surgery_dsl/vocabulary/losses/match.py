@@ -8,6 +8,7 @@ from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Loss
+from surgery_dsl.vocabulary.quantities._fits import output_sizes
 from surgery_dsl.vocabulary.values import Point
 from surgery_dsl.vocabulary.word import Card, Names
 
@@ -54,7 +55,7 @@ class Match(Loss):
         """Report a base whose output has other sizes."""
         if self.teacher != "base":
             return
-        now, base = _sizes(outputs), _sizes(context.base)
+        now, base = output_sizes(outputs), output_sizes(context.base)
         if now != base:
             context.say(
                 Diagnostic(
@@ -82,7 +83,3 @@ class Match(Loss):
         if self.by == "mse":
             return functional.mse_loss(outputs, taught.to(outputs.dtype))
         return (1 - functional.cosine_similarity(outputs, taught.to(outputs.dtype), dim=-1)).mean()
-
-
-def _sizes(interface: Interface) -> tuple[int | None, ...]:
-    return tuple(interface.exact(dim) for dim in interface.values[interface.outputs[0].value].dims)

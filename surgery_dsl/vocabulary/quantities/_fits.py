@@ -22,7 +22,7 @@ def targets_fit(data: str, span: Span | None, context: Static, *, labels: bool) 
 
 def outputs_comparable(span: Span | None, context: Static) -> None:
     """Report outputs that have other sizes than the base's: there is no difference to take then."""
-    before, after = (_sizes(interface) for interface in (context.base, context.interface))
+    before, after = (output_sizes(interface) for interface in (context.base, context.interface))
     if before != after:
         context.say(
             Diagnostic(
@@ -37,6 +37,6 @@ def outputs_comparable(span: Span | None, context: Static) -> None:
         )
 
 
-def _sizes(interface: Interface) -> tuple[int | None, ...]:
-    """Return the sizes of the first output; ``None`` where one is open or free."""
+def output_sizes(interface: Interface) -> tuple[int | None, ...]:
+    """Return the sizes of a network's first output; ``None`` where one is open or free."""
     return tuple(interface.exact(dim) for dim in interface.values[interface.outputs[0].value].dims)

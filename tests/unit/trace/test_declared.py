@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 
 import surgery_dsl
 from surgery_dsl.diagnostics.diagnostic import Refused
@@ -18,7 +18,7 @@ from surgery_dsl.trace.step import Step
 from tests.unit.trace.oracle import assert_permutable, assert_removable, assert_retraceable, inputs_for, shaken, spec
 
 
-@torch.library.custom_op("rules_test::gate", mutates_args=())
+@library.custom_op("rules_test::gate", mutates_args=())
 def gate(x: Tensor, scale: Tensor) -> Tensor:
     return x * torch.sigmoid(x.mean(1, keepdim=True) * scale)
 
@@ -28,7 +28,7 @@ def _(x: Tensor, scale: Tensor) -> Tensor:
     return torch.empty_like(x)
 
 
-@torch.library.custom_op("rules_test::glue", mutates_args=())
+@library.custom_op("rules_test::glue", mutates_args=())
 def glue(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([a, b], -1), a.sum(-1)
 

@@ -42,6 +42,8 @@ class WorksBehindTheBack(Transform):
         """Double it."""
         import torch
 
-        runtime.model.register_buffer("extra", torch.ones(1))
         names = [f"{site.module}.weight" for site in place.sites]
+        for name in names:
+            weight = runtime.tensor(name)
+            weight.data = torch.cat([weight.data, weight.data], -1)
         return [Change(tensors={name: runtime.tensor(name).detach() * 2 for name in names})]
