@@ -8,7 +8,7 @@ from surgery_dsl.interface.model import Extent, Interface, Requirement
 from surgery_dsl.proof.contract import SIDES, shape_text
 from surgery_dsl.proof.questions import Answer, SizeQuestion
 from surgery_dsl.proof.state import State
-from surgery_dsl.proof.tiers import decide_all_sizes
+from surgery_dsl.proof.tiers.order import decide_all_sizes
 from surgery_dsl.proof.verdict import Status, Verdict
 
 RELATIONS = {"equal": "=", "at_least": "≥", "divides": "divides"}

@@ -12,8 +12,8 @@ from typing import Literal
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.language.plan import Apply, Arithmetic, Comparison, Expression, Obligation, Quantified, Reading
-from surgery_dsl.proof.intervals import Interval, scaled, summed
 from surgery_dsl.proof.readings import literal
+from surgery_dsl.proof.tiers.intervals import Interval, scaled, summed
 from surgery_dsl.proof.verdict import Verdict, exact_text, rounded_text
 
 Always = Literal["always", "never"]

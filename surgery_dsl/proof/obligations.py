@@ -8,13 +8,13 @@ from surgery_dsl.diagnostics.codes import budgets, lints, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Property, Reading
 from surgery_dsl.proof import counterexample
-from surgery_dsl.proof.budgets import worst_corner
 from surgery_dsl.proof.gates import foregone, readings
 from surgery_dsl.proof.questions import Answer, BudgetQuestion
 from surgery_dsl.proof.readings import Bounds, NotStatic, Reader
 from surgery_dsl.proof.recovery import data_fits
 from surgery_dsl.proof.state import State
-from surgery_dsl.proof.tiers import decide_budget
+from surgery_dsl.proof.tiers.corner import worst_corner
+from surgery_dsl.proof.tiers.order import decide_budget
 from surgery_dsl.proof.units import comparable
 from surgery_dsl.proof.verdict import Status, Verdict, exact_text
 from surgery_dsl.proof.words import data_names, regions

@@ -10,8 +10,8 @@ from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.language.plan import Apply, Arithmetic, Expression, Quantified, Reading
 from surgery_dsl.proof.amount import Amount, Domain
 from surgery_dsl.proof.bookkeeping import variable
-from surgery_dsl.proof.intervals import span_of
 from surgery_dsl.proof.state import State
+from surgery_dsl.proof.tiers.intervals import span_of
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.values import Bytes, Percent, Point, Points, Seconds

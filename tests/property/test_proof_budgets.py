@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from surgery_dsl.proof.amount import Amount, Domain
 from surgery_dsl.proof.questions import BudgetQuestion, Sum
-from surgery_dsl.proof.tiers import decide_budget
+from surgery_dsl.proof.tiers.order import decide_budget
 from tests.unit.proof.test_budgets import outcomes
 
 NAMES = ("a", "b", "c")

@@ -4,7 +4,7 @@ import pytest
 import z3
 
 from surgery_dsl.proof.questions import BudgetQuestion
-from surgery_dsl.proof.tiers import decide_budget
+from surgery_dsl.proof.tiers.order import decide_budget
 from tests.unit.proof.test_budgets import QUESTIONS
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from surgery_dsl.proof.amount import Amount, Domain
 from surgery_dsl.proof.questions import BudgetQuestion, Sum
-from surgery_dsl.proof.tiers import decide_budget
+from surgery_dsl.proof.tiers.order import decide_budget
 
 
 def amount(**terms: int) -> Amount:

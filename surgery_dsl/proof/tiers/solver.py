@@ -1,7 +1,7 @@
 """Tier 5: z3, for what the tiers before leave open: products of free sizes mixed with floor quotients.
 
-The solver runs in a child process (``python -m surgery_dsl.proof.solver``, JSON in and out), because in-process limits
-are not always kept. What decides is ``rlimit``, which counts work and is the same on every machine; the wall and
+The solver runs in a child process (``python -m surgery_dsl.proof.tiers.solver``, JSON in and out), because limits
+within a process are not always kept. What decides is ``rlimit``, which counts work and is the same on every machine; the wall and
 memory limits only stop a child that went astray. To prove a relation, its negation must have no solution. A solution
 is made small (the bound on all sizes is halved while solutions remain) and replayed through
 :func:`surgery_dsl.interface.expression.evaluate` before it is believed. z3's integer ``/`` is Euclidean; with a
@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from surgery_dsl.interface.expression import Expression, from_json
-from surgery_dsl.proof.congruences import small_counterexample, smaller
 from surgery_dsl.proof.questions import Answer, SizeQuestion
+from surgery_dsl.proof.tiers.congruences import small_counterexample, smaller
 
 TIER = "z3"
 
@@ -83,7 +83,7 @@ def _ask(questions: list[SizeQuestion], limits: Limits) -> list[Answer]:
     import subprocess
     from pathlib import Path
 
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(Path(__file__).resolve().parents[3])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     request = {
         "rlimit": limits.rlimit,
@@ -93,7 +93,7 @@ def _ask(questions: list[SizeQuestion], limits: Limits) -> list[Answer]:
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "surgery_dsl.proof.solver"],
+            [sys.executable, "-m", "surgery_dsl.proof.tiers.solver"],
             input=json.dumps(request),
             capture_output=True,
             text=True,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from surgery_dsl.interface.expression import symbols
-from surgery_dsl.proof import budgets, congruences, intervals, normal_forms, solver
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
+from surgery_dsl.proof.tiers import congruences, corner, intervals, normal_forms, solver
 
 SIZES: tuple[Callable[[SizeQuestion], Answer | None], ...] = (
     normal_forms.sizes,
@@ -21,7 +21,7 @@ SIZES: tuple[Callable[[SizeQuestion], Answer | None], ...] = (
 BUDGETS: tuple[Callable[[BudgetQuestion], Answer | None], ...] = (
     intervals.budget,
     normal_forms.budget,
-    budgets.budget,
+    corner.budget,
 )
 
 

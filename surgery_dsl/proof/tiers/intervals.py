@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from surgery_dsl.interface.expression import Bounds, add, bounds, multiply
 from surgery_dsl.proof.amount import Amount, Domain
-from surgery_dsl.proof.normal_forms import positive_divisors
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
+from surgery_dsl.proof.tiers.normal_forms import positive_divisors
 
 TIER = "intervals"
 Interval = tuple[Fraction | None, Fraction | None]
