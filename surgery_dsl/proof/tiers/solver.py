@@ -1,9 +1,9 @@
 """Tier 5: z3, for what the tiers before leave open: products of free sizes mixed with floor quotients.
 
 The solver runs in a child process (``python -m surgery_dsl.proof.tiers.solver``, JSON in and out), because limits
-within a process are not always kept. What decides is ``rlimit``, which counts work and is the same on every machine; the wall and
-memory limits only stop a child that went astray. To prove a relation, its negation must have no solution. A solution
-is made small (the bound on all sizes is halved while solutions remain) and replayed through
+within a process are not always kept. What decides is ``rlimit``, which counts work and is the same on every machine;
+the wall and memory limits only stop a child that went astray. To prove a relation, its negation must have no
+solution. A solution is made small (the bound on all sizes is halved while solutions remain) and replayed through
 :func:`surgery_dsl.interface.expression.evaluate` before it is believed. z3's integer ``/`` is Euclidean; with a
 positive divisor, which is asserted, it is floor division.
 """
