@@ -31,8 +31,10 @@ def proof_text(checked: "Checked", verdicts: tuple[Verdict, ...] = ()) -> str:
         f"  {'proved' if held == len(always) else 'held':10} {held} obligations that hold without being written"
     )
     for param, covered in checked.ranges:
-        least, most = (value_text(end) for end in (param.least, param.most) if end is not None)
-        claim = f"all of {least}..{most}" if covered.covers else f"{value_text(param.value)} alone"
+        wanted = ", ".join(f'"{choice}"' for choice in param.choices)
+        if not wanted and param.least is not None and param.most is not None:
+            wanted = f"{value_text(param.least)}..{value_text(param.most)}"
+        claim = f"all of {wanted}" if covered.covers else f"{covered.shown} of {wanted}"
         lines.append(f"  param {param.name} = {value_text(param.value)}: the proof covers {claim}; {covered.reason}")
     lines += ["", _summary(checked, verdicts)]
     return "\n".join(lines)
@@ -100,7 +102,13 @@ def proof_json(checked: "Checked") -> dict[str, Any]:
         "verdicts": [] if report is None else [verdict.model_dump(mode="json") for verdict in report.verdicts],
         "steps": [] if report is None else [step.model_dump(mode="json") for step in report.steps],
         "params": [
-            {"name": param.name, "value": value_text(param.value), "covered": covered.covers, "reason": covered.reason}
+            {
+                "name": param.name,
+                "value": value_text(param.value),
+                "covered": covered.covers,
+                "proved": covered.shown,
+                "reason": covered.reason,
+            }
             for param, covered in checked.ranges
         ],
     }

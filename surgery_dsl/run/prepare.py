@@ -13,11 +13,11 @@ from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.staleness import compare, lock_path, read_lock
 from surgery_dsl.language.file import read_text
 from surgery_dsl.language.lower import value_text
-from surgery_dsl.language.plan import Param, Plan
+from surgery_dsl.language.plan import Param, ParamValue, Plan
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import CheckReport
 from surgery_dsl.proof.check import check as prove
-from surgery_dsl.proof.param_ranges import Covered, covers
+from surgery_dsl.proof.param_ranges import Covered, covered
 from surgery_dsl.run.completion import completed
 
 Progress = Callable[[str], None]
@@ -102,14 +102,16 @@ def check(
 
 
 def _ranges(plan: Plan, lock: Lock, text: str, sets: Mapping[str, str]) -> Iterator[tuple[Param, Covered]]:
-    """Prove the plan at both ends of each param's range, and say whether that covers what lies between."""
+    """Say of each param for how much of its values the plan is proved."""
     for param in plan.params:
-        if param.least is None or param.most is None:
-            continue
-        low, _ = read_plan(text, plan.file, {**sets, param.name: value_text(param.least)})
-        high, _ = read_plan(text, plan.file, {**sets, param.name: value_text(param.most)})
-        if low is not None and high is not None:
-            yield param, covers(low, high, lock)
+
+        def read(value: ParamValue, name: str = param.name) -> Plan | None:
+            found, _ = read_plan(text, plan.file, {**sets, name: value_text(value)})
+            return None if found is None else completed(found, lock)
+
+        found = covered(param, read, lock)
+        if found is not None:
+            yield param, found
 
 
 def _lock(
