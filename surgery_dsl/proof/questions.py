@@ -10,9 +10,61 @@ from fractions import Fraction
 from typing import Literal
 
 from surgery_dsl.interface.expression import Expression, evaluate
-from surgery_dsl.proof.amount import Amount, Domain
+from surgery_dsl.proof.amount import Amount, Domain, Monomial
 
 Status = Literal["proved", "refuted", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One part of a dual certificate: a polynomial over a box and the multipliers that bound it there.
+
+    The polynomial is the coefficient of ``powers`` in the slack, where each endless size N is written as its least
+    value plus a number ≥ 0 of the same name, with the sizes of ``corner`` put in. Where the sums hold, it is at least::
+
+        polynomial(a) + Σ_j multipliers[j] · (end_j - removed_j(a))
+
+    with ``end_j = sums[j].least`` for a positive multiplier and ``sums[j].most`` for a negative one. That this is at
+    least ``bound`` over the whole box is linear arithmetic: with a = least + width · u, 0 ≤ u ≤ 1, multiply out and
+    replace each product of u's by a variable y that obeys y ≥ 0, y ≤ each factor, y ≥ (product of all factors but
+    one) + (the last factor) - 1, and for powers u^k ≤ u and, where ``tangents`` names the axis, u^k ≥ k·t^(k-1)·u -
+    (k-1)·t^k with t the number given (else u^k ≥ 0).
+
+    Attributes:
+        bound: The least value that is proved of the polynomial.
+        multipliers: One for each sum of the question.
+        powers: Monomial of endless sizes; a cell whose ``powers`` are not empty has a bound ≥ 0.
+        corner: (name, value) of sizes with an end that are not axes; the polynomial is linear in each, and the cells
+            of one certificate go through all their corners.
+        box: (axis, least, most) of axes whose range is narrower here than in the question; the cells of one corner
+            cover all outcomes.
+        tangents: (axis, point between 0 and 1) where powers that pull upward are touched from below.
+    """
+
+    bound: Fraction
+    multipliers: tuple[Fraction, ...]
+    powers: Monomial = ()
+    corner: tuple[tuple[str, int], ...] = ()
+    box: tuple[tuple[str, int, int], ...] = ()
+    tangents: tuple[tuple[str, Fraction], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DualCertificate:
+    """Why no outcome has a slack below ``bound``: Lagrangian duality, to be replayed with linear arithmetic alone.
+
+    Attributes:
+        bound: Least bound of all cells without powers.
+        cells: What was bounded; one cell where nothing was split.
+    """
+
+    bound: Fraction
+    cells: tuple[Cell, ...]
+
+    @property
+    def multipliers(self) -> tuple[Fraction, ...]:
+        """The multipliers of the first cell, one for each sum: the price of a removed unit."""
+        return self.cells[0].multipliers if self.cells else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +78,7 @@ class Answer:
         least: For budgets: the least slack that some outcome has (the witness's), where one was found.
         bound: For budgets: a lower bound of the slack over all outcomes.
         reason: A few words.
+        certificate: For budgets under global rankings: what an independent checker needs to find ``bound`` again.
     """
 
     status: Status
@@ -34,6 +87,7 @@ class Answer:
     least: Fraction | None = None
     bound: Fraction | None = None
     reason: str = ""
+    certificate: DualCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
