@@ -51,27 +51,42 @@ def _saved(model: nn.Module) -> Iterator[Tensor]:
 
 
 def macs(
-    model: nn.Module, interface: Interface, device: torch.device, run: Callable[[nn.Module, Mapping[str, Tensor]], Any]
+    model: nn.Module,
+    interface: Interface,
+    device: torch.device,
+    run: Callable[[nn.Module, Mapping[str, Tensor]], Any],
+    sizes: Mapping[str, int] | None = None,
 ) -> int:
-    """Return the multiply-accumulates of one forward of zeros, every free size at its least.
+    """Return the multiply-accumulates of one forward of zeros, free sizes as given or at their least.
 
     Counted are convolutions, linear layers and matrix products, as ATen runs them. ``run`` runs a network on named
     inputs.
     """
-    inputs = {port.name: _zeros(interface, port.value, device) for port in interface.inputs}
-    floats = [tensor for tensor in model.parameters() if tensor.is_floating_point()]
-    if floats:
-        dtype = floats[0].dtype
-        inputs = {name: one.to(dtype) if one.is_floating_point() else one for name, one in inputs.items()}
+    inputs = zero_inputs(model, interface, device, sizes or {})
     counter = _Macs()
     with evaluating(model), counter:
         run(model, inputs)
     return counter.total
 
 
-def _zeros(interface: Interface, value: int, device: torch.device) -> Tensor:
+def zero_inputs(
+    model: nn.Module, interface: Interface, device: torch.device, sizes: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Return inputs of zeros by name, real ones in the dtype of the parameters; free sizes as given or at their least.
+
+    The names are those of the interface's inputs, the shapes theirs, the device ``device``.
+    """
+    inputs = {port.name: _zeros(interface, port.value, device, sizes) for port in interface.inputs}
+    floats = [tensor for tensor in model.parameters() if tensor.is_floating_point()]
+    if not floats:
+        return inputs
+    dtype = floats[0].dtype
+    return {name: one.to(dtype) if one.is_floating_point() else one for name, one in inputs.items()}
+
+
+def _zeros(interface: Interface, value: int, device: torch.device, sizes: Mapping[str, int]) -> Tensor:
     found = interface.values[value]
-    least = {free.name: free.least for free in interface.free}
+    least = {free.name: free.least for free in interface.free} | dict(sizes)
     shape = []
     for dim in found.dims:
         size = 1

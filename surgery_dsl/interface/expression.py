@@ -134,6 +134,18 @@ def evaluate(expression: Expression, sizes: Mapping[str, int]) -> int:
     return values[0] // values[1]
 
 
+def put_in(expression: Expression, sizes: Mapping[str, int]) -> Expression:
+    """Return the expression with some free sizes put in, in normal form; the others stay."""
+    if isinstance(expression, int):
+        return expression
+    if isinstance(expression, str):
+        return sizes.get(expression, expression)
+    parts = [put_in(part, sizes) for part in expression[1:]]
+    if expression[0] == "+":
+        return add(*parts)
+    return multiply(*parts) if expression[0] == "*" else floor_divide(parts[0], parts[1])
+
+
 def bounds(expression: Expression, sizes: Mapping[str, Bounds]) -> tuple[int | None, int | None]:
     """Return least and greatest value by interval arithmetic; ``None`` is unbounded. Sound, not always tight."""
     if isinstance(expression, int):

@@ -8,7 +8,7 @@ from surgery_dsl.diagnostics.codes import budgets, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.language.plan import Comparison, Expression, Obligation, Plan, Quantified, Reading
-from surgery_dsl.proof import fixes
+from surgery_dsl.proof import fixes, nominal
 from surgery_dsl.proof.questions import Answer
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.verdict import rounded_text
@@ -42,7 +42,11 @@ def refuted(
         f"{rounded_text(distance)}{share} {direction} the limit of {rounded_text(right)}"
     )
     notes = [*_outcome(state, statement, decided), *_relative(state, statement, left)]
-    if statement.relation != "==":
+    sized = nominal.stated(state, statement) if any(d.most is None for d in decided.reader.domains.values()) else ""
+    if sized:
+        proved = f"{sized} {statement.relation} {side_text(statement.right)}"
+        help_text = f"state the size that the limit is meant for: `{proved}` is proved"
+    elif statement.relation != "==":
         best = fixes.smallest_limit(state, statement, left)
         if best:
             notes.append(f"the {'smallest' if upper else 'greatest'} limit that can be proved of this plan: `{best}`")
@@ -81,7 +85,7 @@ def _outcome(state: State, statement: Comparison, decided: "Decided") -> list[st
         notes.append(f"at {', '.join(free)}")
         if isinstance(statement.right, Quantified):
             notes.append(
-                "the limit does not grow with the input: give the size a range in `input`, or compare with the base"
+                "the limit does not grow with the input: state its size, give it a range, or compare with the base"
             )
     axes = [(domains[name], size) for name, size in witness.items() if domains[name].kind == "axis"]
     if axes:
@@ -141,7 +145,7 @@ def side_text(expression: Expression) -> str:
     """Write a side as a plan would: a reading by its name, else the value."""
     if isinstance(expression, Reading):
         point = expression.point
-        name: str = expression.word.name
+        name: str = expression.word.written()
         if point.at == "now":
             return name
         return f"{point.at}.{name}" if not point.name else f"{point.at}({point.name}).{name}"

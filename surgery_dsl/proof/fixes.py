@@ -79,7 +79,7 @@ def _written(side: Expression) -> str:
     if isinstance(side, Arithmetic):
         return f"{_written(side.left)} {side.operator} {_written(side.right)}"
     if isinstance(side, Reading):
-        return f"{side.point.at}.{side.word.name}" if side.point.at != "now" else str(side.word.name)
+        return f"{side.point.at}.{side.word.written()}" if side.point.at != "now" else str(side.word.written())
     return "…"
 
 

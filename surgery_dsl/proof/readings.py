@@ -76,10 +76,11 @@ class Reader:
         context: Static = state.static()
         low, high = word.bounds(state.interface, context)
         scale = Fraction(1, word.denominator)
-        lower = self._amount(low, state, prefix).scale(scale)
+        stated = word.nominal()
+        lower = self._amount(low, state, prefix, stated).scale(scale)
         if low == high:
             return Bounds(lower, lower)
-        upper = self._amount(high, state, prefix).scale(scale)
+        upper = self._amount(high, state, prefix, stated).scale(scale)
         return Bounds(lower, upper, 1, word.attained)
 
     def _state_at(self, point: Point) -> State:
@@ -95,7 +96,7 @@ class Reader:
             return known[point.name]
         raise NotStatic(f"`{point.at}({point.name})` is known only after a run")
 
-    def _amount(self, polynomial: Polynomial, state: State, prefix: str) -> Amount:
+    def _amount(self, polynomial: Polynomial, state: State, prefix: str, stated: Mapping[str, int]) -> Amount:
         factors: dict[int, Amount | int] = {}
         parts: list[Amount] = []
         plain: dict[tuple[str, ...], Fraction] = {}
@@ -104,7 +105,7 @@ class Reader:
             rest: list[Amount] = []
             for axis in monomial:
                 if axis not in factors:
-                    factors[axis] = self._axis(axis, state, prefix)
+                    factors[axis] = self._axis(axis, state, prefix, stated)
                 factor = factors[axis]
                 if isinstance(factor, int):
                     coefficient *= factor
@@ -122,7 +123,7 @@ class Reader:
                 plain[key] = plain.get(key, Fraction(0)) + coefficient
         return Amount.sum_of([Amount({m: c for m, c in plain.items() if c}), *parts])
 
-    def _axis(self, axis: int, state: State, prefix: str) -> Amount | int:
+    def _axis(self, axis: int, state: State, prefix: str, stated: Mapping[str, int]) -> Amount | int:
         size = state.interface.axes[axis].size
         if isinstance(size, int):
             return size
@@ -133,7 +134,8 @@ class Reader:
             label = state.interface.axes[axis].label
             self.domains[name] = Domain(size.least, size.most, size.step, "axis", label)
             return Amount.variable(name)
-        return self._size(size, state.interface)
+        size = sizes.put_in(size, stated) if stated else size
+        return size if isinstance(size, int) else self._size(size, state.interface)
 
     def _size(self, size: sizes.Expression, interface: Interface) -> Amount:
         """Write a symbolic size as an amount; quotients become variables of their own."""

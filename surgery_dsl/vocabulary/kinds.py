@@ -242,6 +242,30 @@ class Quantity(Word, ABC):
         """Return the unit of this use of the word, where its arguments decide it."""
         return self.unit
 
+    def written(self) -> str:
+        """Return the quantity as a plan would write it, with the arguments that are not their defaults."""
+        arguments = []
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name == "span" or value == field.default:
+                continue
+            if isinstance(value, dict):
+                arguments += [f"{key} = {item}" for key, item in value.items()]
+                continue
+            text = (
+                f"{value.name}(…)"
+                if isinstance(value, Word)
+                else f"{value:g}"
+                if isinstance(value, float)
+                else str(value)
+            )
+            arguments.append(text if name in self.positional else f"{field.alias or name} = {text}")
+        return f"{self.name}({', '.join(arguments)})" if arguments else self.name
+
+    def nominal(self) -> Mapping[str, int]:
+        """Return the free sizes that this use of the word states; proofs put them in, measurements run at them."""
+        return {}
+
     def check(self, context: Static) -> None:
         """Report what the quantity needs and the network or the data does not give."""
 

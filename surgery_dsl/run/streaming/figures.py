@@ -11,12 +11,12 @@ from surgery_dsl.vocabulary.quantities.weight_bytes import WeightBytes
 
 
 def counted(word: Quantity, interface: Interface, context: Static) -> float:
-    """Return a quantity of a network by its static rule; free sizes stand at their least, as when it is measured.
+    """Return a quantity of a network by its static rule; free sizes as it states them, else at their least.
 
     Raises:
         ValueError: It is open: some size of the network is.
     """
-    least = {free.name: free.least for free in interface.free}
+    least = {free.name: free.least for free in interface.free} | dict(word.nominal())
 
     def size(axis: int) -> int | None:
         found = interface.axes[axis].size

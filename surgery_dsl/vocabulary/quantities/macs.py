@@ -1,5 +1,6 @@
 """``macs``: how much a forward multiplies."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, final
 
 from surgery_dsl.interface.model import Interface
@@ -7,6 +8,7 @@ from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.quantities import _counting
+from surgery_dsl.vocabulary.quantities._stated import Sizes, check_stated
 from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
@@ -17,13 +19,19 @@ if TYPE_CHECKING:
 class Macs(Quantity):
     """Multiply-accumulates of linear layers, convolutions and matrix products in one forward.
 
+    Arguments:
+        sizes: Free input sizes to count at, by name: ``macs(N = 1, H = 224, W = 224)``, ``macs(T = 128)``. Those that
+            are not named stay free.
+
     Static rule:
         A convolution has N·C_out·H_out·W_out·(C_in/groups)·K_h·K_w, a linear layer rows·in·out; additions of biases,
         norms and activations are not counted. Free sizes stay free: ``macs <= 0.7 * base.macs`` is proved for every
-        batch.
+        batch and every image. A number alone is a limit that some size breaks, so the sizes that it is meant for must
+        be stated: ``macs(N = 1, H = 224, W = 224) <= 2B``. A size that the inputs do not leave free, or that lies
+        outside its range, is an error.
 
     Runtime rule:
-        Counted while one forward runs, free sizes at their least (one example); so are printed values.
+        Counted while one forward runs at the stated sizes, others at their least (one example); so are printed values.
 
     Source:
         Sze et al. 2017, Efficient Processing of Deep Neural Networks (arXiv 1703.09039), section III.
@@ -32,6 +40,7 @@ class Macs(Quantity):
     unit = "count"
     least = 0
     static = True
+    positional = ("**sizes",)
     card: ClassVar[Card] = Card(
         summary="Count the multiply-accumulates of one forward",
         source="Sze et al. 2017, Efficient Processing of Deep Neural Networks (arXiv 1703.09039), section III.",
@@ -40,13 +49,23 @@ class Macs(Quantity):
         near_miss_code="SD110",
     )
 
+    sizes: Sizes = {}
+
+    def nominal(self) -> Mapping[str, int]:
+        """Return the sizes that are stated."""
+        return self.sizes
+
+    def check(self, context: Static) -> None:
+        """Report sizes that the inputs do not leave free, or that lie outside their range."""
+        check_stated(self.name, self.sizes, self.span, context)
+
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
         """Return the count twice: it is exact."""
         count = _counting.total(interface, [(1, dims) for op in interface.operators for dims in op.macs])
         return count, count
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
-        """Count while one forward of zeros runs, free sizes at their least."""
+        """Count while one forward of zeros runs, free sizes as stated or at their least."""
         from surgery_dsl.evidence import counts
 
-        return float(counts.macs(model, interface, runtime.device, runtime.run))
+        return float(counts.macs(model, interface, runtime.device, runtime.run, self.sizes))
