@@ -28,7 +28,9 @@ class Cell:
     least ``bound`` over the whole box is linear arithmetic: with a = least + width · u, 0 ≤ u ≤ 1, multiply out and
     replace each product of u's by a variable y that obeys y ≥ 0, y ≤ each factor, y ≥ (product of all factors but
     one) + (the last factor) - 1, and for powers u^k ≤ u and, where ``tangents`` names the axis, u^k ≥ k·t^(k-1)·u -
-    (k-1)·t^k with t the number given (else u^k ≥ 0).
+    (k-1)·t^k with t the number given (else u^k ≥ 0). For each of ``triangles`` (a, b, c) there is a y for every pair of
+    the three, and also y_ab + y_ac ≤ u_a + y_bc, the same from b and from c, and u_a + u_b + u_c - 1 ≤ y_ab + y_ac + y_bc
+    (Padberg, The Boolean quadric polytope, 1989).
 
     Attributes:
         bound: The least value that is proved of the polynomial.
@@ -39,6 +41,7 @@ class Cell:
         box: (axis, least, most) of axes whose range is narrower here than in the question; the cells of one corner
             cover all outcomes.
         tangents: (axis, point between 0 and 1) where powers that pull upward are touched from below.
+        triangles: Triples of axes whose triangle inequalities the bound needs; empty for limits from above.
     """
 
     bound: Fraction
@@ -47,6 +50,7 @@ class Cell:
     corner: tuple[tuple[str, int], ...] = ()
     box: tuple[tuple[str, int, int], ...] = ()
     tangents: tuple[tuple[str, Fraction], ...] = ()
+    triangles: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
