@@ -38,6 +38,7 @@ class Attention:
         shared: Those of them that keys and values carry too.
         layers: Positions of the operators that project queries, keys and values.
         output: Position of the operator that projects the result; ``None`` where none does.
+        sides: Ids of the values that meet: queries, keys (transposed, where a product is written out), values.
     """
 
     at: int
@@ -47,6 +48,7 @@ class Attention:
     shared: Dim
     layers: tuple[int, ...]
     output: int | None
+    sides: tuple[int, int, int]
 
     @property
     def own(self) -> Dim:
@@ -128,6 +130,7 @@ def _attention(at: int, sides: tuple[int, int, int], result: int, flow: Flow) ->
         shared=tuple(axis for axis in heads if axis in shared),
         layers=tuple(layers),
         output=output,
+        sides=sides,
     )
 
 

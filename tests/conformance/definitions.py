@@ -136,6 +136,13 @@ def cosine(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     return min(found) if getattr(word, "over", "") == "min" else sum(found) / len(found)
 
 
+def kv_cache_bytes(word: Word, model: nn.Module, base: nn.Module, data: Pair) -> float:
+    """The layers that are called ``k`` and ``v`` write what is kept of each token."""
+    layers = [module for name, module in model.named_modules() if name.rpartition(".")[2] in ("k", "v")]
+    kept = sum(layer.weight.shape[0] * layer.weight.element_size() for layer in layers)
+    return float(kept * word.tokens * word.sequences)
+
+
 QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "accuracy": accuracy,
     "change": change,
@@ -143,6 +150,7 @@ QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "coverage": coverage,
     "dead": dead,
     "grad_flow": grad_flow,
+    "kv_cache_bytes": kv_cache_bytes,
     "loss": loss,
     "macs": macs,
     "magnitude": magnitude,
