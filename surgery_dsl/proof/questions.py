@@ -5,8 +5,9 @@ A :class:`SizeQuestion` is about free input sizes: does a relation of symbolic s
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import gcd
 from typing import Literal
 
 from surgery_dsl.interface.expression import Expression, evaluate
@@ -24,13 +25,13 @@ class Cell:
 
         polynomial(a) + Σ_j multipliers[j] · (end_j - removed_j(a))
 
-    with ``end_j = sums[j].least`` for a positive multiplier and ``sums[j].most`` for a negative one. That this is at
-    least ``bound`` over the whole box is linear arithmetic: with a = least + width · u, 0 ≤ u ≤ 1, multiply out and
-    replace each product of u's by a variable y that obeys y ≥ 0, y ≤ each factor, y ≥ (product of all factors but
-    one) + (the last factor) - 1, and for powers u^k ≤ u and, where ``tangents`` names the axis, u^k ≥ k·t^(k-1)·u -
-    (k-1)·t^k with t the number given (else u^k ≥ 0). For each of ``triangles`` (a, b, c) there is a y for every pair of
-    the three, and also y_ab + y_ac ≤ u_a + y_bc, the same from b and from c, and u_a + u_b + u_c - 1 ≤ y_ab + y_ac + y_bc
-    (Padberg, The Boolean quadric polytope, 1989).
+    with ``end_j`` the least total of ``sums[j].on_grid(domains)`` for a positive multiplier, the greatest for a
+    negative one. That this is at least ``bound`` over the whole box is linear arithmetic: with a = least + width · u,
+    0 ≤ u ≤ 1, multiply out and replace each product of u's by a variable y that obeys y ≥ 0, y ≤ each factor, y ≥
+    (product of all factors but one) + (the last factor) - 1; replace powers in it with u^k ≤ u and, where ``tangents``
+    names the axis, u^k ≥ k·t^(k-1)·u - (k-1)·t^k with t the number given (else u^k ≥ 0). For each of ``triangles``
+    (a, b, c) there is a y for every pair of the three, and also y_ab + y_ac ≤ u_a + y_bc, the same from b and from c,
+    and u_a + u_b + u_c - 1 ≤ y_ab + y_ac + y_bc (Padberg, The Boolean quadric polytope, 1989).
 
     Attributes:
         bound: The least value that is proved of the polynomial.
@@ -148,6 +149,18 @@ class Sum:
     def removed(self, sizes: Mapping[str, int]) -> Fraction:
         """Return what an outcome removes."""
         return sum((weight * (whole - sizes[name]) for name, whole, weight in self.parts), Fraction(0))
+
+    def on_grid(self, domains: Mapping[str, Domain]) -> "Sum":
+        """Return the same sum between ends that whole steps can reach, as far as one common step tells."""
+        units = [weight * domains[name].step for name, _, weight in self.parts]
+        if not units or any(unit.denominator != 1 for unit in units):
+            return self
+        common = gcd(*(unit.numerator for unit in units))
+        start = self.removed({name: domains[name].least for name, _, _ in self.parts})
+        if start.denominator != 1 or common == 1:
+            return self
+        least = self.least + (start.numerator - self.least) % common
+        return replace(self, least=least, most=self.most - (self.most - start.numerator) % common)
 
 
 @dataclass(frozen=True, slots=True)
