@@ -77,7 +77,7 @@ def check(plan: Plan, lock: Lock) -> CheckReport:
             continue
         steps.append(summary(run, before, state, costs))
         if isinstance(step, Identify):
-            _identified(step, state, plan)
+            _identified(run, step, state, plan)
         elif step.name in state.effects:
             claims = always.of_step(before, state, step.name, known)
             found.add(step.name, [claim.replaced(reason=_stage_text(run, claim.reason)) for claim in claims])
@@ -110,14 +110,21 @@ def _stage_text(run: Run, reason: str) -> str:
     return f"{reason}; at each of {run.stages} stages" if run.stages > 1 else reason
 
 
-def _identified(step: Identify, state: State, plan: Plan) -> None:
-    """Look at what an ``identify`` found: the data that it reads, and how near it comes to what it asks for."""
+def _identified(run: Run, step: Identify, state: State, plan: Plan) -> None:
+    """Look at what an ``identify`` found: the data that it reads, what it takes of what it asks, what it leaves."""
     for word in (step.by, step.take):
         for name in data_names(word) if word is not None else ():
             data_fits(state, plan, name, state.sink)
     warning = far_from_asked(step, state.selections[step.name], state.file)
     if warning is not None:
         state.sink.say(warning)
+    excised = any(isinstance(other, Excise) and other.name == step.name for other in plan.steps)
+    if step.per == "global" and excised and run.stage == run.stages:
+        from surgery_dsl.proof.collapse import layer_collapse  # most plans rank within each site
+
+        collapse = layer_collapse(step, state.selections[step.name], state.file)
+        if collapse is not None:
+            state.sink.say(collapse)
 
 
 def _schedules(plan: Plan, sink: Sink) -> None:

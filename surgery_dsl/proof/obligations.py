@@ -7,7 +7,7 @@ from fractions import Fraction
 from surgery_dsl.diagnostics.codes import budgets, lints, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Property, Reading
-from surgery_dsl.proof import counterexample
+from surgery_dsl.proof import counterexample, uniform
 from surgery_dsl.proof.gates import foregone, readings
 from surgery_dsl.proof.questions import Answer, BudgetQuestion
 from surgery_dsl.proof.readings import Bounds, NotStatic, Reader
@@ -219,7 +219,10 @@ def _proof(
         state.sink.say(counterexample.refuted(state, obligation, statement, decided, plan, retry))
     elif answer.status == "undecided":
         state.sink.say(counterexample.undecided(state, obligation, answer, answer.reason))
-    return _verdict(obligation, block, "budget", answer.status, answer.tier, value, limit, margin, answer.reason)
+    verdict = _verdict(obligation, block, "budget", answer.status, answer.tier, value, limit, margin, answer.reason)
+    if answer.status == "proved" and state.sums and statement.relation in ("<=", "<"):
+        return uniform.noted(verdict, decided, state.sums, _worst_sizes(decided, statement))
+    return verdict
 
 
 def _broken_text(state: State) -> str:
@@ -273,9 +276,14 @@ def worst_sides(decided: Decided, statement: Comparison) -> tuple[Fraction, Frac
     upper = statement.relation in ("<=", "<", "==")
     left = decided.left.high if upper else decided.left.low
     right = decided.right.low if upper else decided.right.high
-    slack = right - left if upper else left - right
-    sizes = {**worst_corner(slack, decided.reader.domains), **decided.answer.witness}
+    sizes = _worst_sizes(decided, statement)
     return left.at(sizes), right.at(sizes)
+
+
+def _worst_sizes(decided: Decided, statement: Comparison) -> dict[str, int]:
+    left, right = decided.left, decided.right
+    slack = right.low - left.high if statement.relation in ("<=", "<", "==") else left.low - right.high
+    return {**worst_corner(slack, decided.reader.domains), **decided.answer.witness}
 
 
 def _contradictions(state: State, block: Control) -> None:

@@ -6,3 +6,6 @@ VACUOUS_GATE = Code("SD701", "vacuous-gate", "a gate that no outcome could fail"
 FAR_FROM_ASKED = Code(
     "SD702", "far-from-asked", "round, floor or cap decides how much is taken, not the plan's amount", Severity.WARNING
 )
+LAYER_COLLAPSE = Code(
+    "SD703", "layer-collapse", "a ranking over all layers can leave a single unit of some of them", Severity.WARNING
+)

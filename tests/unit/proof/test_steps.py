@@ -29,6 +29,7 @@ identify small {
   unit = weights
   by = magnitude(p = 1)
   per = global
+  floor = 5%
 }
 recover between_steps {
   data = train
