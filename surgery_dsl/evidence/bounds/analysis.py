@@ -1,0 +1,198 @@
+"""Bounds of every value of a network over a region.
+
+Values are bounded in the order of the forward: affine ones at once from the bounds of what they read (interval
+arithmetic around the middle), what a bending function reads once more by forms of its own carried back to the inputs,
+since there intervals lose most.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from surgery_dsl.evidence.bounds import scalar
+from surgery_dsl.evidence.bounds.backward import Step, upper
+from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Largest, Lookup, Node, Pointwise, members_of
+from surgery_dsl.evidence.bounds.known import Key, Known
+from surgery_dsl.evidence.bounds.region import Region
+from surgery_dsl.evidence.bounds.rounding import U32, U64, Unsound, finite, gamma
+from surgery_dsl.evidence.bounds.scalar import Lines
+
+MOST_BYTES = 256 << 20
+"""Most memory for the rows of one value; more forms than fit go back in turns."""
+
+
+@final
+@dataclass(frozen=True)
+class Arithmetic:
+    """In which arithmetic the bounded networks run.
+
+    Attributes:
+        unit: Unit roundoff of theirs: 0 for real arithmetic, else every sum of theirs may err in any order.
+    """
+
+    unit: float = 0.0
+
+
+REAL = Arithmetic()
+FLOAT32 = Arithmetic(U32)
+
+
+class Analysis:
+    """What is found of one network, or of each of two, over a region.
+
+    Args:
+        graphs: One network or two.
+        region: The inputs.
+        arithmetic: In which the networks run.
+
+    Attributes:
+        known: Bounds of all values.
+        alone: For each network, its values in order, to be gone through one by one.
+        steps: How many values there are.
+    """
+
+    def __init__(self, graphs: Sequence[Graph], region: Region, arithmetic: Arithmetic = REAL) -> None:
+        self.graphs = tuple(graphs)
+        self.region = region
+        self.known = Known()
+        self._arithmetic = arithmetic
+        self.alone: tuple[list[Step], ...] = tuple(
+            [((side, at),) for at in range(len(graph.nodes))] for side, graph in enumerate(self.graphs)
+        )
+        self.steps = sum(len(graph.nodes) for graph in self.graphs)
+        for side in range(len(self.graphs)):
+            self._network(side)
+
+    def apart(self) -> list[Step]:
+        """Return an order in which both networks are gone through, each by its own lines."""
+        return [step for steps in self.alone for step in steps]
+
+    def _network(self, side: int) -> None:
+        graph, known = self.graphs[side], self.known
+        for at, node in enumerate(graph.nodes):
+            key = (side, at)
+            if isinstance(node, Input):
+                self._input(key, at)
+            elif isinstance(node, Lookup):
+                self._lookup(key, node)
+            elif isinstance(node, Affine):
+                self._affine(key, node)
+            else:
+                source = (side, node.sources[0])
+                self._narrow(source)
+                self._bend(key, node, source)
+            if key in known.low:
+                finite(known.low[key], "a bound")
+                finite(known.high[key], "a bound")
+
+    def _input(self, key: Key, number: int) -> None:
+        box = self.region.boxes.get(number)
+        if box is not None:
+            self.known.low[key], self.known.high[key] = box.low, box.high
+        elif number not in self.region.tokens:
+            raise Unsound(f"the region says nothing of input {number}")
+
+    def _lookup(self, key: Key, node: Lookup) -> None:
+        allowed = self.region.tokens[node.sources[0]].unsqueeze(-1)
+        inf = torch.inf
+        self.known.low[key] = torch.where(allowed, node.table, inf).amin(-2)
+        self.known.high[key] = torch.where(allowed, node.table, -inf).amax(-2)
+
+    def _affine(self, key: Key, node: Affine) -> None:
+        known, sources = self.known, [(key[0], source) for source in node.sources]
+        middles = [(known.low[s] + known.high[s]) / 2 for s in sources]
+        # the middle is rounded, so the radius is taken to the farther end
+        radii = [torch.maximum(known.high[s] - m, m - known.low[s]) for s, m in zip(sources, middles, strict=True)]
+        size = node.magnitude(*(known.far(s) for s in sources))
+        count = torch.as_tensor(node.terms, device=size.device)
+        runs = gamma(count, self._arithmetic.unit) * size if self._arithmetic.unit else torch.zeros_like(size)
+        radius = torch.vmap(node.absolute)(*radii)
+        room = gamma(count + 8) * size * 2 + radius * (4 * U64) + gamma(count + 8) * radius + runs
+        middle = node.apply(*middles)
+        known.low[key], known.high[key] = middle - radius - room, middle + radius + room
+        known.weight[key] = gamma(count + node.size + self.steps + 16) * size + runs * (1 + 1e-6)
+
+    def _bend(self, key: Key, node: Node, source: Key) -> None:
+        known = self.known
+        low, high = known.low[source], known.high[source]
+        if isinstance(node, Pointwise):
+            if self._arithmetic.unit and not node.scalar.exact:
+                raise Unsound(f"`{node.operator}` in `{node.module}` is rounded in ways that are not bounded")
+            known.low[key], known.high[key] = scalar.span(node.scalar, low, high)
+            known.lines[key] = lines = scalar.lines(node.scalar, low, high)
+            far = known.far(source)
+        else:
+            assert isinstance(node, Largest)
+            known.lines[key] = lines = self._largest(key, node, low, high)
+            far = torch.maximum(known.low[key].abs(), known.high[key].abs())
+        steep = torch.maximum(lines.low_slope.abs(), lines.high_slope.abs())
+        high_most = torch.maximum(lines.low.abs(), lines.high.abs())
+        known.weight[key] = gamma(node.size + self.steps + 16) * (steep * far + high_most + known.far(key))
+
+    def _largest(self, key: Key, node: Largest, low: Tensor, high: Tensor) -> Lines:
+        """Return lines for maxima.
+
+        The element with the greatest lower bound is below; it is the maximum itself where no other can be greater.
+        """
+        known = self.known
+        lows, highs = members_of(low, node, -torch.inf), members_of(high, node, -torch.inf)
+        best = lows.argmax(-1, keepdim=True)
+        known.picks[key] = node.members.expand_as(lows).gather(-1, best).squeeze(-1)
+        others = highs.scatter(-1, best, -torch.inf).amax(-1)
+        least, most = lows.amax(-1), highs.amax(-1)
+        sure = least >= others
+        known.low[key], known.high[key] = least, most
+        one, zero = torch.ones_like(least), torch.zeros_like(least)
+        return Lines(one, zero, torch.where(sure, one, zero), torch.where(sure, zero, most))
+
+    def _narrow(self, key: Key) -> None:
+        """Bound a value by forms of its own; what intervals show to be in one linear piece needs none."""
+        graph = self.graphs[key[0]]
+        readers = [graph.nodes[at] for at in graph.consumers[key[1]]]
+        wanted = self._open(key, readers)
+        if wanted.numel():
+            self._bounded(self.alone[key[0]][: key[1] + 1], key, {key: 1.0}, wanted)
+
+    def _open(self, key: Key, readers: list[Node]) -> Tensor:
+        """Return the elements on which a reader bends, flat, for any of the regions."""
+        low, high = self.known.low[key].flatten(1), self.known.high[key].flatten(1)
+        bent = torch.zeros_like(low, dtype=torch.bool)
+        for reader in readers:
+            if isinstance(reader, Pointwise):
+                least, most = scalar.slopes(reader.scalar, low, high)
+                bent |= least < most
+            elif isinstance(reader, Largest):
+                bent |= torch.ones_like(bent)
+        return bent.any(0).nonzero().flatten()
+
+    def _bounded(self, order: Sequence[Step], key: Key, signs: dict[Key, float], wanted: Tensor) -> None:
+        low, high = self.of_units(order, {k: (wanted, sign) for k, sign in signs.items()})
+        first, last = self.known.low[key].flatten(1).clone(), self.known.high[key].flatten(1).clone()
+        shape = self.known.low[key].shape
+        first[:, wanted], last[:, wanted] = low, high
+        self.known.narrow(key, first.reshape(shape), last.reshape(shape))
+
+    def of_units(self, order: Sequence[Step], units: "dict[Key, tuple[Tensor, float]]") -> tuple[Tensor, Tensor]:
+        """Return bounds [B, n] of Σ sign · element over the given values, n elements of each."""
+        count = self.region.count
+        total = next(iter(units.values()))[0].numel()
+        widest = max(node.size for graph in self.graphs for node in graph.nodes)
+        turn = max(1, MOST_BYTES // (8 * widest * count * 2))
+        lows, highs = [], []
+        for start in range(0, total, turn):
+            rows = {}
+            for key, (elements, sign) in units.items():
+                part = elements[start : start + turn]
+                node = self.graphs[key[0]].nodes[key[1]]
+                one = torch.zeros(part.numel(), node.size, dtype=torch.float64, device=part.device)
+                one[torch.arange(part.numel(), device=part.device), part] = sign
+                both = torch.cat([one, -one])
+                rows[key] = both.expand(count, *both.shape).reshape(count, -1, *node.shape)
+            found = upper(self.graphs, self.known, order, rows, self.region).bound
+            middle = found.shape[1] // 2
+            highs.append(found[:, :middle])
+            lows.append(-found[:, middle:])
+        return finite(torch.cat(lows, 1), "a bound"), finite(torch.cat(highs, 1), "a bound")

@@ -1,0 +1,201 @@
+"""Linear forms on values of two networks, carried back to the inputs.
+
+A *form* is Σ rows · values over values of the networks of a pair, or of one network alone. Going backward through the
+graphs, an affine operator is put in exactly; a function that bends, and the change of one between the networks, is
+replaced by the line or plane above it where its coefficient is positive and by the one below where it is negative. What
+comes out at the inputs bounds the form from above for every input of the region (CROWN; Zhang et al. 2018, theorem
+3.2), and its greatest value there is a sum over the inputs.
+
+What rounding may add to a value, in the networks or in this computation, is a *weight* of the value: |row| · weight
+goes to the bound.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Lookup, Node
+from surgery_dsl.evidence.bounds.known import Change, Key, Known
+from surgery_dsl.evidence.bounds.region import Region
+from surgery_dsl.evidence.bounds.rounding import U64, gamma
+
+Step = tuple[Key, ...]
+"""A value to go through; two where a function and its change are gone through together."""
+
+
+@dataclass
+class Form:
+    """Forms on their way back: B regions, K forms in each.
+
+    Attributes:
+        rows: For each value that they still read, [B, K, *shape].
+        constant: [B, K].
+        error: [B, K], not negative: what rounding may add.
+    """
+
+    rows: dict[Key, Tensor]
+    constant: Tensor
+    error: Tensor
+
+    def add(self, key: Key, rows: Tensor) -> None:
+        """Add rows to those on a value."""
+        self.rows[key] = self.rows[key] + rows if key in self.rows else rows
+
+
+@dataclass(frozen=True)
+class Upper:
+    """Upper bounds of forms over a region.
+
+    Attributes:
+        bound: [B, K].
+        slopes: By the number of the input, for inputs that are boxes: the coefficients on it, [B, K, *shape].
+    """
+
+    bound: Tensor
+    slopes: Mapping[int, Tensor]
+
+
+def upper(
+    graphs: Sequence[Graph], known: Known, order: Sequence[Step], start: Mapping[Key, Tensor], region: Region
+) -> Upper:
+    """Return upper bounds of forms over a region.
+
+    Args:
+        graphs: One network or two.
+        known: What is known of their values so far: of all values that the form's own depend on.
+        order: The values of the networks, each after those that it is computed from.
+        start: Rows of the forms, [B, K, *shape].
+        region: The inputs.
+    """
+    first = next(iter(start.values()))
+    form = Form(dict(start), first.new_zeros(first.shape[:2]), first.new_zeros(first.shape[:2]))
+    for step in reversed(order):
+        if not any(key in form.rows for key in step):
+            continue
+        if len(step) == 2:
+            _through_change(form, step[0], step[1], known, graphs)
+        else:
+            _through(form, step[0], known, graphs[step[0][0]])
+    return _over(form, region, graphs)
+
+
+def _total(rows: Tensor, weights: Tensor) -> Tensor:
+    """Return Σ rows · weights over the elements: [B, K] from [B, K, …] and [B, …] or […]."""
+    return (rows.flatten(2) @ weights.reshape(-1, rows.flatten(2).shape[2], 1)).squeeze(2)
+
+
+def _through(form: Form, key: Key, known: Known, graph: Graph) -> None:
+    node = graph.nodes[key[1]]
+    if isinstance(node, Input | Lookup):
+        return  # what is left on these the region puts in
+    rows = form.rows.pop(key)
+    form.error += _total(rows.abs(), known.weight[key])
+    if not isinstance(node, Affine):
+        back = _on_lines(form, rows.flatten(2), known, key)
+        form.add((key[0], node.sources[0]), known.to_source(key, back, graph))
+        return
+    if node.offset is not None:
+        form.constant += _total(rows, node.offset)
+    for source, back in zip(node.sources, _transposed(node, rows.flatten(0, 1), graph), strict=True):
+        form.add((key[0], source), back.reshape(*rows.shape[:2], *graph.nodes[source].shape))
+
+
+def _transposed(node: Affine, rows: Tensor, graph: Graph) -> tuple[Tensor, ...]:
+    if node.transposed is not None:
+        return node.transposed(rows)
+    zeros = [rows.new_zeros(rows.shape[0], *graph.nodes[source].shape) for source in node.sources]
+    pull = torch.func.vjp(torch.vmap(node.linear), *zeros)[1]
+    found: tuple[Tensor, ...] = pull(rows)
+    return found
+
+
+def _through_change(form: Form, old: Key, new: Key, known: Known, graphs: Sequence[Graph]) -> None:
+    """Go through a function that both networks have: its change where units are matched, lines elsewhere.
+
+    With a′ = a + D the form r·a + r′·a′ is (r + r′)·a + r′·D; the planes of D speak of z and δ = z′ − z, so that their
+    coefficients are those of z′ (of δ) and of z (of z less of δ).
+    """
+    change = known.changes[old, new]
+    nodes = graphs[0].nodes[old[1]], graphs[1].nodes[new[1]]
+    rows = _popped(form, old, nodes[0])
+    more = _popped(form, new, nodes[1])
+    form.error += _total(rows.abs(), known.weight[old]) + _total(more.abs(), known.weight[new])
+    matched = more[:, :, change.new]
+    on_old = _on_lines(form, rows.index_add(2, change.old, matched), known, old)
+    on_new = _on_lines(form, more.index_fill(2, change.new, 0), known, new)
+    of_z, of_delta = _on_planes(form, matched, change)
+    on_old = on_old.index_add(2, change.old, of_z - of_delta)
+    on_new = on_new.index_add(2, change.new, of_delta)
+    form.add((0, nodes[0].sources[0]), known.to_source(old, on_old, graphs[0]))
+    form.add((1, nodes[1].sources[0]), known.to_source(new, on_new, graphs[1]))
+
+
+def _popped(form: Form, key: Key, node: Node) -> Tensor:
+    rows = form.rows.pop(key, None)
+    return form.constant.new_zeros(*form.constant.shape, node.size) if rows is None else rows.flatten(2)
+
+
+def _on_lines(form: Form, rows: Tensor, known: Known, key: Key) -> Tensor:
+    lines = known.lines[key]
+    above, below = rows.clamp(min=0), rows.clamp(max=0)
+    form.constant += _total(above, lines.high) + _total(below, lines.low)
+    return _mixed(above, below, lines.high_slope, lines.low_slope)
+
+
+def _on_planes(form: Form, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+    high, low = change.planes.high, change.planes.low
+    above, below = rows.clamp(min=0), rows.clamp(max=0)
+    form.constant += _total(above, high.offset) + _total(below, low.offset)
+    form.error += _total(rows.abs(), change.weight)
+    return _mixed(above, below, high.of_z, low.of_z), _mixed(above, below, high.of_delta, low.of_delta)
+
+
+def _mixed(above: Tensor, below: Tensor, high: Tensor, low: Tensor) -> Tensor:
+    return above * high.flatten(1).unsqueeze(1) + below * low.flatten(1).unsqueeze(1)
+
+
+# ---- at the inputs -----------------------------------------------------------------------------------------------
+
+
+def _over(form: Form, region: Region, graphs: Sequence[Graph]) -> Upper:
+    """Put in the region: the greatest value of what is left of the forms."""
+    bound, slopes = form.constant, {}
+    for number, box in region.boxes.items():
+        here = [rows for key, rows in form.rows.items() if _reads(graphs, key, number)]
+        if not here:
+            continue
+        total = here[0] if len(here) == 1 else here[0] + here[1]
+        slopes[number] = total
+        bound = bound + _total(total.clamp(min=0), box.high) + _total(total.clamp(max=0), box.low)
+        far = torch.maximum(box.low.abs(), box.high.abs())
+        sizes = here[0].abs() if len(here) == 1 else here[0].abs() + here[1].abs()
+        form.error += gamma(far[0].numel() + 16) * _total(sizes, far)
+    for number, allowed in region.tokens.items():
+        bound = bound + _best_tokens(form, graphs, number, allowed)
+    return Upper(bound + form.error * (1 + 1e-6) + 64 * U64 * bound.abs(), slopes)
+
+
+def _reads(graphs: Sequence[Graph], key: Key, number: int) -> bool:
+    return key[1] == number and isinstance(graphs[key[0]].nodes[number], Input)
+
+
+def _best_tokens(form: Form, graphs: Sequence[Graph], number: int, allowed: Tensor) -> Tensor:
+    """Try every token at every place: what a form on looked-up rows is at most. Exact, since places are independent."""
+    scores: Tensor | None = None
+    sizes: Tensor | None = None
+    terms = 16
+    for (side, at), rows in form.rows.items():
+        node = graphs[side].nodes[at]
+        if not isinstance(node, Lookup) or node.sources != (number,):
+            continue
+        found, size = rows @ node.table.T, rows.abs() @ node.table.abs().T  # [B, K, 1, …, rows of the table]
+        scores = found if scores is None else scores + found
+        sizes = size if sizes is None else sizes + size
+        terms += node.table.shape[1]
+    if scores is None or sizes is None:
+        return torch.zeros_like(form.constant)
+    scores = scores + gamma(terms + allowed[0].numel()) * sizes
+    hidden = ~allowed.unsqueeze(1)
+    return scores.masked_fill(hidden, -torch.inf).amax(-1).flatten(2).sum(2)

@@ -1,0 +1,163 @@
+"""From a module to a :class:`Graph`: the forward recorded on one example, operator by operator."""
+
+import operator as python_operator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
+
+from surgery_dsl.evidence.bounds.graph import Call, Graph, Input, Node, Source, Unbounded
+from surgery_dsl.evidence.bounds.operators import Several, rule_of
+
+
+def record(model: nn.Module, example: Sequence[Tensor], output: int = 0) -> Graph:
+    """Read a network's forward as a graph.
+
+    Args:
+        model: In eval mode, on any device; nothing of it is changed.
+        example: One example for each input, batch dimension of 1 included, in the network's own dtype.
+        output: Which of several outputs is meant, from 0.
+
+    Returns:
+        The graph, with float64 coefficients on the network's device.
+
+    Raises:
+        Unbounded: An operator has no rule, or the forward goes by the values of its input.
+        ValueError: The network is in training mode.
+    """
+    if model.training:
+        raise ValueError("bounds are of a network in eval mode")
+    recorded, calls = _recorded(model, example)
+    reader = _Reader(calls, example)
+    with torch.no_grad():
+        for node in recorded.graph.nodes:
+            reader.read(node, recorded)
+    found = reader.results[output] if reader.results else None
+    if not isinstance(found, Source):
+        raise Unbounded("the output depends on no input")
+    return Graph(tuple(reader.nodes), found.node)
+
+
+def _recorded(model: nn.Module, example: Sequence[Tensor]) -> tuple[torch.fx.GraphModule, list[str]]:
+    """Return the recorded forward and, for each of its nodes, the module that ran it."""
+    places: list[str] = []
+
+    def forward(*inputs: Tensor) -> Any:
+        with _watched(model, places):
+            found = model(*inputs)
+            _note(places, "")
+            return found
+
+    try:
+        with torch.no_grad():
+            graph = make_fx(torch.func.functionalize(forward), tracing_mode="real")(*example)
+    except RuntimeError as error:
+        if "data-dependent" in str(error) or "Cannot" in str(error) or "concrete" in str(error):
+            first = str(error).strip().splitlines()[0]
+            raise Unbounded(f"the forward goes by the values of its input ({first[:160]})") from error
+        raise
+    return graph, places
+
+
+def _note(places: list[str], module: str) -> None:
+    """Say that what was recorded since the last note ran in ``module``."""
+    mode = get_proxy_mode()
+    assert mode is not None
+    places.extend([module] * (len(mode.tracer.graph.nodes) - len(places)))
+
+
+@contextmanager
+def _watched(model: nn.Module, places: list[str]) -> Iterator[None]:
+    """Note which module runs while the forward is recorded."""
+    stack = [""]
+    handles = []
+    for path, module in model.named_modules():
+
+        def enter(_: nn.Module, __: Any, path: str = path) -> None:
+            _note(places, stack[-1])
+            stack.append(path)
+
+        def leave(_: nn.Module, __: Any, ___: Any) -> None:
+            _note(places, stack.pop())
+
+        handles += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Reader:
+    """Turns recorded calls into nodes; what depends on no input is computed at once."""
+
+    def __init__(self, places: list[str], example: Sequence[Tensor]) -> None:
+        self.nodes: list[Node] = []
+        self.results: tuple[Any, ...] = ()
+        self._places = places
+        self._example = iter(example)
+        self._values: dict[str, Any] = {}
+        self._examples: dict[str, Any] = {}
+        self._position = 0
+
+    def read(self, node: torch.fx.Node, module: torch.fx.GraphModule) -> None:
+        """Read one recorded node."""
+        place = self._places[self._position] if self._position < len(self._places) else ""
+        self._position += 1
+        if node.op == "placeholder":
+            value = next(self._example)
+            shape = tuple(value.shape)
+            self._keep(node, Source(self._add(Input((), shape, "input", "")), shape), value)
+        elif node.op == "get_attr":
+            value = getattr(module, str(node.target))
+            self._keep(node, value, value)
+        elif node.op == "output":
+            found = torch.fx.node.map_arg(node.args[0], lambda n: self._values[n.name])
+            self.results = tuple(found) if isinstance(found, tuple | list) else (found,)
+        else:
+            self._call(node, place)
+
+    def _call(self, node: torch.fx.Node, place: str) -> None:
+        def looked_up(found: dict[str, Any], args: Any) -> Any:
+            return torch.fx.node.map_arg(args, lambda n: found[n.name])
+
+        target: Any = node.target
+        arguments, keywords = looked_up(self._values, node.args), dict(looked_up(self._values, node.kwargs))
+        value = target(*looked_up(self._examples, node.args), **looked_up(self._examples, node.kwargs))
+        if not _feels(arguments) and not _feels(tuple(keywords.values())):
+            self._keep(node, value, value)
+            return
+        if target is python_operator.getitem:
+            several, index = arguments
+            self._keep(node, self._source(several.parts[index]), value)
+            return
+        name = target.overloadpacket.__name__
+        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+        call = Call(tuple(arguments), keywords, shape, name, place)
+        rule = rule_of(name)
+        if rule is None:
+            raise call.refuse("no bound is known for this operator")
+        made = rule(call)
+        self._keep(node, made if isinstance(made, Several) else self._source(made), value)
+
+    def _source(self, made: Any) -> Any:
+        """Add a node, or pass on what is a source already or no value of the forward."""
+        return Source(self._add(made), made.shape) if isinstance(made, Node) else made
+
+    def _add(self, node: Node) -> int:
+        self.nodes.append(node)
+        return len(self.nodes) - 1
+
+    def _keep(self, node: torch.fx.Node, value: Any, example: Any) -> None:
+        self._values[node.name] = value
+        self._examples[node.name] = example
+
+
+def _feels(values: Any) -> bool:
+    """Whether the input is felt anywhere in nested arguments."""
+    if isinstance(values, tuple | list):
+        return any(_feels(value) for value in values)
+    return isinstance(values, Source | Several)

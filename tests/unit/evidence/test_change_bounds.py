@@ -1,0 +1,116 @@
+"""Bounds on the change of a function hold at every point that was tried, and are tight where they should be."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from surgery_dsl.evidence.bounds.analysis import FLOAT32
+from surgery_dsl.evidence.bounds.change import Comparison, largest_change
+from surgery_dsl.evidence.bounds.graph import Unbounded
+from surgery_dsl.evidence.bounds.pairing import matches
+from surgery_dsl.evidence.bounds.record import record
+from surgery_dsl.evidence.bounds.region import Region, around
+from surgery_dsl.evidence.bounds.rounding import Unsound, gamma
+
+
+def perceptron(activation: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(6, 9), activation, nn.Linear(9, 7), copy.deepcopy(activation), nn.Linear(7, 3))
+
+
+def convolutional() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 6, 6)),
+        nn.Conv2d(1, 4, 3, stride=2, padding=1),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.MaxPool2d(2, stride=1),
+        nn.Conv2d(4, 4, 2, groups=2),
+        nn.SiLU(),
+        nn.AvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 3),
+    )
+
+
+def shaken(model: nn.Module, size: float) -> nn.Module:
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(size * torch.randn_like(parameter))
+    return other
+
+
+def compared(old: nn.Module, new: nn.Module, region: Region, width: int) -> Comparison:
+    example = [torch.zeros(1, width)]
+    first, second = record(old.eval(), example), record(new.eval(), example)
+    return Comparison(first, second, matches(first, second), region)
+
+
+NETWORKS = {
+    "relu": (lambda: perceptron(nn.ReLU()), 6),
+    "leaky_relu": (lambda: perceptron(nn.LeakyReLU(0.2)), 6),
+    "gelu": (lambda: perceptron(nn.GELU()), 6),
+    "gelu_tanh": (lambda: perceptron(nn.GELU(approximate="tanh")), 6),
+    "silu": (lambda: perceptron(nn.SiLU()), 6),
+    "tanh": (lambda: perceptron(nn.Tanh()), 6),
+    "sigmoid": (lambda: perceptron(nn.Sigmoid()), 6),
+    "softplus": (lambda: perceptron(nn.Softplus()), 6),
+    "elu": (lambda: perceptron(nn.ELU(1.3)), 6),
+    "hardswish": (lambda: perceptron(nn.Hardswish()), 6),
+    "relu6": (lambda: perceptron(nn.ReLU6()), 6),
+    "convolutional": (convolutional, 36),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("radius", [0.0, 0.05, 1.0])
+@pytest.mark.parametrize("size", [0.0, 0.01, 0.5])
+def test_no_point_lies_beyond_a_bound(name: str, radius: float, size: float) -> None:
+    torch.manual_seed(len(name))
+    make, width = NETWORKS[name]
+    old: nn.Module = make()  # type: ignore[no-untyped-call]
+    new = shaken(old, size)
+    region = around(torch.rand(3, width), radius)
+    bound = largest_change(compared(old, new, region, width), 3)
+    box = region.boxes[0]
+    worst = torch.zeros(3, dtype=torch.float64)
+    for share in torch.rand(200, 3, 1, width, dtype=torch.float64):
+        points = box.low + (box.high - box.low) * (share if radius else 0)
+        change = (new.double()(points.squeeze(1)) - old.double()(points.squeeze(1))).abs().amax(1)
+        worst = torch.maximum(worst, change.detach())
+    assert bool((bound >= worst).all())
+    if radius == 0:
+        assert bool((bound <= worst + 1e-7).all())
+    if size == 0:
+        assert bool((bound <= 1e-7).all())
+
+
+def test_what_has_no_bound_is_named() -> None:
+    class Gate(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x * torch.sigmoid(x)
+
+    with pytest.raises(Unbounded, match="`mul` in `1`: a product or quotient of two values"):
+        record(nn.Sequential(nn.Linear(2, 2), Gate()).eval(), [torch.zeros(1, 2)])
+
+
+def test_rounding_without_a_bound_is_refused() -> None:
+    with pytest.raises(Unsound, match="rounding has no bound"):
+        gamma(300, 2.0**-8)
+    with pytest.raises(Unsound, match="not finite"):
+        around(torch.tensor([[float("nan")]]), 0.1)
+
+
+def test_networks_in_float32_differ_by_more() -> None:
+    torch.manual_seed(0)
+    old = perceptron(nn.ReLU())
+    new = shaken(old, 0.01)
+    region = around(torch.rand(1, 6), 0.1)
+    first, second = record(old.eval(), [torch.zeros(1, 6)]), record(new.eval(), [torch.zeros(1, 6)])
+    pairs = matches(first, second)
+    real = largest_change(Comparison(first, second, pairs, region), 3)
+    deployed = largest_change(Comparison(first, second, pairs, region, FLOAT32), 3)
+    assert bool((real < deployed).all())
+    assert bool((deployed < real + 1e-4).all())
