@@ -7,12 +7,13 @@ import torch
 from torch import nn
 
 from surgery_dsl.evidence.bounds.analysis import FLOAT32
-from surgery_dsl.evidence.bounds.change import Comparison, largest_change
+from surgery_dsl.evidence.bounds.change import ChangeBound, Comparison, largest_change
 from surgery_dsl.evidence.bounds.graph import Unbounded
 from surgery_dsl.evidence.bounds.pairing import matches
 from surgery_dsl.evidence.bounds.record import record
 from surgery_dsl.evidence.bounds.region import Region, around
 from surgery_dsl.evidence.bounds.rounding import Unsound, gamma
+from surgery_dsl.evidence.bounds.splitting import split
 
 
 def perceptron(activation: nn.Module) -> nn.Module:
@@ -114,3 +115,26 @@ def test_networks_in_float32_differ_by_more() -> None:
     deployed = largest_change(Comparison(first, second, pairs, region, FLOAT32), 3)
     assert bool((real < deployed).all())
     assert bool((deployed < real + 1e-4).all())
+
+
+def test_halving_proves_what_one_box_does_not() -> None:
+    torch.manual_seed(3)
+    old = perceptron(nn.ReLU())
+    new = shaken(old, 0.02)
+    first, second = record(old.eval(), [torch.zeros(1, 6)]), record(new.eval(), [torch.zeros(1, 6)])
+    pairs = matches(first, second)
+    region = around(torch.rand(1, 6), 1.0)
+    one = torch.cat([torch.eye(3), -torch.eye(3)]).double()
+
+    def bound(part: Region) -> ChangeBound:
+        return Comparison(first, second, pairs, part).bound(one)
+
+    whole = float(bound(region).bound.max())
+    found = split(bound, region, 0.7 * whole, seconds=20.0)
+    assert found.parts > 1
+    assert found.bound <= 0.7 * whole
+    volume = (found.pieces.high - found.pieces.low).flatten(1).prod(1).sum()
+    box = region.boxes[0]
+    assert float(volume) == pytest.approx(float((box.high - box.low).prod()))
+    stopped = split(bound, region, 0.0, seconds=0.0)
+    assert (stopped.parts, stopped.bound) == (1, whole)
