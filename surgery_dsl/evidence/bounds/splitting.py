@@ -64,10 +64,10 @@ def split(bound: Bound, region: Region, limit: float, seconds: float, most: int 
         done.append((low[closed], high[closed], worst[closed]))
         if exhausted:
             if lows.shape[0]:
-                rest = [
-                    bound(Region({0: Box(a, b)})) for a, b in zip(lows.split(batch), highs.split(batch), strict=True)
-                ]
-                done.append((lows, highs, torch.cat([one.bound.amax(1) for one in rest])))
+                starts = range(0, lows.shape[0], batch)
+                turns = [(lows[start : start + batch], highs[start : start + batch]) for start in starts]
+                rest = [bound(Region({0: Box(*turn)})).bound.amax(1) for turn in turns]
+                done.append((lows, highs, torch.cat(rest)))
             break
         if bool(open_.any()):
             first, last = _halved(low[open_], high[open_], found, form, open_)
