@@ -143,6 +143,26 @@ def kv_cache_bytes(word: Word, model: nn.Module, base: nn.Module, data: Pair) ->
     return float(kept * word.tokens * word.sequences)
 
 
+def peak_memory(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """In a chain of layers: all tensors, the network's input, and what one layer reads and writes."""
+    example = data[0][:1]
+    most = 0
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal most
+        (read,) = inputs
+        own = 0 if read.data_ptr() == example.data_ptr() else read.nbytes
+        most = max(most, own + output.nbytes)
+
+    hooks = [m.register_forward_hook(note) for m in now.modules() if not list(m.children())]
+    with torch.no_grad():
+        now(example)
+    for hook in hooks:
+        hook.remove()
+    kept = {tensor.data_ptr(): tensor.nbytes for tensor in (*now.parameters(), *now.buffers())}
+    return float(sum(kept.values()) + example.nbytes + most)
+
+
 QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "accuracy": accuracy,
     "change": change,
@@ -156,6 +176,7 @@ QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "magnitude": magnitude,
     "nonzero": nonzero,
     "params": params,
+    "peak_memory": peak_memory,
     "perplexity": perplexity,
     "weight_bytes": weight_bytes,
 }
