@@ -7,6 +7,7 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.language.plan import Control, Excise, Identify, Plan
 from surgery_dsl.proof import always, obligations
+from surgery_dsl.proof.blame import without_meaning
 from surgery_dsl.proof.given import inputs_within
 from surgery_dsl.proof.recovery import data_fits
 from surgery_dsl.proof.sequence import Run, sequence, stage_shares
@@ -86,7 +87,8 @@ def check(plan: Plan, lock: Lock) -> CheckReport:
         from surgery_dsl.proof.hosts import loadable  # few plans have a target, and every check pays for imports
 
         found.verdicts.extend(loadable(plan, host, runs, states, begin))
-    return CheckReport(sink.found, tuple(found.verdicts), tuple(steps), runs, tuple(states), begin)
+    verdicts = tuple(without_meaning(found.verdicts, sink))
+    return CheckReport(sink.found, verdicts, tuple(steps), runs, tuple(states), begin)
 
 
 class _Found:

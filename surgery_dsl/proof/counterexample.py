@@ -14,7 +14,7 @@ from surgery_dsl.proof.state import State
 from surgery_dsl.proof.verdict import rounded_text
 
 if TYPE_CHECKING:
-    from surgery_dsl.proof.obligations import Decided
+    from surgery_dsl.proof.deciding import Decided
 
 MOST_SHOWN = 6
 
@@ -28,7 +28,7 @@ def refuted(
     retry: Callable[[Plan], State | None] | None,
 ) -> Diagnostic:
     """Explain a comparison that some outcome breaks."""
-    from surgery_dsl.proof.obligations import worst_sides
+    from surgery_dsl.proof.deciding import worst_sides
 
     left, right = worst_sides(decided, statement)
     upper = statement.relation in ("<=", "<")
@@ -181,17 +181,4 @@ def zero_base(state: State, obligation: Obligation, reading: Reading) -> Diagnos
         span=reading.span or obligation.span,
         facts={"baseline": 0},
         help="write an absolute limit",
-    )
-
-
-def contradiction(state: State, first: Obligation, second: Obligation) -> Diagnostic:
-    """Say that no outcome keeps two lines."""
-    line = f" (line {first.span.line})" if first.span is not None else ""
-    return Diagnostic(
-        budgets.REFUTED,
-        f"`{second.text}` contradicts `{first.text}`{line}: no outcome keeps both",
-        file=state.file,
-        span=second.span,
-        labels=(Label(first.span, "this line asks for the opposite"),) if first.span is not None else (),
-        help="keep one of the two, or let the limits overlap",
     )

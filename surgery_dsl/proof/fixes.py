@@ -52,7 +52,7 @@ def _share_of(side: Expression, factor: Quantified, share: Fraction) -> Expressi
 
 
 def _holds(state: State, statement: Comparison, right: Expression) -> bool:
-    from surgery_dsl.proof.obligations import decide
+    from surgery_dsl.proof.deciding import decide
 
     relation = "<=" if statement.relation in ("<=", "<") else ">="
     return decide(state, statement.replaced(right=right, relation=relation)).answer.status == "proved"
@@ -107,7 +107,7 @@ def _nearest(
     retry: Callable[[Plan], State | None],
 ) -> int | None:
     """Return the first share that proves the statement, by halving: counts fall as the share grows."""
-    from surgery_dsl.proof.obligations import decide
+    from surgery_dsl.proof.deciding import decide
 
     def holds(share: int) -> bool:
         changed = step.replaced(take=take.replaced(amount=Percent(value=Fraction(share))))

@@ -58,6 +58,8 @@ def static_identify(
     context.sink.extend(sink.found)
     if sink.failed:
         return None
+    if block.per == "global" and _over_asked(block, take, pools, roundings, context):
+        return None
     taken, total = _for_every_size(block, take, (pools, roundings), taken, total, context)
     return Selection(
         step=block.name,
@@ -245,6 +247,20 @@ def _can_lose(
     for pool, rounding in stuck:
         _stuck(block, pool, rounding, context)
     return not stuck
+
+
+def _over_asked(
+    block: Identify, take: Take, pools: tuple[Pool, ...], roundings: tuple[Rounding, ...], context: Static
+) -> bool:
+    """Report a ranking that asks for more than round, floor and cap let go, where the sizes are known."""
+    from surgery_dsl.proof.blame import over_asked  # few plans rank over all sites
+
+    if any(size.least != size.most for size in (pool_sizes(pool, context) for pool in pools if pool.original is None)):
+        return False
+    found = over_asked(block, take, pools, roundings, context.file)
+    if found is not None:
+        context.say(found)
+    return found is not None
 
 
 def _stuck(block: Identify, pool: Pool, rounding: Rounding, context: Static) -> None:

@@ -30,7 +30,7 @@ def stated(state: State, statement: Comparison) -> str:
     missing = [free for free in state.interface.free if free.name not in known]
     if not missing:
         return ""
-    from surgery_dsl.proof.obligations import decide
+    from surgery_dsl.proof.deciding import decide
 
     for sizes in _candidates(state, missing):
         there = word.replaced(sizes={**known, **sizes})

@@ -15,7 +15,7 @@ from surgery_dsl.proof.questions import Sum
 from surgery_dsl.proof.verdict import Verdict, exact_text, rounded_text
 
 if TYPE_CHECKING:
-    from surgery_dsl.proof.obligations import Decided
+    from surgery_dsl.proof.deciding import Decided
 
 FAR = Fraction(1, 4)
 """Share above the uniform outcome from which on a verdict says so."""

@@ -5,6 +5,7 @@ from typing import Literal
 
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.model import Data
+from surgery_dsl.language.plan import Obligation
 from surgery_dsl.vocabulary.values import number_text
 
 Verb = Literal["always", "prove", "certify", "measure"]
@@ -20,7 +21,8 @@ class Verdict(Data):
         kind: ``budget``, ``exact``, ``frozen``, ``shapes``, ``non-empty``, ``divisibility``, ``contract``, ``effect``,
             ``metric`` or ``bound``.
         block: The block it stands in, or speaks of.
-        status: What was found. Only ``proved`` and ``passed`` (and ``vacuous``, with a warning) let a plan go on.
+        status: What was found. Only ``proved`` and ``passed`` let a plan go on, and ``vacuous`` of a gate that no
+            outcome could fail (with a warning). Of a proof, ``vacuous`` says that the plan contradicts itself.
         tier: What decided: a tier's name, or ``measurement``.
         span: The line, where there is one.
         value: What the left side is at its worst, as exact text.
@@ -53,7 +55,39 @@ class Verdict(Data):
     @property
     def holds(self) -> bool:
         """Whether a plan may go on with it."""
-        return self.status in ("proved", "passed", "vacuous", "to measure")
+        if self.status == "vacuous":
+            return self.verb in ("measure", "certify")
+        return self.status in ("proved", "passed", "to measure")
+
+
+def verdict_of(
+    obligation: Obligation,
+    block: str,
+    kind: str,
+    status: Status,
+    tier: str = "",
+    value: str = "",
+    limit: str = "",
+    margin: str = "",
+    reason: str = "",
+    paths: tuple[str, ...] = (),
+) -> Verdict:
+    """Return the verdict on one line of a control block; nothing is validated."""
+    return Verdict.model_construct(
+        verb=obligation.verb,
+        text=obligation.text,
+        kind=kind,
+        block=block,
+        status=status,
+        tier=tier,
+        span=obligation.span,
+        value=value,
+        limit=limit,
+        margin=margin,
+        reason=reason,
+        paths=paths,
+        facts={},
+    )
 
 
 def exact_text(value: Fraction) -> str:

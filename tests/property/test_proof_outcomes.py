@@ -9,7 +9,7 @@ from surgery_dsl.diagnostics.diagnostic import Sink
 from surgery_dsl.interface.model import Extent
 from surgery_dsl.language.plan import Comparison, Control, Plan
 from surgery_dsl.proof.check import CheckReport, check
-from surgery_dsl.proof.obligations import decide
+from surgery_dsl.proof.deciding import decide
 from surgery_dsl.proof.sequence import sequence
 from surgery_dsl.proof.state import State, start
 from surgery_dsl.proof.steps import advance

@@ -20,3 +20,4 @@ DATA_SHAPE_MISMATCH = Code("SD312", "data-shape-mismatch", "a data set's example
 DATA_DTYPE_MISMATCH = Code("SD313", "data-dtype-mismatch", "a data set's dtype does not fit the network's input")
 SCHEDULE_TOO_LONG = Code("SD314", "schedule-too-long", "a schedule needs more steps than the training has")
 TWO_AMOUNTS = Code("SD315", "two-amounts", "take and schedule both say how many units are taken")
+CONTRADICTORY = Code("SD316", "contradictory", "lines of a plan exclude each other: no outcome keeps all of them")

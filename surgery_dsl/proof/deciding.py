@@ -1,0 +1,95 @@
+"""From a comparison to an answer: both sides as amounts, the tiers asked, the numbers at the worst outcome."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from surgery_dsl.language.plan import Comparison
+from surgery_dsl.proof.blame import no_outcome
+from surgery_dsl.proof.questions import Answer, BudgetQuestion
+from surgery_dsl.proof.readings import Bounds, Reader
+from surgery_dsl.proof.state import State
+from surgery_dsl.proof.tiers.corner import worst_corner
+from surgery_dsl.proof.tiers.order import decide_budget
+from surgery_dsl.proof.verdict import exact_text
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decided comparison: the verdict's parts before it is worded.
+
+    Attributes:
+        answer: What the tiers said.
+        left: Bounds of the left side.
+        right: Bounds of the right side.
+        reader: Holds the variables.
+        question: What the tiers were asked.
+        vacuous: Why no outcome is there to be spoken of; empty where there is one.
+    """
+
+    answer: Answer
+    left: Bounds
+    right: Bounds
+    reader: Reader
+    question: BudgetQuestion
+    vacuous: str = ""
+
+
+def decide(state: State, statement: Comparison) -> Decided:
+    """Decide a comparison of static quantities; raise :class:`NotStatic` where a part has no bounds."""
+    reader = Reader(state)
+    left, right = reader.read(statement.left), reader.read(statement.right)
+    if statement.relation in (">=", ">"):
+        slack_low, slack_high = left.low - right.high, left.high - right.low
+    else:
+        slack_low, slack_high = right.low - left.high, right.high - left.low
+    reachable = left.loose + right.loose <= 1 and left.attained and right.attained
+    relation = {"<=": ">=", ">=": ">=", "<": ">", ">": ">", "==": "=="}[statement.relation]
+    names = slack_low.variables | slack_high.variables
+    question = BudgetQuestion(
+        relation=relation,  # type: ignore[arg-type]
+        slack=slack_low,
+        reached=slack_low if reachable else slack_high,
+        domains=reader.domains,
+        sums=tuple(fixed for fixed in state.sums if any(name in names for name, _, _ in fixed.parts)),
+    )
+    question = _with_domains(question)
+    vacuous = no_outcome(question.sums, question.domains)
+    if vacuous:
+        answer = Answer("undecided", "intervals", reason=vacuous)
+    elif relation == "==" and (slack_low.terms or slack_high.terms) and left.loose + right.loose:
+        answer = Answer("undecided", "none", reason="equality of counts that are only known between two bounds")
+    else:
+        answer = decide_budget(question)
+    return Decided(answer, left, right, reader, question, vacuous)
+
+
+def _with_domains(question: BudgetQuestion) -> BudgetQuestion:
+    """Drop sums over variables that were never read: they bind nothing here."""
+    known = question.domains.keys()
+    kept = tuple(fixed for fixed in question.sums if all(name in known for name, _, _ in fixed.parts))
+    return replace(question, sums=kept)
+
+
+def numbers(decided: Decided, statement: Comparison) -> tuple[str, str, str]:
+    """Return value, limit and margin at the worst outcome, as exact text; free sizes at the witness or their least."""
+    left, right = worst_sides(decided, statement)
+    margin = right - left if statement.relation in ("<=", "<") else left - right
+    if statement.relation == "==":
+        margin = -abs(margin)
+    return exact_text(left), exact_text(right), exact_text(margin)
+
+
+def worst_sides(decided: Decided, statement: Comparison) -> tuple[Fraction, Fraction]:
+    """Return both sides where the slack is least: at the witness, or at the corner that the proof looked at."""
+    upper = statement.relation in ("<=", "<", "==")
+    left = decided.left.high if upper else decided.left.low
+    right = decided.right.low if upper else decided.right.high
+    sizes = worst_sizes(decided, statement)
+    return left.at(sizes), right.at(sizes)
+
+
+def worst_sizes(decided: Decided, statement: Comparison) -> dict[str, int]:
+    """Return the sizes of the witness, and of the corner that the proof looked at for all others."""
+    left, right = decided.left, decided.right
+    slack = right.low - left.high if statement.relation in ("<=", "<", "==") else left.low - right.high
+    return {**worst_corner(slack, decided.reader.domains), **decided.answer.witness}
