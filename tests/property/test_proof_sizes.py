@@ -4,8 +4,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from surgery_dsl.interface.expression import Expression, add, evaluate, floor_divide, multiply
-from surgery_dsl.proof import congruences, intervals, normal_forms
 from surgery_dsl.proof.questions import SizeQuestion
+from surgery_dsl.proof.tiers import congruences, intervals, normal_forms
 
 leaves: st.SearchStrategy[Expression] = st.one_of(st.integers(-6, 12), st.sampled_from(["H", "W"]))
 

@@ -1,6 +1,6 @@
-"""Tier 1: normal forms. What is equal as a polynomial is equal for every size."""
+"""Tier 1: normal forms. What is equal as a polynomial, or as a chain of floor quotients, is equal for every size."""
 
-from surgery_dsl.interface.expression import Bounds, Expression, bounds
+from surgery_dsl.interface.expression import Bounds, Expression, add, bounds, floor_divide, multiply
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
 
 TIER = "normal form"
@@ -10,8 +10,9 @@ def sizes(question: SizeQuestion) -> Answer | None:
     """Decide a relation whose sides have the same normal form, or one of which is a factor of the other."""
     ranges: dict[str, Bounds] = {name: (least, most) for name, least, most in question.ranges}
     if question.relation in ("equal", "at_least"):
-        same = question.left == question.right and positive_divisors(question.left, ranges)
-        return Answer("proved", TIER) if same else None
+        same = question.left == question.right or flattened(question.left) == flattened(question.right)
+        defined = same and all(positive_divisors(side, ranges) for side in (question.left, question.right))
+        return Answer("proved", TIER) if defined else None
     least = bounds(question.left, ranges)[0]
     if least is None or least < 1 or not positive_divisors(question.right, ranges):
         return None
@@ -25,6 +26,29 @@ def sizes(question: SizeQuestion) -> Answer | None:
                 return None
             factors.remove(factor)
     return Answer("proved", TIER, reason="the divisor is a factor of every term")
+
+
+def flattened(expression: Expression) -> Expression:
+    """Make chains of floor quotients one quotient: ⌊(⌊n/a⌋ + r)/b⌋ = ⌊(n + a·r)/(a·b)⌋ for a, b ≥ 1.
+
+    Graham, Knuth & Patashnik, Concrete Mathematics (1994), equation 3.11. A chain of convolutions with strides becomes
+    ⌊(H + k)/d⌋, whose constants are canonical.
+    """
+    if not isinstance(expression, tuple):
+        return expression
+    parts = [flattened(part) for part in expression[1:]]
+    if expression[0] == "+":
+        return add(*parts)
+    if expression[0] == "*":
+        return multiply(*parts)
+    numerator, divisor = parts
+    if not isinstance(divisor, int) or divisor < 1:
+        return floor_divide(numerator, divisor)
+    for term in _terms(numerator):
+        if isinstance(term, tuple) and term[0] == "//" and isinstance(term[2], int) and term[2] >= 1:
+            rest = add(numerator, multiply(-1, term))
+            return flattened(("//", add(term[1], multiply(term[2], rest)), term[2] * divisor))
+    return floor_divide(numerator, divisor)
 
 
 def positive_divisors(expression: Expression, ranges: dict[str, Bounds]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from surgery_dsl.interface.expression import symbols
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
-from surgery_dsl.proof.tiers import congruences, corner, intervals, normal_forms, solver
+from surgery_dsl.proof.tiers import congruences, corner, intervals, normal_forms
 
 SIZES: tuple[Callable[[SizeQuestion], Answer | None], ...] = (
     normal_forms.sizes,
@@ -30,7 +30,11 @@ def decide_all_sizes(questions: Sequence[SizeQuestion]) -> list[Answer]:
     narrowed = [_narrowed(question) for question in questions]
     answers = [_first(question) for question in narrowed]
     open_ = [question for question, answer in zip(narrowed, answers, strict=True) if answer is None]
-    solved = iter(solver.decide(open_) if open_ else ())
+    if not open_:
+        return [answer for answer in answers if answer is not None]
+    from surgery_dsl.proof.tiers import solver  # few networks need it, and every check pays for imports
+
+    solved = iter(solver.decide(open_))
     return [answer if answer is not None else next(solved) for answer in answers]
 
 

@@ -1,4 +1,4 @@
-"""Relations of symbolic sizes: each tier against trying all sizes, and the solver against the periods."""
+"""Relations of symbolic sizes: each tier against trying all sizes."""
 
 from itertools import product
 
@@ -6,7 +6,7 @@ import pytest
 
 from surgery_dsl.interface.expression import Expression, add, floor_divide, multiply
 from surgery_dsl.proof.questions import SizeQuestion
-from surgery_dsl.proof.tiers import congruences, solver
+from surgery_dsl.proof.tiers import congruences
 from surgery_dsl.proof.tiers.order import decide_sizes
 
 TRIED = 70
@@ -95,20 +95,6 @@ def test_counterexamples_of_one_size_are_the_smallest(name: str) -> None:
     assert decide_sizes(asked).witness == by_trying(asked)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_solver_agrees(name: str) -> None:
-    relation, left, right, least, holds = CASES[name]
-    (answer,) = solver._ask([question(relation, left, right, least)], solver.LIMITS)
-    assert answer.status in ("undecided", "proved" if holds else "refuted")
-
-
-def test_the_solver_decides_the_table() -> None:
-    asked = [question(*case[:4]) for case in CASES.values()]
-    answers = solver._ask(asked, solver.LIMITS)
-    open_ = [name for name, answer in zip(CASES, answers, strict=True) if answer.status == "undecided"]
-    assert len(open_) <= 2, open_
-
-
 def test_periods_are_right() -> None:
     steps = congruences.steps_of(STEM)
     assert steps is not None
@@ -125,47 +111,6 @@ def test_a_distant_counterexample_is_found() -> None:
     assert answer.witness["H"] == 20_000_001
 
 
-def test_what_nobody_can_decide_is_undecided() -> None:
-    # x^3 + y^3 = z^3 has no solution in positive integers (Euler), and no tier knows that
-    cubes = [multiply(name, name, name) for name in ("x", "y", "z")]
-    difference = add(cubes[0], cubes[1], multiply(-1, cubes[2]))
-    asked = question("at_least", multiply(difference, difference), 1, {"x": 1, "y": 1, "z": 1})
-    limits = solver.Limits(rlimit=200_000, query_seconds=0.5)
-    (answer,) = solver.decide([asked], limits)
-    assert answer.status == "undecided"
-    assert answer.tier == "z3"
-
-
-def test_a_child_that_takes_too_long_is_stopped() -> None:
-    asked = question("equal", floor_divide(multiply(H, W, W), W), multiply(H, W), {"H": 1, "W": 1})
-    (answer,) = solver._ask([asked], solver.Limits(wall_seconds=0.001))
-    assert answer.status == "undecided"
-    assert "stopped after" in answer.reason
-
-
-def test_a_child_without_memory_is_undecided() -> None:
-    asked = question("equal", floor_divide(multiply(H, W, W), W), multiply(H, W), {"H": 1, "W": 1})
-    (answer,) = solver._ask([asked], solver.Limits(memory_bytes=1 << 20))
-    assert answer.status == "undecided"
-
-
-def test_equal_questions_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solver, "_known", {})
-    calls: list[int] = []
-    ask = solver._ask
-
-    def counted(questions: list[SizeQuestion], limits: solver.Limits) -> list[object]:
-        calls.append(len(questions))
-        return ask(questions, limits)  # type: ignore[return-value]
-
-    monkeypatch.setattr(solver, "_ask", counted)
-    first = question("equal", floor_divide(multiply("a", "b"), "b"), "a", {"a": 1, "b": 1})
-    second = question("equal", floor_divide(multiply("x", "y"), "y"), "x", {"x": 1, "y": 1})
-    assert [answer.status for answer in solver.decide([first, second])] == ["proved", "proved"]
-    assert solver.decide([second])[0].status == "proved"
-    assert calls == [1]
-
-
 def test_z3_is_not_imported_for_sizes_that_periods_decide() -> None:
     import subprocess
     import sys
@@ -175,8 +120,7 @@ def test_z3_is_not_imported_for_sizes_that_periods_decide() -> None:
         "from tests.unit.proof.test_sizes import DOWN, H, question, repeated\n"
         "from surgery_dsl.proof.tiers.order import decide_sizes\n"
         "decide_sizes(question('equal', DOWN, repeated(H, 5, 1, 2, 0), {'H': 1}))\n"
-        "solver = sys.modules['surgery_dsl.proof.tiers.solver']\n"
-        "assert 'z3' not in sys.modules and 'subprocess' not in solver.__dict__\n"
+        "assert 'z3' not in sys.modules and 'surgery_dsl.proof.smt.process' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
