@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor
 
 from surgery_dsl.trace.keeping import unchanged
-from surgery_dsl.trace.memo import MemoizedFakes
+from surgery_dsl.trace.memo import MemoizedFakes, as_parameter
 from surgery_dsl.trace.quiet import quieten
 from surgery_dsl.trace.walking import modules_of, named_modules
 
@@ -37,14 +37,14 @@ def memory_key(tensor: Tensor) -> tuple[int, ...]:
 
 
 @contextmanager
-def fake_mode() -> Iterator[None]:
+def fake_mode() -> Iterator[MemoizedFakes]:
     """Let tensors be fake; what fails inside is raised, not also logged."""
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     disabled = logger.disabled
     logger.disabled = True
     try:
-        with MemoizedFakes(), _idle_conversions():
-            yield
+        with MemoizedFakes() as mode, _idle_conversions(), _written_as_numbers():
+            yield mode
     finally:
         logger.disabled = disabled
 
@@ -72,6 +72,20 @@ def _idle_conversions() -> Iterator[None]:
 
 
 @contextmanager
+def _written_as_numbers() -> Iterator[None]:
+    """Let a tensor of one number be written into text as that number (``f"expert_{index}"``), as one with a value is."""
+
+    def written(tensor: FakeTensor, form: str) -> str:
+        return format(tensor.item(), form) if tensor.dim() == 0 else object.__format__(tensor, form)
+
+    FakeTensor.__format__ = written  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del FakeTensor.__format__
+
+
+@contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Set every module to eval mode, and put every attribute of every module back afterwards.
 
@@ -86,13 +100,16 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 def swap(
-    model: nn.Module, shapes: Mapping[str, tuple[int, ...]] | None = None, device: torch.device | str = "cpu"
+    model: nn.Module,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    device: torch.device | str = "cpu",
+    mode: MemoizedFakes | None = None,
 ) -> dict[str, Tensor]:
-    """Put fake tensors in the place of all tensors of a model; return them by name.
+    """Put other tensors in the place of all tensors of a model; return them by name. Ties are kept.
 
-    To be called inside :func:`in_eval_mode`, which puts the real ones back, and inside a fake tensor mode.
-    Ties are kept. ``shapes`` gives other shapes by name, for a trial: without a fake tensor mode, the real values then
-    stand in the lower corner of larger tensors of zeros on ``device``, so that the forward takes the same way.
+    To be called inside :func:`in_eval_mode`, which puts the real ones back. With the ``mode`` of :func:`fake_mode`,
+    they are fake. ``shapes`` gives other shapes by name, for a trial: without a mode, the real values then stand in
+    the lower corner of larger tensors of zeros on ``device``, so that the forward takes the same way.
     """
     made: dict[tuple[int, ...], Tensor] = {}
     by_id: dict[int, Tensor] = {}
@@ -100,12 +117,16 @@ def swap(
     for name, real, is_parameter, _ in tensors_of(model):
         key = memory_key(real)
         if key not in made:
-            shape = real.shape if shapes is None else shapes[name]
-            empty = torch.zeros(shape, dtype=real.dtype, device=device)
-            if not real.is_meta and shapes is not None and not isinstance(empty, FakeTensor):
-                corner = tuple(slice(0, size) for size in real.shape)
-                empty[corner] = real.detach()
-            made[key] = nn.Parameter(empty, requires_grad=real.requires_grad) if is_parameter else empty
+            shape = tuple(real.shape) if shapes is None else shapes[name]
+            if mode is not None:
+                made[key] = mode.empty(shape, real.dtype)
+                if is_parameter:
+                    made[key] = as_parameter(made[key], real.requires_grad)
+            else:
+                empty = torch.zeros(shape, dtype=real.dtype, device=device)
+                if not real.is_meta and shapes is not None:
+                    empty[tuple(slice(0, size) for size in real.shape)] = real.detach()
+                made[key] = nn.Parameter(empty, requires_grad=real.requires_grad) if is_parameter else empty
         by_id[id(real)] = names[name] = made[key]
     for module in modules_of(model):
         for box in (module._parameters, module._buffers):

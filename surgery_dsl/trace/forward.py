@@ -119,8 +119,8 @@ def record(
     if _cheap(model, inputs, chosen):
         return [_run_on_values(model, inputs, sizes, resized, i == 0, until) for i, sizes in numbered]
     try:
-        with in_eval_mode(model), fake_mode():
-            tensors = swap(model, None if resized is None else resized.shapes)
+        with in_eval_mode(model), fake_mode() as mode:
+            tensors = swap(model, None if resized is None else resized.shapes, mode=mode)
             _set_integers(model, resized)
             found = []
             for i, sizes in numbered:  # the last is followed by the end of eval mode

@@ -6,41 +6,22 @@ the form of the results answers nearly all of them. Whatever is not plainly of t
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from surgery_dsl.trace.forms import Form, Forms, forms_of, in_order
+
 _CPU = torch.device("cpu")
 _DEVICE = torch.ops.prim.device.default
-_BATCH_NORM = torch.ops.aten.native_batch_norm.default
 _HASHED = frozenset(
     (int, float, bool, str, complex, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
 )
 _MOST = 1 << 16
 """Entries after which the memory starts anew; a forward has hundreds."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """A result: a new tensor, a view of the first argument (``offset`` ≥ 0), or the argument at ``same`` itself."""
-
-    shape: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    dtype: torch.dtype = torch.float32
-    offset: int = -1
-    same: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class _Forms:
-    """The results of a call; ``kind`` is ``list`` or ``tuple`` where there are several, else ``None``."""
-
-    forms: tuple[_Form, ...]
-    kind: type | None
 
 
 class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
@@ -50,7 +31,7 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
     at values are left to torch.
     """
 
-    _memory: dict[tuple[Any, ...], _Forms | None] = {}
+    _memory: dict[tuple[Any, ...], Forms | None] = {}
 
     def __init__(self) -> None:
         super().__init__(allow_non_fake_inputs=True)
@@ -79,7 +60,7 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
             found = self._memory.get(known, self)
         except TypeError:  # an argument that has no hash
             return super().__torch_dispatch__(func, types, args, kwargs)
-        if found is self and func is _BATCH_NORM and not kwargs and (forms := _of_batch_norm(args)):
+        if found is self and not kwargs and (forms := forms_of(func, args)):
             found = self._memory[known] = forms
         if found is self:
             result = super().__torch_dispatch__(func, types, args, kwargs)
@@ -89,12 +70,16 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
             return result
         if found is None:
             return super().__torch_dispatch__(func, types, args, kwargs)
-        assert isinstance(found, _Forms)
+        assert isinstance(found, Forms)
         if found.kind is None:
             return self._make(found.forms[0], args)
         return found.kind([self._make(form, args) for form in found.forms])
 
-    def _make(self, form: _Form, args: Sequence[Any]) -> Tensor:
+    def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Return a fake tensor without gaps, as ``torch.empty`` does at ten times the cost."""
+        return self._make(Form(tuple(shape), in_order(shape), dtype), ())
+
+    def _make(self, form: Form, args: Sequence[Any]) -> Tensor:
         if form.same >= 0:
             same: Tensor = args[form.same]
             return same
@@ -111,7 +96,7 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
         vars(made).update(self._fields)
         return made
 
-    def _learn(self, func: OpOverload, args: Sequence[Any], result: Any) -> _Forms | None:
+    def _learn(self, func: OpOverload, args: Sequence[Any], result: Any) -> Forms | None:
         """Return the form of what a call gave; ``None`` where it cannot be made again from its form."""
         # Decompositions give named tuples (batch norm); who calls the operator gets a plain one.
         kind = list if isinstance(result, list) else tuple if isinstance(result, tuple) else None
@@ -125,29 +110,19 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
             same = next((i for i, arg in enumerate(args) if arg is tensor), -1)
             if same < 0 and (func._schema.is_mutable or (func.is_view and not isinstance(args[0], FakeTensor))):
                 return None
+            if same < 0 and not func.is_view and tensor.storage_offset():  # `_unsafe_view` keeps its secret
+                return None
             offset = int(tensor.storage_offset()) if func.is_view else -1
-            forms.append(_Form(tuple(tensor.shape), tensor.stride(), tensor.dtype, offset, same))
-        return _Forms(tuple(forms), kind) if forms else None
+            forms.append(Form(tuple(tensor.shape), tensor.stride(), tensor.dtype, offset, same))
+        return Forms(tuple(forms), kind) if forms else None
 
 
-def _of_batch_norm(args: Sequence[Any]) -> _Forms | None:
-    """Return what a batch norm in eval mode gives on the CPU, ``None`` for what is not plainly that.
-
-    torch computes it through twenty smaller operators, at 7 ms for every new shape: a third of a trace of a ResNet.
-    """
-    x, _, _, mean, variance, training = args[:6]
-    dtype, shape = x.dtype, tuple(x.shape)
-    if training or mean is None or variance is None or len(shape) < 2 or not dtype.is_floating_point:
-        return None
-    if any(t is not None and (t.dtype is not dtype or tuple(t.shape) != shape[1:2]) for t in args[1:5]):
-        return None
-    stride = [1]
-    for size in shape[:0:-1]:
-        stride.insert(0, stride[0] * size)
-    if 0 in shape or x.stride() != tuple(stride):
-        return None
-    empty = _Form((0,), (1,), dtype)
-    return _Forms((_Form(shape, tuple(stride), dtype), empty, empty), tuple)
+def as_parameter(fake: Tensor, requires_grad: bool) -> nn.Parameter:
+    """Let a fake tensor be a parameter, as ``torch.nn.Parameter`` does with a copy of it."""
+    made: Any = fake.requires_grad_(requires_grad)
+    made._is_param = True
+    parameter: nn.Parameter = made
+    return parameter
 
 
 def _is_ordinary(tensor: FakeTensor) -> bool:
