@@ -129,10 +129,14 @@ class Graph:
     Attributes:
         nodes: Values in the order of the forward; the inputs first.
         output: The value that is bounded.
+        inputs: How many of the nodes are inputs.
+        calls: What the nodes were made of, in order: enough to make them again.
     """
 
     nodes: tuple[Node, ...]
     output: int
+    inputs: int
+    calls: "tuple[Call, ...]" = field(repr=False)
 
     @cached_property
     def consumers(self) -> dict[int, tuple[int, ...]]:
@@ -190,7 +194,6 @@ class Call:
         shape: Shape of the result.
         operator: The operator's name without overload.
         module: Path of the module.
-        bends: For complaints: how the operator reads.
     """
 
     arguments: tuple[Any, ...]

@@ -9,8 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 
-from surgery_dsl.evidence.bounds.graph import Call, Graph, Input, Node, Source, Unbounded
-from surgery_dsl.evidence.bounds.operators import Several, rule_of
+from surgery_dsl.evidence.bounds.assembly import Assembly
+from surgery_dsl.evidence.bounds.graph import Call, Graph, Source, Unbounded
+from surgery_dsl.evidence.bounds.operators import Several
+
+_STORAGE = frozenset({"dtype", "device", "layout", "memory_format", "pin_memory", "non_blocking"})
+"""Options about where values lie, which real arithmetic does not know."""
 
 
 def record(model: nn.Module, example: Sequence[Tensor], output: int = 0) -> Graph:
@@ -38,7 +42,7 @@ def record(model: nn.Module, example: Sequence[Tensor], output: int = 0) -> Grap
     found = reader.results[output] if reader.results else None
     if not isinstance(found, Source):
         raise Unbounded("the output depends on no input")
-    return Graph(tuple(reader.nodes), found.node)
+    return reader.graph.graph(found.node)
 
 
 def _recorded(model: nn.Module, example: Sequence[Tensor]) -> tuple[torch.fx.GraphModule, list[str]]:
@@ -92,13 +96,13 @@ def _watched(model: nn.Module, places: list[str]) -> Iterator[None]:
 
 
 class _Reader:
-    """Turns recorded calls into nodes; what depends on no input is computed at once."""
+    """Turns recorded calls into calls of the graph; what depends on no input is computed at once."""
 
     def __init__(self, places: list[str], example: Sequence[Tensor]) -> None:
-        self.nodes: list[Node] = []
+        self.graph = Assembly([tuple(value.shape) for value in example])
         self.results: tuple[Any, ...] = ()
         self._places = places
-        self._example = iter(example)
+        self._inputs = iter(enumerate(example))
         self._values: dict[str, Any] = {}
         self._examples: dict[str, Any] = {}
         self._position = 0
@@ -108,9 +112,8 @@ class _Reader:
         place = self._places[self._position] if self._position < len(self._places) else ""
         self._position += 1
         if node.op == "placeholder":
-            value = next(self._example)
-            shape = tuple(value.shape)
-            self._keep(node, Source(self._add(Input((), shape, "input", "")), shape), value)
+            number, value = next(self._inputs)
+            self._keep(node, Source(number, tuple(value.shape)), value)
         elif node.op == "get_attr":
             value = getattr(module, str(node.target))
             self._keep(node, value, value)
@@ -129,27 +132,15 @@ class _Reader:
         value = target(*looked_up(self._examples, node.args), **looked_up(self._examples, node.kwargs))
         if not _feels(arguments) and not _feels(tuple(keywords.values())):
             self._keep(node, value, value)
-            return
-        if target is python_operator.getitem:
+        elif target is python_operator.getitem:
             several, index = arguments
-            self._keep(node, self._source(several.parts[index]), value)
-            return
-        name = target.overloadpacket.__name__
-        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
-        call = Call(tuple(arguments), keywords, shape, name, place)
-        rule = rule_of(name)
-        if rule is None:
-            raise call.refuse("no bound is known for this operator")
-        made = rule(call)
-        self._keep(node, made if isinstance(made, Several) else self._source(made), value)
-
-    def _source(self, made: Any) -> Any:
-        """Add a node, or pass on what is a source already or no value of the forward."""
-        return Source(self._add(made), made.shape) if isinstance(made, Node) else made
-
-    def _add(self, node: Node) -> int:
-        self.nodes.append(node)
-        return len(self.nodes) - 1
+            self._keep(node, several.parts[index], value)
+        else:
+            name = target.overloadpacket.__name__
+            shape = tuple(value.shape) if isinstance(value, Tensor) else ()
+            options = {name: option for name, option in keywords.items() if name not in _STORAGE}
+            call = Call(tuple(arguments), options, shape, name, place)
+            self._keep(node, self.graph.add(call), value)
 
     def _keep(self, node: torch.fx.Node, value: Any, example: Any) -> None:
         self._values[node.name] = value

@@ -1,0 +1,43 @@
+"""From calls to the nodes of a graph, through the rules of ``operators``."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from surgery_dsl.evidence.bounds.graph import Call, Graph, Input, Node, Source
+from surgery_dsl.evidence.bounds.operators import Several, rule_of
+
+
+class Assembly:
+    """A graph that grows call by call.
+
+    Args:
+        inputs: Shape of each input, for one example.
+    """
+
+    def __init__(self, inputs: Sequence[tuple[int, ...]]) -> None:
+        self._nodes: list[Node] = [Input((), shape, "input", "") for shape in inputs]
+        self._inputs = len(inputs)
+        self._calls: list[Call] = []
+
+    def add(self, call: Call) -> "Source | Several":
+        """Add what a call computes; raise :class:`~surgery_dsl.evidence.bounds.graph.Unbounded` where no rule does."""
+        rule = rule_of(call.operator)
+        if rule is None:
+            raise call.refuse("no bound is known for this operator")
+        made = rule(call)
+        self._calls.append(call)
+        if isinstance(made, Several):
+            return Several(tuple(self._source(part) for part in made.parts))
+        found: Source = self._source(made)
+        return found
+
+    def graph(self, output: int) -> Graph:
+        """Return the graph with one of its values as the output."""
+        return Graph(tuple(self._nodes), output, self._inputs, tuple(self._calls))
+
+    def _source(self, made: Any) -> Any:
+        """Add a node, or pass on what is a source already, or no value of the forward."""
+        if not isinstance(made, Node):
+            return made
+        self._nodes.append(made)
+        return Source(len(self._nodes) - 1, made.shape)
