@@ -1,11 +1,11 @@
 """The bytes of a tensor that stay, read from a file in bounded blocks. Dtypes do not matter: bytes are moved.
 
-What is contiguous in the file is read as it is. Other rows and columns are gathered from blocks of whole rows. Every
-block that is given out has memory of its own, so that it may be written and digested while the next is read.
+What is contiguous in the file is read straight to where it goes. Other rows and columns are gathered from blocks of
+whole rows. Every byte is read into memory that is used again: fresh memory costs as much as the reading.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from math import prod
 
 import torch
@@ -13,15 +13,18 @@ from torch import Tensor
 
 from surgery_dsl.kernels.gather import take_block
 
-BLOCK = 2 << 20
-"""Bytes that are read at once."""
-RUN = 16 << 10
+BLOCK = 1 << 20
+"""Bytes that are asked for at once: they stay in a core's cache between reading, gathering and digesting."""
+RUN = 64 << 10
 """Bytes of a run of rows from which on rows are read one run after the other, and not with what lies between."""
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
+Space = Callable[[int], Tensor]
+"""Gives memory for the next so many bytes, aligned for their elements. It is filled before more is asked for."""
 
-def cut(file: int, first: int, shape: tuple[int, ...], item: int, keep: Mapping[int, Tensor]) -> Iterator[Tensor]:
-    """Yield what stays of a tensor, in order, as blocks of bytes.
+
+def cut(file: int, first: int, shape: tuple[int, ...], item: int, keep: Mapping[int, Tensor], space: Space) -> None:
+    """Read what stays of a tensor, in order, into the memory that is given for it, at most a block at a time.
 
     Args:
         file: Descriptor of the file; its position is not used.
@@ -29,13 +32,13 @@ def cut(file: int, first: int, shape: tuple[int, ...], item: int, keep: Mapping[
         shape: Shape of the tensor in the file.
         item: Bytes of one element.
         keep: For each dimension that changes, the indices that stay; repeats duplicate.
+        space: Where the bytes go.
 
     Raises:
         OSError: The file cannot be read, or ends too soon.
     """
     if not keep or not prod(shape):
-        size = prod(shape) * item
-        yield from _ranges(file, [(first, size)] if size else [])
+        _ranges(file, [(first, prod(shape) * item)], space)
         return
     rows = keep.get(0)
     inner = {dim: indices for dim, indices in keep.items() if dim}
@@ -43,31 +46,41 @@ def cut(file: int, first: int, shape: tuple[int, ...], item: int, keep: Mapping[
     if not inner and rows is not None:
         runs = list(_runs(rows))
         if len(runs) == 0 or len(rows) * width // len(runs) >= RUN:
-            yield from _ranges(file, [(first + start * width, count * width) for start, count in runs])
+            _ranges(file, [(first + start * width, count * width) for start, count in runs], space)
             return
-    if width > BLOCK:
+    thin = prod(len(inner[dim]) if dim in inner else size for dim, size in enumerate(shape) if dim) * item
+    if max(width, thin) > BLOCK:
+        within = {dim - 1: indices for dim, indices in inner.items()}
         for row in range(shape[0]) if rows is None else rows.tolist():
-            yield from cut(file, first + row * width, shape[1:], item, {dim - 1: k for dim, k in inner.items()})
-        return
-    yield from _blocks(file, first, shape, item, rows, inner)
+            cut(file, first + row * width, shape[1:], item, within, space)
+    elif thin:
+        _blocks(file, first, (torch.arange(shape[0]) if rows is None else rows), (shape[1:], item), inner, space)
+
+
+def copy(values: Tensor, space: Space) -> None:
+    """Copy bytes that are in memory to where they go, at most a block at a time."""
+    for block in torch.split(values, BLOCK):
+        space(len(block)).copy_(block)
 
 
 def _blocks(
-    file: int, first: int, shape: tuple[int, ...], item: int, rows: Tensor | None, inner: Mapping[int, Tensor]
-) -> Iterator[Tensor]:
-    """Gather from blocks of whole rows."""
-    width = prod(shape[1:]) * item
-    thin = prod(len(inner[dim]) if dim in inner else size for dim, size in enumerate(shape) if dim) * item
-    most = max(1, BLOCK // max(width, thin, 1))
-    wanted = torch.arange(shape[0]) if rows is None else rows
+    file: int, first: int, rows: Tensor, row: tuple[tuple[int, ...], int], inner: Mapping[int, Tensor], space: Space
+) -> None:
+    """Gather from blocks of whole rows, each of a shape and bytes an element."""
+    shape, item = row
+    width = prod(shape) * item
+    kept = [len(inner[dim]) if dim in inner else size for dim, size in enumerate(shape, 1)]
+    thin = prod(kept) * item
+    most = BLOCK // max(width, thin)
+    scratch = torch.empty((most, *shape), dtype=_WORDS[item])
     at = 0
-    while at < len(wanted):
-        low, high, end = _span(wanted, at, most)
-        block = torch.empty((high - low, *shape[1:]), dtype=_WORDS[item])
+    while at < len(rows):
+        low, high, end = _span(rows, at, most)
+        block = scratch[: high - low]
         _fill(file, first + low * width, block)
-        chosen = wanted[at:end] - low
-        whole = rows is None or (len(chosen) == high - low and bool((chosen == torch.arange(high - low)).all()))
-        yield _bytes(take_block(block, dict(inner) if whole else {0: chosen, **inner}))
+        chosen = rows[at:end] - low
+        out = space(len(chosen) * thin).view(_WORDS[item]).view(len(chosen), *kept)
+        take_block(block, {0: chosen, **inner}, out)
         at = end
 
 
@@ -89,19 +102,18 @@ def _runs(rows: Tensor) -> Iterator[tuple[int, int]]:
         yield int(rows[start]), end - start
 
 
-def _ranges(file: int, ranges: list[tuple[int, int]]) -> Iterator[Tensor]:
-    """Yield ranges of a file behind one another, in full blocks but for the last."""
+def _ranges(file: int, ranges: list[tuple[int, int]], space: Space) -> None:
+    """Read ranges of a file behind one another, in full blocks but for the last."""
     left = sum(size for _, size in ranges)
-    block, filled = torch.empty(min(left, BLOCK), dtype=torch.uint8), 0
+    block, filled = torch.empty(0, dtype=torch.uint8), 0
     for first, size in ranges:
         done = 0
         while done < size:
+            if filled == len(block):
+                block, filled = space(min(left, BLOCK)), 0
             count = min(size - done, len(block) - filled)
             _fill(file, first + done, block[filled : filled + count])
             done, filled, left = done + count, filled + count, left - count
-            if filled == len(block):
-                yield block
-                block, filled = torch.empty(min(left, BLOCK), dtype=torch.uint8), 0
 
 
 def _fill(file: int, first: int, block: Tensor) -> None:
@@ -116,8 +128,4 @@ def _fill(file: int, first: int, block: Tensor) -> None:
 
 def view_of(block: Tensor) -> memoryview:
     """Return the bytes of a contiguous block, where they are."""
-    return memoryview(_bytes(block).numpy())  # type: ignore[arg-type]
-
-
-def _bytes(block: Tensor) -> Tensor:
-    return block.reshape(-1).view(torch.uint8)
+    return memoryview(block.reshape(-1).view(torch.uint8).numpy())  # type: ignore[arg-type]

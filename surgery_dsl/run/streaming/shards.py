@@ -1,26 +1,28 @@
 """Writing the files of a result: read, cut, digest and write side by side, and never more than a few blocks in memory.
 
-Two threads write files, each with a helper that digests; one more digests the input. All of it is reading, writing,
-gathering and digesting of blocks, which does not hold the interpreter's lock.
+Some threads read the input through for its digest, file by file; some write files of the result, each with helpers that
+digest and write. All of it is reading, writing, gathering and digesting of blocks, which does not hold the
+interpreter's lock. Both go through the input in its order, so that what one has read the other finds in the cache.
 """
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Event
 
 import torch
 from torch import Tensor
 
-from surgery_dsl.run.streaming.cut import BLOCK, cut, view_of
+from surgery_dsl.run.streaming.cut import BLOCK, copy, cut
 from surgery_dsl.run.streaming.journal import Journal
-from surgery_dsl.run.streaming.layout import Layout, Piece, Shard
+from surgery_dsl.run.streaming.layout import Layout, Shard
+from surgery_dsl.run.streaming.output import Output
 from surgery_dsl.run.weights import WeightsFile
 
-WRITERS = 2
+READERS, WRITERS = 2, 2
 
 Tell = Callable[[int, int], None]
 """Hears how many bytes of how many are written."""
@@ -44,7 +46,6 @@ class Writer:
         """
         self._layout, self._file, self._journal, self._tell = layout, file, journal, tell
         self._done, self._stop = 0, Event()
-        self._open: dict[str, int] = {}
 
     def write(self) -> dict[str, str]:
         """Write every file and read the input through; return the SHA-256 of each file of tensors.
@@ -55,12 +56,13 @@ class Writer:
         kept = self._journal.resume(self._layout.digest)
         digests = dict(kept)
         todo = [shard for shard in self._layout.shards if shard.name not in kept]
+        unread = [name for name in self._file.files if name not in self._journal.inputs]
         self._done = sum(shard.size for shard in self._layout.shards if shard.name in kept)
-        with self._opened(), _one_thread_each(), ThreadPoolExecutor(WRITERS + 1) as pool:
-            reader = pool.submit(self._read_inputs)
-            writers = {pool.submit(self._shard, shard): shard for shard in todo}
-            self._wait([reader, *writers])
-            for future, shard in writers.items():
+        with _one_thread_each(), ThreadPoolExecutor(READERS) as readers, ThreadPoolExecutor(WRITERS) as writers:
+            reading = [readers.submit(self._read_through, name) for name in unread]
+            writing = {writers.submit(self._shard, shard): shard for shard in todo}
+            self._wait([*reading, *writing])
+            for future, shard in writing.items():
                 digests[shard.name] = future.result()
         return digests
 
@@ -80,75 +82,58 @@ class Writer:
                 future.cancel()
             raise
 
+    def _check(self) -> None:
+        if self._stop.is_set():
+            raise _Stopped
+
     # ---- one file ------------------------------------------------------------------------------------------------
 
     def _shard(self, shard: Shard) -> str:
-        sha = hashlib.sha256()
-        pending: Future[None] | None = None
-        with (self._journal.folder / shard.name).open("wb", buffering=0) as out, ThreadPoolExecutor(1) as helper:
-            for block in self._blocks(shard):
-                view = view_of(block)
-                if pending is not None:
-                    pending.result()
-                pending = helper.submit(sha.update, view)
-                written = 0
-                while written < len(view):
-                    written += out.write(view[written:])
-                self._done += len(view)
-                if self._stop.is_set():
-                    raise _Stopped
-            if pending is not None:
-                pending.result()
-            os.fsync(out.fileno())
-        digest = sha.hexdigest()
+        with Output(self._journal.folder / shard.name, BLOCK) as out, ExitStack() as inputs:
+
+            def space(size: int) -> Tensor:
+                self._check()
+                self._done += size
+                return out.space(size)
+
+            files: dict[Path, int] = {}
+            copy(torch.frombuffer(bytearray(shard.header), dtype=torch.uint8), space)
+            for piece in shard.pieces:
+                if piece.origin is None:
+                    assert piece.values is not None
+                    copy(piece.values.reshape(-1).view(torch.uint8), space)
+                    continue
+                path, first = self._file.place(piece.origin.source)
+                if path not in files:
+                    files[path] = inputs.enter_context(_open(path))
+                shape = self._file.header.tensors[piece.origin.source].shape
+                cut(files[path], first, shape, piece.item, piece.origin.keep, space)
+            digest = out.end()
         self._journal.finished(shard.name, digest)
         return digest
 
-    def _blocks(self, shard: Shard) -> Iterator[Tensor]:
-        yield torch.frombuffer(bytearray(shard.header), dtype=torch.uint8)
-        for piece in shard.pieces:
-            yield from self._piece(piece)
-
-    def _piece(self, piece: Piece) -> Iterator[Tensor]:
-        if piece.origin is None:
-            assert piece.values is not None
-            if piece.size:
-                yield piece.values.reshape(-1).view(torch.uint8)
-            return
-        entry = self._file.header.tensors[piece.origin.source]
-        path, first = self._file.place(piece.origin.source)
-        yield from cut(self._open[path.name], first, entry.shape, piece.item, piece.origin.keep)
-
     # ---- the input -----------------------------------------------------------------------------------------------
 
-    def _read_inputs(self) -> str:
-        """Digest every input file that is not digested yet; return the name of the last."""
-        view = memoryview(bytearray(BLOCK))
-        last = ""
-        for name, file in self._open.items():
-            if name in self._journal.inputs:
-                continue
-            sha, at = hashlib.sha256(), 0
-            while count := os.preadv(file, [view], at):
+    def _read_through(self, name: str) -> str:
+        """Note the digest of an input file and return it."""
+        sha, view = hashlib.sha256(), memoryview(bytearray(BLOCK))
+        with _open(self._file.files[name]) as file:
+            while count := os.readv(file, [view]):
                 sha.update(view[:count])
-                at += count
-                if self._stop.is_set():
-                    raise _Stopped
-            self._journal.read_through(name, sha.hexdigest())
-            last = name
-        return last
+                self._check()
+        digest = sha.hexdigest()
+        self._journal.read_through(name, digest)
+        return digest
 
-    @contextmanager
-    def _opened(self) -> Iterator[Mapping[str, int]]:
-        paths: Mapping[str, Path] = self._file.files
-        try:
-            for name, path in paths.items():
-                self._open[name] = os.open(path, os.O_RDONLY)
-            yield self._open
-        finally:
-            for file in self._open.values():
-                os.close(file)
-            self._open = {}
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    """Open a file for one thread: the system reads ahead of each by what it did before."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        yield file
+    finally:
+        os.close(file)
 
 
 @contextmanager

@@ -361,21 +361,20 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from surgery_dsl.run.apply import apply
-from surgery_dsl.run.streaming import cut, returning, shards
+from surgery_dsl.run.streaming import cut, output, returning, shards
 
-cut.BLOCK, cut.RUN, shards.WRITERS = 256, 64, 1
+cut.BLOCK, cut.RUN, shards.WRITERS, output.WRITE, output.ALIGN = 256, 64, 1, 512, 8
 fuse = int(sys.argv[3])
-original = shards.Writer._blocks
+original = output.Output.space
 
-def blocks(self, shard):
+def space(self, size):
     global fuse
-    for block in original(self, shard):
-        fuse -= 1
-        if not fuse:
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield block
+    fuse -= 1
+    if not fuse:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, size)
 
-shards.Writer._blocks = blocks
+output.Output.space = space
 outcome = apply(sys.argv[1], sys.argv[2], allow_code=["streamed:*"], out_of_core=True, shard_size=1000)
 print(len([d for d in outcome.diagnostics if d.severity.value == "error"]))
 """
@@ -431,7 +430,7 @@ def interrupted(path: Path, output: Path, monkeypatch: pytest.MonkeyPatch, shard
 
     with monkeypatch.context() as patch:
         patch.setattr(shards.Writer, "_shard", broken)
-        patch.setattr(shards, "WRITERS", 0)  # one thread: the input first, then file after file
+        patch.setattr(shards, "WRITERS", 1)  # file after file
         with pytest.raises(KeyboardInterrupt, match="the same command goes on from there"):
             go(path, output, out_of_core=True, shard_size=1000)
     progress = json.loads((output.parent / f".{output.name}.partial" / "progress.json").read_text())
@@ -511,15 +510,15 @@ def test_an_input_that_changes_while_it_is_read_gives_no_result(
 ) -> None:
     write_weights(place / "weights")
     path = write_plan(place)
-    original = shards.Writer._read_inputs
+    original = shards.Writer.write
 
-    def meanwhile(self: shards.Writer) -> str:
+    def meanwhile(self: shards.Writer) -> dict[str, str]:
         found = original(self)
         write_weights(place / "weights", seed=9)
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards.Writer, "_read_inputs", meanwhile)
+        patch.setattr(shards.Writer, "write", meanwhile)
         assert codes(go(path, tmp_path / "out", out_of_core=True)) == [runs.INPUT_CHANGED.id]
     assert not (tmp_path / "out").exists()
 
