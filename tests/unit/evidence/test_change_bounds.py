@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from surgery_dsl.evidence.bounds.analysis import FLOAT32
+from surgery_dsl.evidence.bounds.attack import attack
 from surgery_dsl.evidence.bounds.change import ChangeBound, Comparison, largest_change
 from surgery_dsl.evidence.bounds.graph import Unbounded
 from surgery_dsl.evidence.bounds.pairing import matches
@@ -138,3 +139,22 @@ def test_halving_proves_what_one_box_does_not() -> None:
     assert float(volume) == pytest.approx(float((box.high - box.low).prod()))
     stopped = split(bound, region, 0.0, seconds=0.0)
     assert (stopped.parts, stopped.bound) == (1, whole)
+
+
+def test_an_attack_stays_below_the_bound_and_above_chance() -> None:
+    torch.manual_seed(5)
+    old = perceptron(nn.GELU())
+    new = shaken(old, 0.1)
+    first, second = record(old.eval(), [torch.zeros(1, 6)]), record(new.eval(), [torch.zeros(1, 6)])
+    region = around(torch.rand(4, 6), 0.3)
+    forms = torch.cat([torch.eye(3), -torch.eye(3)]).double()
+    bound = Comparison(first, second, matches(first, second), region).bound(forms).bound.amax(1)
+    found = attack(first, second, region.boxes[0], forms)
+    box = region.boxes[0]
+    assert bool(((found.points >= box.low) & (found.points <= box.high)).all())
+    changes = (new.double()(found.points.squeeze(1)) - old.double()(found.points.squeeze(1))).abs().amax(1)
+    torch.testing.assert_close(changes, found.values)
+    assert bool((found.values <= bound).all())
+    points = box.low + (box.high - box.low) * torch.rand(50, 4, 1, 6, dtype=torch.float64)
+    chance = (new(points) - old(points)).abs().amax((0, 2, 3))
+    assert bool((found.values >= chance).all())
