@@ -9,9 +9,8 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.language.plan import Comparison, Expression, Obligation, Plan, Quantified, Reading
 from surgery_dsl.proof import fixes, nominal
-from surgery_dsl.proof.questions import Answer
 from surgery_dsl.proof.state import State
-from surgery_dsl.proof.verdict import rounded_text
+from surgery_dsl.proof.verdict import apart_texts, exact_text, rounded_text
 
 if TYPE_CHECKING:
     from surgery_dsl.proof.deciding import Decided
@@ -154,22 +153,44 @@ def side_text(expression: Expression) -> str:
     return "the left side"
 
 
-def undecided(state: State, obligation: Obligation, answer: Answer | None, reason: str) -> Diagnostic:
-    """Say that nothing was decided, and what is known."""
-    notes = []
-    if answer is not None and answer.least is not None:
-        notes.append(f"the tightest outcome found keeps the limit by {rounded_text(answer.least)}")
-    if answer is not None and answer.bound is not None:
-        notes.append(f"over all outcomes only a slack of {rounded_text(answer.bound)} is proved")
-    fix = "give each site its own amount (`per = site`), loosen the limit, or measure it"
+def undecided(state: State, obligation: Obligation, decided: "Decided | None", reason: str) -> Diagnostic:
+    """Say that nothing was decided, and between which numbers the worst case lies."""
+    interval, facts = _interval(obligation, decided)
+    where = f": the worst case lies {interval}" if interval else f": {reason}"
     return Diagnostic(
         budgets.UNDECIDED,
-        f"`{obligation.text}` could be neither proved nor refuted: {reason}",
+        f"`{obligation.text}` could be neither proved nor refuted{where}",
         file=state.file,
         span=obligation.span,
-        notes=tuple(notes),
-        help=fix,
+        labels=tuple(_choices(state)),
+        facts=facts,
+        notes=(reason,) if interval else (),
+        help="give each site its own amount (`per = site`), loosen the limit, or measure it; "
+        "`apply --allow-undecided` decides it for the outcome that `identify` finds",
     )
+
+
+def _interval(obligation: Obligation, decided: "Decided | None") -> tuple[str, dict[str, str]]:
+    """Say between which numbers the worst case lies: what some outcome reaches, and what no outcome passes."""
+    statement = obligation.statement
+    if decided is None or not isinstance(statement, Comparison) or statement.relation == "==":
+        return "", {}
+    least, bound = decided.answer.least, decided.answer.bound
+    limit = (decided.right.low if statement.relation in ("<=", "<") else decided.right.high).number
+    if bound is None or limit is None:
+        return "", {}
+    sign = -1 if statement.relation in ("<=", "<") else 1
+    proved = limit + sign * bound
+    if least is None:
+        shown, edge = apart_texts(proved, limit)
+        return f"at {'most' if sign < 0 else 'least'} at {shown} (bound), the limit is {edge}", {
+            "bound": exact_text(proved)
+        }
+    reached = limit + sign * least
+    seen, shown, edge = apart_texts(reached, proved, limit)
+    ends = f"{seen} (witness) and {shown} (bound)" if sign < 0 else f"{shown} (bound) and {seen} (witness)"
+    facts = {"witness": exact_text(reached), "bound": exact_text(proved), "limit": exact_text(limit)}
+    return f"between {ends}, the limit is {edge}", facts
 
 
 def zero_base(state: State, obligation: Obligation, reading: Reading) -> Diagnostic:

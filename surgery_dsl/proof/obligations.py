@@ -12,6 +12,7 @@ from surgery_dsl.proof.measured import bound, measurement
 from surgery_dsl.proof.readings import NotStatic
 from surgery_dsl.proof.recovery import data_fits
 from surgery_dsl.proof.state import State
+from surgery_dsl.proof.transcript import Entry
 from surgery_dsl.proof.units import comparable
 from surgery_dsl.proof.verdict import Status, Verdict, verdict_of
 from surgery_dsl.proof.words import data_names, regions
@@ -188,6 +189,9 @@ def _proof(
             obligation, block, "budget", "refuted", reason="a relative limit stands on a baseline of zero"
         )
     answer = decided.answer
+    if state.transcript is not None:
+        entry = Entry(f"prove {obligation.text}", decided.question, answer, obligation.span, bool(decided.vacuous))
+        state.transcript.note(entry)
     if decided.vacuous:
         state.sink.say(blame.impossible(state, obligation, decided.vacuous))
         return verdict_of(obligation, block, "budget", "vacuous", "intervals", reason=decided.vacuous)
@@ -195,7 +199,7 @@ def _proof(
     if answer.status == "refuted":
         state.sink.say(counterexample.refuted(state, obligation, statement, decided, plan, retry))
     elif answer.status == "undecided":
-        state.sink.say(counterexample.undecided(state, obligation, answer, answer.reason))
+        state.sink.say(counterexample.undecided(state, obligation, decided, answer.reason))
     verdict = verdict_of(obligation, block, "budget", answer.status, answer.tier, value, limit, margin, answer.reason)
     if answer.status == "proved" and state.sums and statement.relation in ("<=", "<"):
         return uniform.noted(verdict, decided, state.sums, worst_sizes(decided, statement))

@@ -95,6 +95,23 @@ def exact_text(value: Fraction) -> str:
     return number_text(value)
 
 
+SCALES = ((10**9, " G"), (10**6, " M"))
+"""Units in which large counts are written beside one another."""
+
+
+def apart_texts(*values: Fraction) -> tuple[str, ...]:
+    """Write numbers beside one another in one unit, with as many decimals as tell unlike ones apart."""
+    greatest = max(map(abs, values), default=Fraction(0))
+    unit, sign = next(((unit, sign) for unit, sign in SCALES if greatest >= unit), (1, ""))
+    if unit == 1:
+        return tuple(rounded_text(value) for value in values)
+    for decimals in range(2, 10):
+        found = tuple(f"{float(value / unit):.{decimals}f}{sign}" for value in values)
+        if len(set(found)) == len(set(values)):
+            return found
+    return tuple(exact_text(value) for value in values)
+
+
 def rounded_text(value: Fraction | float, digits: int = 6) -> str:
     """Write a number for people: whole ones with separators, others to some significant digits."""
     exact = Fraction(value)

@@ -8,6 +8,7 @@ from surgery_dsl.diagnostics.code import Severity
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.shards import SHARD_SIZE
 from surgery_dsl.language.plan import Plan
+from surgery_dsl.run.assertions import admitted_checked
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.prepare import Checked, check
@@ -33,6 +34,7 @@ def apply(
     dry_run: bool = False,
     force: bool = False,
     strict: bool = False,
+    allow_undecided: bool = False,
     allow_pickle: bool = False,
     out_of_core: bool | None = None,
     shard_size: int = SHARD_SIZE,
@@ -51,6 +53,7 @@ def apply(
         dry_run: Stop after the proof.
         force: Replace an earlier result at ``output``.
         strict: Let warnings refuse the plan.
+        allow_undecided: Put claims that no tier decides to the outcome that ``identify`` finds, before a tensor is cut.
         allow_pickle: Read weights that are a pickle.
         out_of_core: Whether weights stay in files and are cut there, tensor by tensor; ``None`` does so where they are
             too large for the memory that is free, and the plan allows it.
@@ -72,6 +75,7 @@ def apply(
         allow_pickle=allow_pickle,
         force=force,
         strict=strict,
+        allow_undecided=allow_undecided,
         out_of_core=out_of_core,
         shard_size=shard_size,
     )
@@ -86,6 +90,8 @@ def _apply(plan: Path | str, place: Path | None, settings: Settings, dry_run: bo
         allow_pickle=settings.allow_pickle,
         progress=lambda text: progress(text, 0, 0),
     )
+    if settings.allow_undecided:
+        checked = admitted_checked(checked)
     verdicts = checked.report.verdicts if checked.report is not None else ()
     found = list(checked.diagnostics)
     if checked.plan is None or checked.lock is None:

@@ -22,6 +22,7 @@ from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
 from surgery_dsl.run import grants, load, write
 from surgery_dsl.run.apply import Progress
+from surgery_dsl.run.assertions import Assertions, admitted
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
@@ -98,11 +99,13 @@ class _Execution:
                 figures = Figures(session, values)
             steps = Steps(session, values, start(self.plan, self.lock, Sink(self.plan.file)), evidence)
             ends = last_runs(runs_in_order)
+            assertions = Assertions(self.plan, runs_in_order, evidence.verdicts)
             for position, run in enumerate(runs_in_order):
                 if isinstance(run.step, Recover):
                     with evidence.phase("measure"):
                         figures.before_recovery()
                 steps.execute(run)
+                assertions.settle(position, steps.state)
                 if position in ends:
                     steps.refuse_idle(run)
             with evidence.phase("measure"):
@@ -128,6 +131,7 @@ class _Execution:
         if self.settings.dtype or any(model.weights is None and model.name in named for model in lock.models):
             lock = lock_of(self.sources, self.settings)
             report = prove(self.plan, lock)
+            report = admitted(report, self.plan) if self.settings.allow_undecided else report
         found = (*earlier, *report.diagnostics)
         bad = {Severity.ERROR, Severity.WARNING} if self.settings.strict else {Severity.ERROR}
         if any(d.severity in bad for d in found):

@@ -28,6 +28,7 @@ class Settings(Data):
         force: Whether an earlier result may be replaced.
         dry_run: Whether nothing is written at the end.
         strict: Whether warnings refuse the run.
+        allow_undecided: Whether claims that no tier decides are put to the outcome that ``identify`` finds.
         out_of_core: Whether weights stay in files; ``None`` where memory decides.
         shard_size: Bytes of tensors that one file of the result may hold.
     """
@@ -41,6 +42,7 @@ class Settings(Data):
     force: bool = False
     dry_run: bool = False
     strict: bool = False
+    allow_undecided: bool = False
     out_of_core: bool | None = None
     shard_size: int = SHARD_SIZE
 

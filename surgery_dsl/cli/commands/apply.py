@@ -22,6 +22,9 @@ from surgery_dsl.cli.sizes import byte_size
 @click.option("--dry-run", is_flag=True, help="Stop after the proof: read no weights, write nothing.")
 @click.option("--force", is_flag=True, help="Replace a non-empty output directory.")
 @click.option("--strict", is_flag=True, help="Let warnings refuse the plan.")
+@click.option(
+    "--allow-undecided", is_flag=True, help="Decide what no proof decides for the outcome that identify finds."
+)
 @click.option("--allow-pickle", is_flag=True, help="Read weights that are pickles (they can run any code).")
 @click.option(
     "--shard-size",
@@ -50,6 +53,7 @@ def command(
     dry_run: bool,
     force: bool,
     strict: bool,
+    allow_undecided: bool,
     allow_pickle: bool,
     shard_size: int,
     out_of_core: bool | None,
@@ -80,6 +84,7 @@ def command(
             dry_run=dry_run,
             force=force,
             strict=strict,
+            allow_undecided=allow_undecided,
             allow_pickle=allow_pickle,
             shard_size=shard_size,
             out_of_core=out_of_core,

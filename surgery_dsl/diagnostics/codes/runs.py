@@ -29,4 +29,7 @@ OUTPUT_EXISTS = Code("SD520", "output-exists", "the output directory exists and 
 NOT_WRITTEN = Code("SD521", "not-written", "the result could not be written")
 OUTPUT_IN_THE_WAY = Code("SD522", "output-in-the-way", "the output directory holds what must not be overwritten")
 NO_SUCH_DEVICE = Code("SD523", "no-such-device", "the device that was asked for is not there")
+ASSERTION_FAILED = Code(
+    "SD525", "assertion-failed", "what check left undecided does not hold for the outcome that identify found"
+)
 CHOSEN_BY_VALUES = Code("SD524", "chosen-by-values", "the forward chooses by values, and goes another way after a step")

@@ -20,6 +20,7 @@ from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
 from surgery_dsl.run import grants, write
 from surgery_dsl.run.apply import Progress
+from surgery_dsl.run.assertions import Assertions, admitted
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.execute import LOCK, PLAN, REPORT
@@ -105,8 +106,10 @@ class _Streaming:
         state = start(self.plan, self.lock, Sink(self.plan.file))
         steps = Steps(session, values, state, evidence)
         ends = last_runs(runs_in_order)
+        assertions = Assertions(self.plan, runs_in_order, evidence.verdicts)
         for position, run in enumerate(runs_in_order):
             steps.execute(run)
+            assertions.settle(position, steps.state)
             if position in ends:
                 steps.refuse_idle(run)
         evidence.efficiency = figures.efficiency(session.base_interface, session.interface, steps.state.static())
@@ -123,6 +126,7 @@ class _Streaming:
         if lock.model(self.plan.patient.name).weights is None:
             lock = lock_of(self.sources, self.settings)
             report = prove(self.plan, lock)
+            report = admitted(report, self.plan) if self.settings.allow_undecided else report
         found = (*earlier, *report.diagnostics)
         bad = {Severity.ERROR, Severity.WARNING} if self.settings.strict else {Severity.ERROR}
         if any(d.severity in bad for d in found):
