@@ -109,6 +109,12 @@ class Amount:
         return Amount({m: c for m, c in terms.items() if c})
 
 
+def grid_top(domain: Domain) -> int:
+    """Return the greatest value on the grid of a bounded variable."""
+    most = domain.least if domain.most is None else domain.most
+    return most - (most - domain.least) % domain.step
+
+
 def complete(sizes: Mapping[str, int], domains: Mapping[str, Domain]) -> dict[str, int]:
     """Add the quotients that follow from the free sizes given."""
     result = dict(sizes)

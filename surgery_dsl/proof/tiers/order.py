@@ -1,7 +1,7 @@
 """The tiers in order: the first that answers decides.
 
-A tier is a function from a question to an answer or ``None``. A sharper bound for budgets under a global ranking
-takes its place in :data:`BUDGETS` before the corner of the box.
+A tier is a function from a question to an answer or ``None``. Budgets under global rankings are decided before the
+corner of the box, which does not know of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,9 +18,20 @@ SIZES: tuple[Callable[[SizeQuestion], Answer | None], ...] = (
 )
 """Tiers for sizes; what they leave open goes to z3, all of it at once."""
 
+
+def _ranking(question: BudgetQuestion) -> Answer | None:
+    """Ask the tier for global rankings, which plans without them need not load."""
+    if not question.sums:
+        return None
+    from surgery_dsl.proof.tiers import ranking
+
+    return ranking.budget(question)
+
+
 BUDGETS: tuple[Callable[[BudgetQuestion], Answer | None], ...] = (
     intervals.budget,
     normal_forms.budget,
+    _ranking,
     corner.budget,
 )
 

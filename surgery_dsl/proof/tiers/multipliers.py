@@ -1,0 +1,276 @@
+"""The search for multipliers: where a Lagrangian dual is greatest. Any multiplier gives a sound bound.
+
+The dual g(m) = min over u of polynomial(u) + Σ m_j·(end_j - removed_j(u)) is concave and made of planes, one for each
+vertex u that is least somewhere. Along a line the greatest value is found exactly, by cutting: two planes that rise
+towards each other meet at a point, whose plane replaces one of them, until it is one of them (Dantzig & Wolfe 1960;
+in one dimension it is Dinkelbach's method of 1967). With several sums the lines are the axes and, from a ridge between
+two planes, the directions along the ridge (an active-set ascent). It stops as soon as the bound is enough.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from surgery_dsl.proof.tiers.chords import UnitBox
+from surgery_dsl.proof.tiers.elimination import Elimination
+
+MOST_CUTS = 60
+"""Most points along one line; on graphs that elimination or one cut decides, five to ten are used."""
+MOST_ROUNDS = 12
+"""Most rounds over all directions where there are several sums."""
+FINENESS = 1 << 20
+"""Directions along a ridge are rounded to this part of their length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """The dual at one place.
+
+    Attributes:
+        prices: The multipliers, in units of the scaled polynomial and the scaled sums.
+        value: The dual there: a lower bound of the scaled polynomial under the sums.
+        slopes: Its slope by each multiplier, twice.
+        vertex: Where the minimum is.
+        other: The second vertex of a relaxation; the same as ``vertex`` where there is none.
+    """
+
+    prices: tuple[Fraction, ...]
+    value: Fraction
+    slopes: tuple[int, ...]
+    vertex: list[int]
+    other: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Summit:
+    """The greatest value found, the points on both sides of the ridge it lies on, and the share of the rising one.
+
+    The vertices of both, mixed by that share, keep the sum: they solve the linear relaxation (where there is one sum).
+    """
+
+    best: Point
+    rising: Point
+    falling: Point
+    share: float = 0.5
+
+    def mean(self) -> list[float]:
+        """Return the mixed vertices."""
+        up, down = self.share / 2, (1 - self.share) / 2
+        four = (self.rising.vertex, self.rising.other, self.falling.vertex, self.falling.other)
+        return [(a + b) * up + (c + d) * down for a, b, c, d in zip(*four, strict=True)]
+
+
+class Dual:
+    """The dual function of a polynomial over the unit cube under sums."""
+
+    def __init__(self, box: UnitBox) -> None:
+        self.box = box
+        self.graph = Elimination(box)
+
+    def at(self, prices: Sequence[Fraction]) -> Point:
+        """Return the dual at some multipliers."""
+        sums = self.box.sums
+        denominator = lcm(*(price.denominator for price in prices)) if prices else 1
+        offset = 0
+        charged: list[tuple[int, int]] = []
+        for price, fixed in zip(prices, sums, strict=True):
+            each = price.numerator * (denominator // price.denominator)
+            if each:
+                offset += each * ((fixed.most if each < 0 else fixed.least) - fixed.whole)
+                charged += [(variable, each * amount) for variable, amount in fixed.amounts]
+        lowest = self.graph.lowest(charged, denominator)
+        vertex, other = lowest.vertex, lowest.other
+        slopes = []
+        for price, fixed in zip(prices, sums, strict=True):
+            kept = sum([amount for variable, amount in fixed.amounts if vertex[variable]])
+            kept_ = kept if other is vertex else sum([a for variable, a in fixed.amounts if other[variable]])
+            removed = 2 * fixed.whole - kept - kept_
+            ends = 2 * fixed.least, 2 * fixed.most
+            end = ends[price < 0] if price else min(max(removed, ends[0]), ends[1])
+            slopes.append(end - removed)
+        value = Fraction(lowest.value + offset, denominator)
+        return Point(tuple(prices), value, tuple(slopes), vertex, other)
+
+    def value(self, vertex: Sequence[int]) -> int:
+        """Return the polynomial at a vertex."""
+        box = self.box
+        total = box.constant + sum([c for c, label in zip(box.linear, vertex, strict=True) if label])
+        return total + sum([c for (i, j), c in box.pairs.items() if vertex[i] and vertex[j]])
+
+    # ---- along one line ------------------------------------------------------------------------------------------
+
+    def climb(self, start: Point, direction: Sequence[Fraction], enough: Fraction) -> Summit:
+        """Return the greatest value along a line, exactly where the minima are vertices."""
+        slope = _along(start, direction)
+        if not slope:
+            return Summit(start, start, start)
+        if slope < 0:
+            direction = [-d for d in direction]
+        far = self._falling(start, direction)
+        if far is None:
+            far = self._at_the_end(start, direction, enough)
+            return Summit(far if far.value > start.value else start, start, far)
+        rising, falling, best = start, far, start
+        low, high = _Line(start, direction, start), _Line(far, direction, start)
+        for _ in range(MOST_CUTS):
+            if best.value >= enough or low.slope <= 0 or high.slope >= 0:
+                break
+            step = (high.base - low.base) / (low.slope - high.slope)
+            expected = low.base + low.slope * step
+            point = self.at([p + step * d for p, d in zip(start.prices, direction, strict=True)])
+            if point.value > best.value:
+                best = point
+            if point.value >= expected:
+                break
+            line = _Line(point, direction, start)
+            if line.slope > 0:
+                if line.base >= low.base and line.slope >= low.slope:
+                    break
+                low, rising = line, point
+            elif line.slope < 0:
+                if line.base <= high.base and line.slope <= high.slope and line == high:
+                    break
+                high, falling = line, point
+            else:
+                return Summit(best, point, point)
+        steep = low.slope - high.slope
+        return Summit(best, rising, falling, float(-high.slope / steep) if steep else 0.5)
+
+    def _pull(self, direction: Sequence[Fraction]) -> tuple[dict[int, Fraction], Fraction]:
+        """Return how steep each variable makes a direction, and how steep it is where all are 0."""
+        pull: dict[int, Fraction] = {}
+        steep = Fraction(0)
+        for d, fixed in zip(direction, self.box.sums, strict=True):
+            if d:
+                steep += d * ((fixed.least if d > 0 else fixed.most) - fixed.whole)
+                for variable, amount in fixed.amounts:
+                    pull[variable] = pull.get(variable, Fraction(0)) + d * amount
+        return pull, steep
+
+    def _falling(self, start: Point, direction: Sequence[Fraction]) -> Point | None:
+        """Return a plane above the dual that falls along a direction, by its value and slopes at the start."""
+        pull, steep = self._pull(direction)
+        vertex = list(start.vertex)
+        for variable, weight in pull.items():
+            vertex[variable] = int(weight < 0)
+            steep += min(weight, Fraction(0))
+        if steep >= 0:
+            return None
+        slopes = []
+        value = Fraction(self.value(vertex))
+        for price, d, fixed in zip(start.prices, direction, self.box.sums, strict=True):
+            end = fixed.least if (d or price) > 0 else fixed.most
+            slope = end - fixed.whole + sum(amount for variable, amount in fixed.amounts if vertex[variable])
+            slopes.append(2 * slope)
+            value += price * slope
+        return Point(start.prices, value, tuple(slopes), vertex, vertex)
+
+    def _at_the_end(self, start: Point, direction: Sequence[Fraction], enough: Fraction) -> Point:
+        """Return the dual so far out that only outcomes at an end of the sums are left, or none: then it is enough."""
+        pull, steep = self._pull(direction)
+        steep += sum((min(weight, Fraction(0)) for weight in pull.values()), Fraction(0))
+        size = sum(map(abs, self.box.linear)) + sum(map(abs, self.box.pairs.values())) + abs(self.box.constant)
+        least = min(
+            [abs(weight) for weight in pull.values() if weight] + ([steep] if steep else []), default=Fraction(1)
+        )
+        step = (2 * size + max(enough, Fraction(0)) + 1) / least
+        return self.at([p + step * d for p, d in zip(start.prices, direction, strict=True)])
+
+    # ---- several sums --------------------------------------------------------------------------------------------
+
+    def summit(self, prices: Sequence[Fraction], enough: Fraction) -> Summit:
+        """Return the greatest value found from some multipliers, or the first that is enough."""
+        start = self.at(prices)
+        if start.value >= enough or not prices:
+            return Summit(start, start, start)
+        if len(prices) == 1:
+            return self.climb(start, [Fraction(1)], enough)
+        best = Summit(start, start, start)
+        for _ in range(MOST_ROUNDS):
+            before = best.best.value
+            normals: list[list[float]] = []
+            for direction in _axes(len(prices)):
+                best = self._better(best, direction, enough, normals)
+                for _ in prices:
+                    along = _ridge(best, normals)
+                    height = best.best.value
+                    if along is None or height >= enough:
+                        break
+                    best = self._better(best, along, enough, normals)
+                    if not _gains(height, best.best.value):
+                        break
+                if best.best.value >= enough:
+                    return best
+            if not _gains(before, best.best.value):
+                break
+        return best
+
+    def _better(
+        self, best: Summit, direction: Sequence[Fraction], enough: Fraction, normals: list[list[float]]
+    ) -> Summit:
+        found = self.climb(best.best, direction, enough)
+        if found.rising.slopes != found.falling.slopes:
+            normals.append([float(a - b) for a, b in zip(found.rising.slopes, found.falling.slopes, strict=True)])
+        if found.best.value <= best.best.value:
+            return best
+        if max(price.denominator for price in found.best.prices) > FINENESS:
+            near = self.at([Fraction(round(price * FINENESS), FINENESS) for price in found.best.prices])
+            if near.value > best.best.value:
+                return Summit(near, found.rising, found.falling, found.share)
+        return found
+
+
+def _gains(before: Fraction, after: Fraction) -> bool:
+    """Whether a bound rose by more than a millionth of itself."""
+    return (after - before) * FINENESS > abs(before) + 1
+
+
+class _Line:
+    """The plane of a point, along a line: base + slope·step."""
+
+    __slots__ = ("base", "slope")
+
+    def __init__(self, point: Point, direction: Sequence[Fraction], origin: Point) -> None:
+        self.slope = Fraction(_along(point, direction), 2)
+        away = sum(
+            (s * (p - q) for s, p, q in zip(point.slopes, point.prices, origin.prices, strict=True)), Fraction(0)
+        )
+        self.base = point.value - away / 2
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Line) and (self.base, self.slope) == (other.base, other.slope)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _along(point: Point, direction: Sequence[Fraction]) -> Fraction:
+    return sum((d * slope for d, slope in zip(direction, point.slopes, strict=True) if d), Fraction(0))
+
+
+def _axes(count: int) -> list[list[Fraction]]:
+    return [[Fraction(int(i == j)) for i in range(count)] for j in range(count)]
+
+
+def _ridge(found: Summit, normals: list[list[float]]) -> list[Fraction] | None:
+    """Return a direction that rises and keeps to the ridges found last; floats may guide, for any way is sound."""
+    count = len(found.best.prices)
+    direction = [float(a + b) for a, b in zip(found.rising.slopes, found.falling.slopes, strict=True)]
+    basis: list[list[float]] = []
+    for normal in reversed(normals[-(count - 1) :]):
+        for known in basis:
+            normal = _without(normal, known)
+        length = sum(x * x for x in normal) ** 0.5
+        if length > 1e-9:
+            basis.append([x / length for x in normal])
+    for known in basis:
+        direction = _without(direction, known)
+    greatest = max(map(abs, direction), default=0.0)
+    if greatest < 1e-6:
+        return None
+    return [Fraction(round(x / greatest * FINENESS), FINENESS) for x in direction]
+
+
+def _without(vector: list[float], unit: list[float]) -> list[float]:
+    share = sum(x * y for x, y in zip(vector, unit, strict=True))
+    return [x - share * y for x, y in zip(vector, unit, strict=True)]
