@@ -3,12 +3,13 @@
 from surgery_dsl.diagnostics.codes import budgets, shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.interface.expression import bounds, evaluate, text
-from surgery_dsl.interface.model import Extent, Interface, Requirement
+from surgery_dsl.interface.expression import evaluate, symbols, text
+from surgery_dsl.interface.model import Extent, Interface, Requirement, Size
 from surgery_dsl.proof.contract import SIDES, shape_text
 from surgery_dsl.proof.questions import Answer, SizeQuestion
 from surgery_dsl.proof.state import State
-from surgery_dsl.proof.tiers.order import decide_all_sizes
+from surgery_dsl.proof.tiers.order import decide_all_sizes, decide_sizes
+from surgery_dsl.proof.transcript import Entry
 from surgery_dsl.proof.verdict import Status, Verdict
 
 RELATIONS = {"equal": "=", "at_least": "≥", "divides": "divides"}
@@ -68,6 +69,10 @@ def _sizes(state: State, interface: Interface, span: Span | None, known: Known) 
         questions = [SizeQuestion(r.relation, r.left, r.right, ranges) for r in fresh]
         for requirement, answer in zip(fresh, decide_all_sizes(questions), strict=True):
             known[_key(requirement)] = answer
+        if state.transcript is not None:
+            for requirement, question in zip(fresh, questions, strict=True):
+                entry = Entry(_claim_text(requirement), question, known[_key(requirement)], span)
+                state.transcript.note(entry)
     worst: Status = "proved"
     tiers: dict[str, None] = {}
     for requirement in requirements:
@@ -89,9 +94,12 @@ def _key(requirement: Requirement) -> tuple[str, object, object]:
     return requirement.relation, requirement.left, requirement.right
 
 
+def _claim_text(requirement: Requirement) -> str:
+    return f"{text(requirement.left)} {RELATIONS[requirement.relation]} {text(requirement.right)}"
+
+
 def _misfit(state: State, requirement: Requirement, answer: Answer, span: Span | None) -> Diagnostic:
-    left, right = text(requirement.left), text(requirement.right)
-    claim = f"{left} {RELATIONS[requirement.relation]} {right}"
+    claim = _claim_text(requirement)
     if answer.status == "undecided":
         return Diagnostic(
             budgets.UNDECIDED,
@@ -124,8 +132,11 @@ def _non_empty(state: State, name: str, old: Interface, new: Interface, span: Sp
         if axis.parts or (axis.id < len(old.axes) and old.axes[axis.id] is axis):
             continue
         changed += 1
-        least = axis.size.least if isinstance(axis.size, Extent) else bounds(axis.size, ranges)[0]
-        if least is None or least < 1:
+        question, answer = _some_left(axis.size, ranges)
+        if state.transcript is not None:
+            entry = Entry(f"something of `{axis.label or 'an axis'}` is left after {name}", question, answer, span)
+            state.transcript.note(entry)
+        if answer.status != "proved":
             status = "refuted"
             state.sink.say(
                 Diagnostic(
@@ -134,12 +145,24 @@ def _non_empty(state: State, name: str, old: Interface, new: Interface, span: Sp
                     file=state.file,
                     span=span,
                     path=axis.label,
-                    facts={"least": least},
+                    facts={"least": evaluate(question.left, answer.witness) if answer.status == "refuted" else None},
                     help="add `floor = 1` to its selection",
                 )
             )
     claim = f"no axis is empty after step {name}"
     return _claim("non-empty", name, claim, status, "intervals", f"new or resized axes: {changed}", span)
+
+
+def _some_left(size: Size, ranges: dict[str, tuple[int, int | None]]) -> tuple[SizeQuestion, Answer]:
+    """Decide whether an axis has an entry, whatever the choices and the free sizes."""
+    if isinstance(size, Extent | int):
+        least, most = (size.least, size.most) if isinstance(size, Extent) else (size, size)
+        question = SizeQuestion("at_least", "size", 1, (("size", least, most),))
+        if least >= 1:
+            return question, Answer("proved", "intervals")
+        return question, Answer("refuted", "intervals", witness={"size": least})
+    question = SizeQuestion("at_least", size, 1, tuple((n, *ends) for n, ends in ranges.items() if n in symbols(size)))
+    return question, decide_sizes(question)
 
 
 def _divisibility(name: str, new: Interface, span: Span | None) -> Verdict:

@@ -14,6 +14,7 @@ from surgery_dsl.proof.sequence import Run, sequence, stage_shares
 from surgery_dsl.proof.state import State, start
 from surgery_dsl.proof.steps import advance
 from surgery_dsl.proof.summaries import Costs, StepSummary, far_from_asked, summary
+from surgery_dsl.proof.transcript import Transcript
 from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.proof.words import data_names
 
@@ -49,14 +50,16 @@ class CheckReport:
         return self.states[-1] if self.states else self.start
 
 
-def check(plan: Plan, lock: Lock) -> CheckReport:
+def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> CheckReport:
     """Prove what can be proved of a plan. Deterministic; reads nothing but its arguments.
+
+    What the tiers are asked and answer is noted in ``transcript``, if there is one.
 
     Raises:
         KeyError: The lock lacks the patient (a stale lock is the caller's to find).
     """
     sink = Sink(plan.file)
-    state = begin = start(plan, lock, sink)
+    state = begin = start(plan, lock, sink, transcript)
     inputs_within(plan, state)
     known: always.Known = {}
     found = _Found()

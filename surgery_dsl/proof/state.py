@@ -10,6 +10,7 @@ from surgery_dsl.interface.lock import DataFacts, Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Identify, Plan
 from surgery_dsl.proof.questions import Sum
+from surgery_dsl.proof.transcript import Transcript
 from surgery_dsl.vocabulary.context import Effect, Static
 from surgery_dsl.vocabulary.selection import Selection
 
@@ -35,6 +36,7 @@ class State:
         after: The state after the last run of each step.
         zeros: Tensors with zeros that training holds: how many at least, at most.
         zeros_total: The same over all tensors.
+        zero_groups: Zeros that are known of several tensors together: which, and how many at least.
         versions: How often a choice has changed an axis: equal versions mean the same size.
         sums: Sums that global rankings fix, over variables of :mod:`surgery_dsl.proof.readings`.
         coverage: Share of the parameters that each step's sites hold.
@@ -42,6 +44,7 @@ class State:
         choices: Where each ``identify`` says what it takes.
         places: Where each other step stands.
         broken: Names of steps that could not be followed: what depends on them is not decided.
+        transcript: Where questions and answers are noted, if anywhere.
     """
 
     file: str
@@ -60,6 +63,7 @@ class State:
     after: "Mapping[str, State]" = field(default_factory=dict, repr=False)
     zeros: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     zeros_total: tuple[int, int] = (0, 0)
+    zero_groups: tuple[tuple[frozenset[str], int], ...] = ()
     versions: Mapping[int, int] = field(default_factory=dict)
     sums: tuple[Sum, ...] = ()
     coverage: Mapping[str, tuple[Fraction, Fraction]] = field(default_factory=dict)
@@ -67,6 +71,7 @@ class State:
     choices: Mapping[str, Span] = field(default_factory=dict, repr=False)
     places: Mapping[str, Span] = field(default_factory=dict, repr=False)
     broken: frozenset[str] = frozenset()
+    transcript: Transcript | None = field(default=None, repr=False)
 
     def static(
         self, step: str = "", sink: Sink | None = None, scope: str = "", tie: str = "", changes: tuple[str, ...] = ()
@@ -104,7 +109,7 @@ class State:
         return replace(done, after={**self.after, step: done})
 
 
-def start(plan: Plan, lock: Lock, sink: Sink) -> State:
+def start(plan: Plan, lock: Lock, sink: Sink, transcript: Transcript | None = None) -> State:
     """Return the state before the first step; raise ``KeyError`` where the lock lacks the patient."""
     patient = lock.model(plan.patient.name)
     return State(
@@ -117,4 +122,5 @@ def start(plan: Plan, lock: Lock, sink: Sink) -> State:
         weights=patient.weights,
         choices={s.name: s.spans.get("take", s.span) for s in plan.steps if isinstance(s, Identify) and s.span},
         places={s.name: s.span for s in plan.steps if not isinstance(s, Identify) and s.span},
+        transcript=transcript,
     )

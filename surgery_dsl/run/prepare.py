@@ -4,8 +4,9 @@ torch is imported only where a lock must be made.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
@@ -18,7 +19,11 @@ from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import CheckReport
 from surgery_dsl.proof.check import check as prove
 from surgery_dsl.proof.param_ranges import Covered, covered
+from surgery_dsl.proof.transcript import Transcript
 from surgery_dsl.run.completion import completed
+
+if TYPE_CHECKING:
+    from surgery_dsl.proof.cross_check import CrossChecked
 
 Progress = Callable[[str], None]
 
@@ -40,6 +45,7 @@ class Checked:
         diagnostics: All findings.
         lock_made: Whether the lock was made by this call.
         ranges: For each param with a range, whether the proof covers all of it.
+        cross_checked: What z3 said to the verdicts, where it was asked.
     """
 
     path: Path
@@ -50,6 +56,7 @@ class Checked:
     diagnostics: tuple[Diagnostic, ...]
     lock_made: bool = False
     ranges: tuple[tuple[Param, Covered], ...] = ()
+    cross_checked: "CrossChecked | None" = None
 
 
 def check(
@@ -59,6 +66,7 @@ def check(
     allow_code: Iterable[str] = (),
     make_lock: bool = True,
     allow_pickle: bool = False,
+    cross_check: bool = False,
     progress: Progress = silent,
 ) -> Checked:
     """Prove a plan from the plan and its lock; make the lock first if there is none.
@@ -69,6 +77,7 @@ def check(
         allow_code: Globs of user code that may run where a lock must be made.
         make_lock: Whether a missing lock is made (this runs the granted code and imports torch).
         allow_pickle: Whether weights may be a pickle; nothing of one is compared with the lock but its digest.
+        cross_check: Whether z3 looks at every verdict of the other tiers once more.
         progress: Called with a few words when long work starts.
 
     Returns:
@@ -95,10 +104,21 @@ def check(
                 model.replaced(weights=None) if model.name in stale.other_weights else model for model in lock.models
             )
         )
-    report = prove(lowered, lock)
+    transcript = Transcript() if cross_check else None
+    report = prove(lowered, lock, transcript)
     everything = (*diagnostics, *stale.found, *report.diagnostics)
     ranges = () if report.failed else tuple(_ranges(lowered, lock, text, sets or {}))
-    return Checked(path, text, lowered, lock, report, everything, made, ranges)
+    checked = Checked(path, text, lowered, lock, report, everything, made, ranges)
+    return checked if transcript is None else _cross_checked(checked, transcript, progress)
+
+
+def _cross_checked(checked: Checked, transcript: Transcript, progress: Progress) -> Checked:
+    """Let z3 look at what the tiers said."""
+    from surgery_dsl.proof.cross_check import cross_check
+
+    progress(f"asking z3 about {len(transcript.entries)} verdicts")
+    found = cross_check(transcript, str(checked.path))
+    return replace(checked, cross_checked=found, diagnostics=(*checked.diagnostics, *found.disagreements))
 
 
 def _ranges(plan: Plan, lock: Lock, text: str, sets: Mapping[str, str]) -> Iterator[tuple[Param, Covered]]:

@@ -21,12 +21,32 @@ from surgery_dsl.proof.smt.sizes import Translator
 
 
 def prove(job: Message, rlimit: int) -> Message:
-    """Look for outcomes with ``slack < below`` (``<=`` where ``strict``): ``unsat``, or an outcome that is one."""
+    """Look for outcomes below the limits of some claims, the strongest first: ``unsat``, or an outcome that is one.
+
+    A claim [limit, strict] is that no outcome has a slack below a limit, nor of that limit where it is strict. One that
+    stays open passes the question on to the next.
+    """
     question = budget_in(job["question"])
-    below, strict = Fraction(job["below"]), bool(job["strict"])
-    if _by_envelopes(question, below, strict, rlimit):
-        return {"status": "unsat"}
-    return _over_integers(question, below, strict, rlimit)
+    reply: Message = {"status": "unknown", "reason": "nothing is claimed"}
+    for limit, strict in job["claims"]:
+        below = Fraction(limit)
+        if _by_envelopes(question, below, strict, rlimit):
+            return {"status": "unsat"}
+        reply = _over_integers(question, below, strict, rlimit)
+        if reply["status"] != "unknown":
+            break
+    return reply
+
+
+def possible(job: Message, rlimit: int) -> Message:
+    """Look for any outcome."""
+    import z3
+
+    solver = z3.Solver()
+    solver.set("rlimit", rlimit)
+    outcomes(budget_in(job["question"]), solver)
+    found = solver.check()
+    return {"status": str(found), "reason": solver.reason_unknown() if found == z3.unknown else ""}
 
 
 def replay(job: Message, rlimit: int) -> Message:

@@ -12,6 +12,7 @@ KINDS = {
     "size witness": sizes.replay,
     "budget": budgets.prove,
     "outcome": budgets.replay,
+    "outcomes": budgets.possible,
     "certificate": certificates.replay,
 }
 
