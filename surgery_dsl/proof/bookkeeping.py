@@ -145,6 +145,10 @@ Hold = Literal["trained", "sliced", "written"]
 """What a step does to held zeros: training keeps them, slicing may remove some, writing ends the hold."""
 
 
+ZeroGroup = tuple[frozenset[str], int]
+"""Tensors, and how many zeros are held in them together, at least."""
+
+
 def zeros(
     known: Mapping[str, Range], total: Range, effect: Effect, before: Interface, after: Interface, hold: Hold
 ) -> tuple[dict[str, Range], Range]:
@@ -155,23 +159,74 @@ def zeros(
     result: dict[str, Range] = {}
     lost = 0
     for name, (least, most) in known.items():
-        now = effect.renamed.get(name, name)
-        if hold == "trained" or name in effect.zeros or (name not in effect.writes and now in after.tensor_by_name):
-            result[now] = (least, most)
-        elif hold == "sliced" and now in after.tensor_by_name:
-            old, new = numel(before, [before.tensor_by_name[name]]), numel(after, [after.tensor_by_name[now]])
-            result[now] = (max(0, least - max(0, old[1] - new[0])), min(most, new[1]))
-            lost += max(0, old[1] - new[0])
-        else:
-            lost += most
-    in_all = max(0, total[0] - lost)
+        kept, gone = _held(name, most, effect, before, after, hold)
+        lost += gone
+        if kept is not None:
+            result[effect.renamed.get(name, name)] = (max(0, least - gone), most if kept < 0 else min(most, kept))
+    in_all, at_most = max(0, total[0] - lost), total[1]
     for name, (least, most) in effect.zeros.items():
         size = numel(after, [after.tensor_by_name[name]])
         held = result.get(name, (0, 0))
         result[name] = (max(held[0], least), min(size[1], held[1] + most))
     if effect.zeros_total is not None:
-        in_all = max(in_all, effect.zeros_total[0])
-    return result, (max(in_all, sum(low for low, _ in result.values())), sum(high for _, high in result.values()))
+        in_all, at_most = max(in_all, effect.zeros_total[0]), at_most + effect.zeros_total[1]
+    else:
+        at_most += sum(most for _, most in effect.zeros.values())
+    least, most = (sum(ends) for ends in zip(*result.values(), strict=True)) if result else (0, 0)
+    return result, (max(in_all, least), min(at_most, most))
+
+
+def _held(
+    name: str, most: int, effect: Effect, before: Interface, after: Interface, hold: Hold
+) -> tuple[int | None, int]:
+    """Return how many entries a tensor has after a step (-1: as before, ``None``: its hold ended), and zeros lost."""
+    now = effect.renamed.get(name, name)
+    if hold == "trained" or name in effect.zeros or (name not in effect.writes and now in after.tensor_by_name):
+        return -1, 0
+    if hold == "sliced" and now in after.tensor_by_name:
+        old, new = numel(before, [before.tensor_by_name[name]]), numel(after, [after.tensor_by_name[now]])
+        return new[1], max(0, old[1] - new[0])
+    return None, most
+
+
+def zero_groups(
+    groups: Iterable[ZeroGroup],
+    known: Mapping[str, Range],
+    effect: Effect,
+    before: Interface,
+    after: Interface,
+    hold: Hold,
+) -> tuple[ZeroGroup, ...]:
+    """Return what global rankings and other steps fix together: zeros in several tensors, after one more step.
+
+    ``known`` are the zeros by tensor before the step. A group loses what its tensors can have lost.
+    """
+    result: dict[frozenset[str], int] = {}
+    for names, least in groups:
+        held = {name: _held(name, known[name][1], effect, before, after, hold) for name in names if name in known}
+        kept = frozenset(effect.renamed.get(name, name) for name, (now, _) in held.items() if now is not None)
+        left = least - sum(gone for _, gone in held.values())
+        if kept and left > 0:
+            result[kept] = max(result.get(kept, 0), left)
+    if effect.zeros and effect.zeros_total is not None:
+        names = frozenset(effect.zeros)
+        result[names] = max(result.get(names, 0), effect.zeros_total[0])
+    return tuple(result.items())
+
+
+def least_zeros(groups: Iterable[ZeroGroup], known: Mapping[str, Range]) -> int:
+    """Return how many zeros are held in all, at least: groups that share no tensor add up, and single tensors do."""
+    best = sum(least for least, _ in known.values())
+    ranked = sorted(groups, key=lambda group: -group[1])
+    for start in range(len(ranked)):
+        free, total = set(known), 0
+        for names, least in ranked[start:]:
+            alone = sum(known[name][0] for name in names if name in known)
+            if names <= free and least > alone:
+                free -= names
+                total += least
+        best = max(best, total + sum(known[name][0] for name in free))
+    return best
 
 
 # ---- axes --------------------------------------------------------------------------------------------------------

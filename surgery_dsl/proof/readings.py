@@ -81,7 +81,7 @@ class Reader:
         if low == high:
             return Bounds(lower, lower)
         upper = self._amount(high, state, prefix, stated).scale(scale)
-        return Bounds(lower, upper, 1, word.attained)
+        return Bounds(lower, upper, 1, word.reached(state.interface, context))
 
     def _state_at(self, point: Point) -> State:
         if point.at == "now":

@@ -350,6 +350,7 @@ def _note(
     versions = bookkeeping.versions(state.versions, before, after, selection)
     fixed = bookkeeping.global_sum(selection, before, after, versions) if selection is not None else None
     held_zeros, total = bookkeeping.zeros(state.zeros, state.zeros_total, effect, before, after, hold)
+    groups = bookkeeping.zero_groups(state.zero_groups, state.zeros, effect, before, after, hold)
     replaced = bookkeeping.of_base(state.base, state.history, tensors_below(before, effect.brings))
     done = replace(
         state,
@@ -358,7 +359,8 @@ def _note(
         history=(*state.history, (name, effect)),
         brought=bookkeeping.brought(state.brought, name, effect, after),
         zeros=held_zeros,
-        zeros_total=total,
+        zeros_total=(max(total[0], bookkeeping.least_zeros(groups, held_zeros)), total[1]),
+        zero_groups=groups,
         versions=versions,
         sums=(*state.sums, fixed) if fixed is not None else state.sums,
         coverage={**state.coverage, name: bookkeeping.coverage(before, held)},

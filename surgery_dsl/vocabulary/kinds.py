@@ -276,6 +276,10 @@ class Quantity(Word, ABC):
         """
         raise LookupError(f"{self.name} has no static rule")
 
+    def reached(self, interface: Interface, context: Static) -> bool:
+        """Return whether some outcome reaches each of two different bounds here."""
+        return self.attained
+
     @abstractmethod
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return its value on a model. Counts are exact integers as floats up to 2**53."""

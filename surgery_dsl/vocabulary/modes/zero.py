@@ -13,7 +13,6 @@ from surgery_dsl.vocabulary.kinds import Mode
 from surgery_dsl.vocabulary.modes._channels import axis_of
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
 from surgery_dsl.vocabulary.units._axes import Carrier, carriers_at
-from surgery_dsl.vocabulary.units.weights import most_entries
 from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
@@ -56,6 +55,7 @@ class Zero(Mode):
         """Count the zeros that each tensor gets, at least and at most; the draft stays as it is."""
         interface, flow = context.interface, Flow(context.interface)
         zeros: Zeros = {}
+        apart: dict[str, bool] = {}
         changed = 0
         for at, (pool, taken) in enumerate(zip(selection.pools, selection.taken, strict=True)):
             if taken.most == 0:
@@ -64,16 +64,18 @@ class Zero(Mode):
                 self._emptied(pool, selection, context)
             changed += len(pool.sites)
             fixed = selection.indices[at] if selection.indices else None
-            for name, (least, most) in _counts(pool, taken, fixed, flow).items():
+            for name, (least, most, part) in _counts(pool, taken, fixed, flow).items():
                 known = zeros.get(name, (0, 0))
-                zeros[name] = (known[0] + least, known[1] + most)
+                disjoint = part and apart.get(name, True)
+                zeros[name] = (known[0] + least if disjoint else max(known[0], least), known[1] + most)
+                apart[name] = disjoint
         self._check_ties(zeros, context)
         return Effect(
             function="changing",
             reason=f"{selection.asked} set to zero" if selection.asked else "entries are set to zero",
             writes=frozenset(_with_ties(zeros, interface)),
             zeros=zeros,
-            zeros_total=_total(selection, zeros, interface),
+            zeros_total=_total(selection, zeros, flow),
             matched=len(selection.sites),
             changed=changed,
         )
@@ -159,26 +161,43 @@ def _entries_along(carrier: Carrier, chosen: "torch.Tensor") -> "torch.Tensor":
     return torch.tensor([entry for entry, owner in enumerate(carrier.owners) if owner in taken], dtype=torch.int64)
 
 
-def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, flow: Flow) -> Zeros:
-    """Return how many zeros each tensor gets, at least and at most."""
+def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, flow: Flow) -> dict[str, tuple[int, int, bool]]:
+    """Return how many zeros each tensor gets, at least and at most, and whether no other pool can write the same ones.
+
+    Parts of one dimension lie side by side; rows and columns cross.
+    """
     interface = flow.interface
     if pool.tensor:
-        return {pool.tensor: (taken.least, taken.most)}
+        return {pool.tensor: (taken.least, taken.most, False)}
     if pool.modules:
         certain = set(range(pool.size) if taken.least == pool.size else fixed or ())
         possible = certain if fixed is not None else set(range(pool.size))
         return {
-            name: (size if index in certain else 0, size)
-            for index in sorted(possible)
+            name: (least if index in certain else 0, most, False)
+            for index in sorted(possible, key=lambda index: index in certain)
             for name in _parameters(pool.modules[index], interface)
-            for size in (most_entries(interface.tensor_by_name[name], interface),)
+            for least, most in (_entries(name, interface),)
         }
-    found: Zeros = {}
+    found: dict[str, tuple[int, int, bool]] = {}
     axis = axis_of(pool, interface)
     for carrier in carriers_at(pool, axis, flow):
         least, most = _entries_of_one(carrier, axis, interface)
-        found[carrier.tensor] = (taken.least * least, taken.most * most)
+        known = found.get(carrier.tensor, (0, 0, True))
+        zeros = taken.least * least, taken.most * most
+        found[carrier.tensor] = max(known[0], zeros[0]), known[1] + zeros[1], known[2] and bool(carrier.owners)
     return found
+
+
+def _entries(name: str, interface: Interface) -> tuple[int, int]:
+    """Return how many entries a tensor has, at least and at most."""
+    least = most = 1
+    for axis in (axis for dim in interface.tensor_by_name[name].dims for axis in interface.leaves(dim)):
+        size = interface.axes[axis].size
+        if isinstance(size, Extent):
+            least, most = least * size.least, most * size.most
+        elif isinstance(size, int):
+            least, most = least * size, most * size
+    return least, most
 
 
 def _entries_of_one(carrier: Carrier, axis: int, interface: Interface) -> tuple[int, int]:
@@ -201,8 +220,10 @@ def _entries_of_one(carrier: Carrier, axis: int, interface: Interface) -> tuple[
     return least, most
 
 
-def _total(selection: Selection, zeros: Zeros, interface: Interface) -> tuple[int, int]:
+def _total(selection: Selection, zeros: Zeros, flow: Flow) -> tuple[int, int]:
     """Return how many zeros are written in all, where that is known better than tensor by tensor."""
+    interface = flow.interface
+    apart = sum(least for least, _ in zeros.values()), sum(most for _, most in zeros.values())
     if selection.unit == "weights" and selection.total is not None:
         return selection.total.least, selection.total.most
     if selection.unit == "modules" and not any(selection.indices):
@@ -211,12 +232,42 @@ def _total(selection: Selection, zeros: Zeros, interface: Interface) -> tuple[in
         if len(every) == len(set(every)):
             least = most = 0
             for pool, taken in zip(names, selection.taken, strict=True):
-                sizes = sorted(
-                    sum(most_entries(interface.tensor_by_name[name], interface) for name in module) for module in pool
-                )
-                least, most = least + sum(sizes[: taken.least]), most + sum(sizes[len(sizes) - taken.most :])
+                sizes = [[_entries(name, interface) for name in module] for module in pool]
+                small = sorted(sum(size for size, _ in module) for module in sizes)
+                large = sorted(sum(size for _, size in module) for module in sizes)
+                least, most = least + sum(small[: taken.least]), most + sum(large[len(large) - taken.most :])
             return least, most
-    return sum(least for least, _ in zeros.values()), sum(most for _, most in zeros.values())
+    if selection.total is not None and all(pool.axis is not None for pool in selection.pools):
+        return _shared_out(selection, selection.total, flow) or apart
+    return apart
+
+
+def _shared_out(selection: Selection, total: Extent, flow: Flow) -> tuple[int, int] | None:
+    """Return the fewest and most entries of so many units of one ranking; ``None`` where pools share a tensor.
+
+    Units of one pool have equally many entries, so the cheapest (or dearest) units first is exact: a knapsack whose
+    items have one weight.
+    """
+    items: list[tuple[int, int, Extent]] = []
+    seen: set[str] = set()
+    for pool, taken in zip(selection.pools, selection.taken, strict=True):
+        one = _counts(pool, Extent(least=1, most=1), None, flow)
+        if not seen.isdisjoint(one):
+            return None
+        seen |= one.keys()
+        items.append((sum(low for low, _, _ in one.values()), sum(high for _, high, _ in one.values()), taken))
+    certain = sum(taken.least for _, _, taken in items)
+    least = sum(low * taken.least for low, _, taken in items)
+    most = sum(high * taken.least for _, high, taken in items)
+    rest = max(0, total.least - certain)
+    for low, _, taken in sorted(items, key=lambda item: item[0]):
+        here = min(rest, taken.most - taken.least)
+        least, rest = least + low * here, rest - here
+    rest = max(0, total.most - certain)
+    for _, high, taken in sorted(items, key=lambda item: -item[1]):
+        here = min(rest, taken.most - taken.least)
+        most, rest = most + high * here, rest - here
+    return least, most
 
 
 def _parameters(module: str, interface: Interface) -> list[str]:
