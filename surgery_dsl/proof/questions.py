@@ -148,7 +148,13 @@ class Sum:
 
     def removed(self, sizes: Mapping[str, int]) -> Fraction:
         """Return what an outcome removes."""
-        return sum((weight * (whole - sizes[name]) for name, whole, weight in self.parts), Fraction(0))
+        whole_units, rest = 0, Fraction(0)
+        for name, whole, weight in self.parts:
+            if weight.denominator == 1:
+                whole_units += weight.numerator * (whole - sizes[name])
+            else:
+                rest += weight * (whole - sizes[name])
+        return whole_units + rest
 
     def on_grid(self, domains: Mapping[str, Domain]) -> "Sum":
         """Return the same sum between ends that whole steps can reach, as far as one common step tells."""

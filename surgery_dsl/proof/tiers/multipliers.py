@@ -102,11 +102,15 @@ class Dual:
 
     def climb(self, start: Point, direction: Sequence[Fraction], enough: Fraction) -> Summit:
         """Return the greatest value along a line, exactly where the minima are vertices."""
-        slope = _along(start, direction)
+        whole = lcm(*(d.denominator for d in direction))
+        way = [d.numerator * (whole // d.denominator) for d in direction]
+        slope = _along(start, way)
         if not slope:
             return Summit(start, start, start)
-        if slope < 0:
-            direction = [-d for d in direction]
+        return self._climb(start, way if slope > 0 else [-d for d in way], enough)
+
+    def _climb(self, start: Point, direction: Sequence[int], enough: Fraction) -> Summit:
+        """Go on along a direction that rises."""
         far = self._falling(start, direction)
         if far is None:
             far = self._at_the_end(start, direction, enough)
@@ -137,39 +141,39 @@ class Dual:
         steep = low.slope - high.slope
         return Summit(best, rising, falling, float(-high.slope / steep) if steep else 0.5)
 
-    def _pull(self, direction: Sequence[Fraction]) -> tuple[dict[int, Fraction], Fraction]:
+    def _pull(self, direction: Sequence[int]) -> tuple[dict[int, int], int]:
         """Return how steep each variable makes a direction, and how steep it is where all are 0."""
-        pull: dict[int, Fraction] = {}
-        steep = Fraction(0)
+        pull: dict[int, int] = {}
+        steep = 0
         for d, fixed in zip(direction, self.box.sums, strict=True):
             if d:
                 steep += d * ((fixed.least if d > 0 else fixed.most) - fixed.whole)
                 for variable, amount in fixed.amounts:
-                    pull[variable] = pull.get(variable, Fraction(0)) + d * amount
+                    pull[variable] = pull.get(variable, 0) + d * amount
         return pull, steep
 
-    def _falling(self, start: Point, direction: Sequence[Fraction]) -> Point | None:
+    def _falling(self, start: Point, direction: Sequence[int]) -> Point | None:
         """Return a plane above the dual that falls along a direction, by its value and slopes at the start."""
         pull, steep = self._pull(direction)
         vertex = list(start.vertex)
         for variable, weight in pull.items():
             vertex[variable] = int(weight < 0)
-            steep += min(weight, Fraction(0))
+            steep += min(weight, 0)
         if steep >= 0:
             return None
         slopes = []
         value = Fraction(self.value(vertex))
         for price, d, fixed in zip(start.prices, direction, self.box.sums, strict=True):
             end = fixed.least if (d or price) > 0 else fixed.most
-            slope = end - fixed.whole + sum(amount for variable, amount in fixed.amounts if vertex[variable])
+            slope = end - fixed.whole + sum([amount for variable, amount in fixed.amounts if vertex[variable]])
             slopes.append(2 * slope)
             value += price * slope
         return Point(start.prices, value, tuple(slopes), vertex, vertex)
 
-    def _at_the_end(self, start: Point, direction: Sequence[Fraction], enough: Fraction) -> Point:
+    def _at_the_end(self, start: Point, direction: Sequence[int], enough: Fraction) -> Point:
         """Return the dual so far out that only outcomes at an end of the sums are left, or none: then it is enough."""
         pull, steep = self._pull(direction)
-        steep += sum((min(weight, Fraction(0)) for weight in pull.values()), Fraction(0))
+        steep += sum(min(weight, 0) for weight in pull.values())
         size = sum(map(abs, self.box.linear)) + sum(map(abs, self.box.pairs.values())) + abs(self.box.constant)
         least = min(
             [abs(weight) for weight in pull.values() if weight] + ([steep] if steep else []), default=Fraction(1)
@@ -231,7 +235,7 @@ class _Line:
 
     __slots__ = ("base", "slope")
 
-    def __init__(self, point: Point, direction: Sequence[Fraction], origin: Point) -> None:
+    def __init__(self, point: Point, direction: Sequence[int], origin: Point) -> None:
         self.slope = Fraction(_along(point, direction), 2)
         away = sum(
             (s * (p - q) for s, p, q in zip(point.slopes, point.prices, origin.prices, strict=True)), Fraction(0)
@@ -244,8 +248,8 @@ class _Line:
     __hash__ = None  # type: ignore[assignment]
 
 
-def _along(point: Point, direction: Sequence[Fraction]) -> Fraction:
-    return sum((d * slope for d, slope in zip(direction, point.slopes, strict=True) if d), Fraction(0))
+def _along(point: Point, direction: Sequence[int]) -> int:
+    return sum(d * slope for d, slope in zip(direction, point.slopes, strict=True))
 
 
 def _axes(count: int) -> list[list[Fraction]]:

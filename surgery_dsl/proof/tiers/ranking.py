@@ -75,6 +75,7 @@ class _Decision:
 
     def __init__(self, question: BudgetQuestion) -> None:
         self._question = question
+        self._read = question.reached.variables
         self._least: Fraction | None = None
         self._witness: dict[str, int] = {}
         self._cells: list[Cell] = []
@@ -172,7 +173,7 @@ class _Decision:
         found = best_outcome(land, seeds, goal if thorough else None)
         if found is None:
             return
-        rest = {name: domain.least for name, domain in axes.items() if name in question.reached.variables}
+        rest = {name: domain.least for name, domain in axes.items() if name in self._read}
         sizes = {**rest, **dict(zip(land.names, found[0], strict=True))}
         self._keep({**given, **sizes})
         if part.powers:
@@ -188,12 +189,8 @@ class _Decision:
     def _keep(self, sizes: dict[str, int]) -> None:
         slack = self._question.reached.at(sizes)
         if self._least is None or slack < self._least:
-            read = self._question.reached.variables
-            shown = {
-                name: size
-                for name, size in sizes.items()
-                if name in read or self._question.domains[name].kind != "quotient"
-            }
+            domains = self._question.domains
+            shown = {n: size for n, size in sizes.items() if n in self._read or domains[n].kind != "quotient"}
             self._least, self._witness = slack, shown
 
 
