@@ -37,7 +37,6 @@ class State:
         zeros: Tensors with zeros that training holds: how many at least, at most.
         zeros_total: The same over all tensors.
         zero_groups: Zeros that are known of several tensors together: which, and how many at least.
-        zero_groups: Zeros that are known of several tensors together: which, and how many at least.
         versions: How often a choice has changed an axis: equal versions mean the same size.
         sums: Sums that global rankings fix, over variables of :mod:`surgery_dsl.proof.readings`.
         coverage: Share of the parameters that each step's sites hold.
@@ -64,7 +63,6 @@ class State:
     after: "Mapping[str, State]" = field(default_factory=dict, repr=False)
     zeros: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     zeros_total: tuple[int, int] = (0, 0)
-    zero_groups: tuple[tuple[frozenset[str], int], ...] = ()
     zero_groups: tuple[tuple[frozenset[str], int], ...] = ()
     versions: Mapping[int, int] = field(default_factory=dict)
     sums: tuple[Sum, ...] = ()
