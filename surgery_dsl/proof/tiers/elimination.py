@@ -54,7 +54,7 @@ class Elimination:
         left = [i for i in range(count) if not gone[i]]
         self.triangles = [(step[0], step[1], step[3]) for step in self._steps if step[3] != none]
         self._kernel = Kernel(left, neighbours) if left else None
-        self.exact = self._kernel is None
+        self.nested = self._kernel is not None and all(value <= 0 for value in self._pairs)
 
     def _eliminate_leaves(
         self, neighbours: list[dict[int, int]], waiting: list[int], gone: list[bool], none: int, empty: int
@@ -100,8 +100,14 @@ class Elimination:
             waiting += [other for other, _ in around if len(neighbours[other]) <= 2]
         return fill
 
-    def lowest(self, prices: Sequence[tuple[int, int]], denominator: int) -> Lowest:
-        """Return the least value of ``denominator`` · polynomial + Σ price · variable, with multiplicity of prices."""
+    def lowest(self, prices: Sequence[tuple[int, int]], denominator: int, known: Sequence[int] | None = None) -> Lowest:
+        """Return the least value of ``denominator`` · polynomial + Σ price · variable.
+
+        Args:
+            prices: Variables and what is added to their coefficients.
+            denominator: What the polynomial is multiplied by.
+            known: Values that are certain, else -1, for polynomials in which every pair is negative.
+        """
         linear = self._linear.copy() if denominator == 1 else [value * denominator for value in self._linear]
         pairs = self._pairs.copy() if denominator == 1 else [value * denominator for value in self._pairs]
         for variable, price in prices:
@@ -130,7 +136,7 @@ class Elimination:
         if self._kernel is None:
             vertex = self._back([0] * len(linear), linear, pairs)
             return Lowest(total, vertex, vertex)
-        twice, labels, others = self._kernel.lowest(linear, pairs)
+        twice, labels, others = self._kernel.lowest(linear, pairs, known)
         vertices = []
         for chosen in (labels,) if labels == others else (labels, others):
             vertex = [0] * len(linear)

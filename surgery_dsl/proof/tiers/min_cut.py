@@ -13,61 +13,69 @@ Before the flow, every variable that its neighbours cannot outweigh is fixed; of
 
 from collections.abc import Sequence
 
-Edges = Sequence[tuple[int, int, int]]
-"""Two vertices and a capacity > 0."""
+
+class Graph:
+    """Edges between numbered vertices; capacities are given with each cut."""
+
+    def __init__(self, count: int, ends: Sequence[tuple[int, int]]) -> None:
+        self.ends = ends
+        self.adjacent: list[list[tuple[int, int]]] = [[] for _ in range(count)]
+        for edge, (i, j) in enumerate(ends):
+            self.adjacent[i].append((j, edge))
+            self.adjacent[j].append((i, edge))
 
 
 class Kernel:
-    """The part of a graph that elimination leaves; capacities are given anew with each call."""
+    """The part of a graph that elimination leaves; coefficients are given anew with each call."""
 
     def __init__(self, variables: list[int], neighbours: Sequence[dict[int, int]]) -> None:
         self.variables = variables
         number = {variable: index for index, variable in enumerate(variables)}
-        self._edges = [(number[i], number[j], slot) for i in variables for j, slot in neighbours[i].items() if i < j]
+        edges = [(number[i], number[j], slot) for i in variables for j, slot in neighbours[i].items() if i < j]
+        self._slots = [slot for _, _, slot in edges]
+        self._graph = Graph(len(variables), [(i, j) for i, j, _ in edges])
 
-    def lowest(self, linear: Sequence[int], pairs: Sequence[int]) -> tuple[int, list[int], list[int]]:
-        """Return twice a lower bound of the least value, rounded down, and the two vertices of the relaxation."""
+    def lowest(
+        self, linear: Sequence[int], pairs: Sequence[int], known: Sequence[int] | None = None
+    ) -> tuple[int, list[int], list[int]]:
+        """Return twice a lower bound of the least value, rounded down, and the two vertices of the relaxation.
+
+        ``known`` has the value of each variable where it is certain, else -1; it is used where every pair is negative.
+        """
+        values = [pairs[slot] for slot in self._slots]
         terminals = [2 * linear[variable] for variable in self.variables]
-        edges: list[tuple[int, int, int]] = []
-        positive = False
-        for i, j, slot in self._edges:
-            value = pairs[slot]
-            if value:
-                terminals[i] += value
-                terminals[j] += value
-                edges.append((i, j, value))
-                positive = positive or value > 0
-        if not positive:
-            value, labels = cut(terminals, [(i, j, -q) for i, j, q in edges])
+        for (i, j), value in zip(self._graph.ends, values, strict=True):
+            terminals[i] += value
+            terminals[j] += value
+        if max(values, default=0) <= 0:
+            fixed = [known[variable] for variable in self.variables] if known is not None else None
+            value, labels = cut(terminals, self._graph, [-value for value in values], fixed)
             return value, labels, labels
-        turned = _balance(len(terminals), edges)
+        turned = _balance(self._graph, values)
         if turned is not None:
             constant = sum(t for t, flip in zip(terminals, turned, strict=True) if flip)
-            constant -= sum(q for _, _, q in edges if q > 0)
+            constant -= sum(value for value in values if value > 0)
             signed = [-t if flip else t for t, flip in zip(terminals, turned, strict=True)]
-            value, labels = cut(signed, [(i, j, abs(q)) for i, j, q in edges])
+            value, labels = cut(signed, self._graph, [abs(value) for value in values])
             labels = [label ^ flip for label, flip in zip(labels, turned, strict=True)]
             return value + constant, labels, labels
-        return _roof(terminals, edges)
+        return _roof(terminals, self._graph, values)
 
 
-def _balance(count: int, edges: Edges) -> list[int] | None:
+def _balance(graph: Graph, values: Sequence[int]) -> list[int] | None:
     """Return which variables to turn so that every pair is negative; ``None`` where that cannot be."""
-    around: list[list[tuple[int, int]]] = [[] for _ in range(count)]
-    for i, j, value in edges:
-        unlike = int(value > 0)
-        around[i].append((j, unlike))
-        around[j].append((i, unlike))
-    side = [-1] * count
-    for start in range(count):
+    side = [-1] * len(graph.adjacent)
+    for start in range(len(side)):
         if side[start] >= 0:
             continue
         side[start] = 0
         waiting = [start]
         while waiting:
             here = waiting.pop()
-            for other, unlike in around[here]:
-                wanted = side[here] ^ unlike
+            for other, edge in graph.adjacent[here]:
+                if not values[edge]:
+                    continue
+                wanted = side[here] ^ int(values[edge] > 0)
                 if side[other] < 0:
                     side[other] = wanted
                     waiting.append(other)
@@ -76,61 +84,75 @@ def _balance(count: int, edges: Edges) -> list[int] | None:
     return side
 
 
-def _roof(terminals: list[int], edges: Edges) -> tuple[int, list[int], list[int]]:
+def _roof(terminals: list[int], graph: Graph, values: Sequence[int]) -> tuple[int, list[int], list[int]]:
     """Bound Σ t·u - Σ q·[u ≠ u'] by the cut of its double cover."""
     count = len(terminals)
     double = [*terminals, *(-t for t in terminals)]
-    constant = sum(terminals) - 2 * sum(q for _, _, q in edges if q > 0)
-    covered: list[tuple[int, int, int]] = []
-    for i, j, value in edges:
-        if value < 0:
-            covered += ((i, j, -value), (i + count, j + count, -value))
-        else:
-            covered += ((i, j + count, value), (i + count, j, value))
-    value, labels = cut(double, covered)
+    constant = sum(terminals) - 2 * sum(value for value in values if value > 0)
+    ends: list[tuple[int, int]] = []
+    for (i, j), value in zip(graph.ends, values, strict=True):
+        ends += ((i, j), (i + count, j + count)) if value < 0 else ((i, j + count), (i + count, j))
+    capacities = [abs(value) for value in values for _ in range(2)]
+    value, labels = cut(double, Graph(2 * count, ends), capacities)
     return (constant + value) // 2, labels[:count], [1 - label for label in labels[count:]]
 
 
-def cut(terminals: Sequence[int], edges: Edges) -> tuple[int, list[int]]:
-    """Return the least value of Σ terminal·u + Σ capacity·[u ≠ u'] over u in {0, 1}, and where it is."""
-    adjacent: list[list[tuple[int, int]]] = [[] for _ in terminals]
-    for i, j, capacity in edges:
-        adjacent[i].append((j, capacity))
-        adjacent[j].append((i, capacity))
-    labels, rest, value = _fixed(terminals, adjacent)
+def cut(
+    terminals: Sequence[int], graph: Graph, capacities: Sequence[int], known: Sequence[int] | None = None
+) -> tuple[int, list[int]]:
+    """Return the least value of Σ terminal·u + Σ capacity·[u ≠ u'] over u in {0, 1}, and where it is.
+
+    Args:
+        terminals: One number for each vertex.
+        graph: The edges.
+        capacities: A number ≥ 0 for each edge.
+        known: The label of each vertex that is certain to have it at some minimum, -1 for the others.
+    """
+    labels, rest, value = _fixed(terminals, graph, capacities, known)
     left = [i for i, label in enumerate(labels) if label < 0]
     if left:
         number = {variable: index for index, variable in enumerate(left)}
         network = _Network([rest[i] for i in left])
         for i in left:
-            for j, capacity in adjacent[i]:
+            here = number[i]
+            for j, edge in graph.adjacent[i]:
                 if i < j and labels[j] < 0:
-                    network.join(number[i], number[j], capacity)
+                    network.join(here, number[j], capacities[edge])
         value += network.value()
         for i, label in zip(left, network.labels(), strict=True):
             labels[i] = label
-    cost = sum(t for t, label in zip(terminals, labels, strict=True) if label)
-    cost += sum(capacity for i, j, capacity in edges if labels[i] != labels[j])
+    cost = sum([t for t, label in zip(terminals, labels, strict=True) if label])
+    cost += sum([c for (i, j), c in zip(graph.ends, capacities, strict=True) if labels[i] != labels[j]])
     if cost != value:
         raise AssertionError(f"a cut of {cost} and a flow of {value}: they must be equal")
     return value, labels
 
 
-def _fixed(terminals: Sequence[int], adjacent: Sequence[Sequence[tuple[int, int]]]) -> tuple[list[int], list[int], int]:
-    """Fix what no neighbour can outweigh; return labels (-1: open), the terminals that remain, and the value so far."""
+def _fixed(
+    terminals: Sequence[int], graph: Graph, capacities: Sequence[int], known: Sequence[int] | None
+) -> tuple[list[int], list[int], int]:
+    """Fix what is known and what no neighbour can outweigh; return labels, the terminals that remain, and the value.
+
+    A label is -1 where it is still open.
+    """
     rest = list(terminals)
-    around = [sum([capacity for _, capacity in arcs]) for arcs in adjacent]
+    around = [0] * len(rest)
+    for (i, j), capacity in zip(graph.ends, capacities, strict=True):
+        around[i] += capacity
+        around[j] += capacity
     labels = [-1] * len(rest)
     value = 0
-    waiting = [i for i, t in enumerate(rest) if abs(t) >= around[i]]
+    certain = list(known) if known is not None else [-1] * len(rest)
+    waiting = [i for i, t in enumerate(rest) if certain[i] >= 0 or abs(t) >= around[i]]
     while waiting:
         here = waiting.pop()
         if labels[here] >= 0:
             continue
-        label = labels[here] = 0 if rest[here] >= around[here] else 1
+        label = labels[here] = certain[here] if certain[here] >= 0 else 0 if rest[here] >= around[here] else 1
         value += rest[here] * label
-        for other, capacity in adjacent[here]:
+        for other, edge in graph.adjacent[here]:
             if labels[other] < 0:
+                capacity = capacities[edge]
                 around[other] -= capacity
                 rest[other] += -capacity if label else capacity
                 value += capacity * label

@@ -68,8 +68,8 @@ class Dual:
         self.box = box
         self.graph = Elimination(box)
 
-    def at(self, prices: Sequence[Fraction]) -> Point:
-        """Return the dual at some multipliers."""
+    def at(self, prices: Sequence[Fraction], known: Sequence[int] | None = None) -> Point:
+        """Return the dual at some multipliers; ``known`` has the values of variables that are certain, else -1."""
         sums = self.box.sums
         denominator = lcm(*(price.denominator for price in prices)) if prices else 1
         offset = 0
@@ -79,7 +79,7 @@ class Dual:
             if each:
                 offset += each * ((fixed.most if each < 0 else fixed.least) - fixed.whole)
                 charged += [(variable, each * amount) for variable, amount in fixed.amounts]
-        lowest = self.graph.lowest(charged, denominator)
+        lowest = self.graph.lowest(charged, denominator, known)
         vertex, other = lowest.vertex, lowest.other
         slopes = []
         for price, fixed in zip(prices, sums, strict=True):
@@ -122,7 +122,8 @@ class Dual:
                 break
             step = (high.base - low.base) / (low.slope - high.slope)
             expected = low.base + low.slope * step
-            point = self.at([p + step * d for p, d in zip(start.prices, direction, strict=True)])
+            prices = [p + step * d for p, d in zip(start.prices, direction, strict=True)]
+            point = self.at(prices, self._between(rising, falling if falling is not far else None, direction[0] > 0))
             if point.value > best.value:
                 best = point
             if point.value >= expected:
@@ -140,6 +141,23 @@ class Dual:
                 return Summit(best, point, point)
         steep = low.slope - high.slope
         return Summit(best, rising, falling, float(-high.slope / steep) if steep else 0.5)
+
+    def _between(self, rising: Point, falling: Point | None, upward: bool) -> list[int] | None:
+        """Return the values that no minimum between two prices needs to change, -1 for the others.
+
+        Where all pairs are negative, a higher price of one sum takes variables from 1 to 0 and none back (Gallo,
+        Grigoriadis & Tarjan, A fast parametric maximum flow algorithm, 1989).
+        """
+        if (
+            not self.graph.nested
+            or len(self.box.sums) != 1
+            or any(amount < 0 for _, amount in self.box.sums[0].amounts)
+        ):
+            return None
+        if falling is None:
+            return None
+        above, below = (rising.vertex, falling.vertex) if upward else (falling.vertex, rising.vertex)
+        return [few if few == many else -1 for few, many in zip(below, above, strict=True)]
 
     def _pull(self, direction: Sequence[int]) -> tuple[dict[int, int], int]:
         """Return how steep each variable makes a direction, and how steep it is where all are 0."""
