@@ -6,7 +6,7 @@ each a product of axes, lie one behind the other (a concatenation).
 """
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,17 +20,32 @@ class Data(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ignored_types=(cached_property,))
 
+    @classmethod
+    def made(cls, **fields: Any) -> Self:
+        """Return an instance of fields that are known to be right: nothing is validated.
+
+        As ``model_construct``, with a third of its memory: a large network has tens of thousands of these. Fields that
+        are set one by one share the keys of their table, and the names that count as set are one set for the class.
+        """
+        made = cls.__new__(cls)
+        for name, field in cls.__pydantic_fields__.items():
+            _put(made, name, fields[name] if name in fields else field.get_default(call_default_factory=True))
+        _put(made, "__pydantic_fields_set__", _names(cls))
+        _put(made, "__pydantic_extra__", None)
+        _put(made, "__pydantic_private__", None)
+        return made
+
     def replaced(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; nothing is validated and nothing cached is carried over."""
-        state = self.__dict__
-        fields = {name: state[name] for name in type(self).__pydantic_fields__}
-        fields.update(changes)
-        copy = type(self).__new__(type(self))
-        object.__setattr__(copy, "__dict__", fields)
-        object.__setattr__(copy, "__pydantic_fields_set__", set(fields))
-        object.__setattr__(copy, "__pydantic_extra__", None)
-        object.__setattr__(copy, "__pydantic_private__", None)
-        return copy
+        return type(self).made(**{name: getattr(self, name) for name in _names(type(self))} | changes)
+
+
+_put = object.__setattr__
+
+
+@cache
+def _names(kind: type[Data]) -> set[str]:
+    return set(kind.__pydantic_fields__)
 
 
 class Extent(Data):

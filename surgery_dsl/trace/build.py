@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from torch import Tensor as TorchTensor
 from torch import nn
@@ -37,8 +36,7 @@ from surgery_dsl.trace.numbering import numbered
 from surgery_dsl.trace.propagate import Flow, OperatorDraft, ValueDraft
 from surgery_dsl.trace.recorder import ModuleRun, Recording, Ref
 from surgery_dsl.trace.standard import FROM_TENSORS, OTHER_NAMES, is_one_operator
-
-Reader = TypeVar("Reader", Operator, Call)
+from surgery_dsl.trace.walking import named_modules
 
 
 @dataclass(slots=True)
@@ -73,37 +71,36 @@ def build(
     fold_written(flow, kept, recording.records)
     fold(flow, kept)
     freeze_places(flow, recording, facts)
-    builder = _Builder(flow, {id(module): path for path, module in model.named_modules()})
+    everywhere = dict(named_modules(model, duplicates=True))
+    builder = _Builder(flow, {})
+    for path, module in everywhere.items():
+        builder.paths.setdefault(id(module), path)
     owned, read = _owned(recording, flow), _read(solution)
     for ref in recording.inputs:
         builder.dims(flow.states[ref].dims)
     tensors = tuple(builder.tensor(fact, recording) for fact in facts)
-    paths = _operator_paths(model, recording, flow)
+    builder.tensors = {tensor.name: tensor for tensor in tensors}
+    inputs = [flow.states[ref].value for ref in recording.inputs]
+    outputs = [flow.states[ref].value for _, ref in recording.outputs]
+    order = builder.order = _order_of_values(recording, flow, {*inputs, *outputs})
+    paths = _operator_paths(everywhere, recording, flow)
     operators = tuple(
         builder.operator(draft, path, recording) for draft, path in zip(flow.operators, paths, strict=True)
     )
-    inputs = [flow.states[ref].value for ref in recording.inputs]
-    outputs = [flow.states[ref].value for _, ref in recording.outputs]
-    builder.used |= {*inputs, *outputs}
-    calls = builder.calls(recording, flow)
-    everywhere = dict(model.named_modules(remove_duplicate=False))
-    modules = tuple(
-        builder.module(path, module, owned, read, tensors).replaced(inserted=_inserted_where(path, everywhere))
-        for path, module in everywhere.items()
-    )
+    calls = builder.calls(recording)
+    modules = tuple(builder.module(path, everywhere, owned, read) for path in everywhere)
     ties, branches = builder.ties(solution, facts, recording), builder.branches(solution, facts, recording)
     modules = numbered(model, modules)
-    order = {old: new for new, old in enumerate(sorted(builder.used))}
     values = tuple(builder.value(flow.values[old]) for old in order)
     builder.label(facts, recording, input_names, order)
-    interface = Interface.model_construct(
+    interface = Interface.made(
         network=type_name(model),
         axes=builder.axes(),
         tensors=tensors,
         modules=modules,
         values=values,
-        operators=tuple(_renumbered(operator, order) for operator in operators),
-        calls=tuple(_renumbered(call, order) for call in calls),
+        operators=operators,
+        calls=calls,
         inputs=_ports(input_names, [order[value] for value in inputs]),
         outputs=_ports(output_names, [order[value] for value in outputs]),
         free=free,
@@ -123,24 +120,28 @@ def type_name(module: nn.Module) -> str:
 
 
 def _ports(names: Sequence[str], values: Sequence[int]) -> tuple[Port, ...]:
-    return tuple(Port.model_construct(name=name, value=value) for name, value in zip(names, values, strict=True))
+    return tuple(Port.made(name=name, value=value) for name, value in zip(names, values, strict=True))
 
 
 def _values(flow: Flow, refs: Iterable[Ref]) -> tuple[int, ...]:
     return tuple(state.value for state in (flow.states[ref] for ref in refs) if state.active)
 
 
-def _renumbered(item: Reader, order: dict[int, int]) -> Reader:
-    """Return an operator or call with the numbers of its values replaced."""
-    return item.replaced(
-        inputs=tuple(order[value] for value in item.inputs), outputs=tuple(order[value] for value in item.outputs)
-    )
+def _order_of_values(recording: Recording, flow: Flow, ends: set[int]) -> dict[int, int]:
+    """Return the number in the interface of each value that anything there reads or writes."""
+    used = set(ends)
+    for draft in flow.operators:
+        used.update(draft.inputs)
+        used.update(draft.outputs)
+    for run in recording.runs:
+        used.update(_values(flow, run.inputs))
+        used.update(_values(flow, run.outputs))
+    return {old: new for new, old in enumerate(sorted(used))}
 
 
-def _operator_paths(model: nn.Module, recording: Recording, flow: Flow) -> list[str]:
+def _operator_paths(by_path: Mapping[str, nn.Module], recording: Recording, flow: Flow) -> list[str]:
     """Return the path of each operator: its module's where that is all the module does, else ``module/kind#n``."""
     own = Counter(draft.run for draft in flow.operators)
-    by_path = dict(model.named_modules())
     parents = {run.parent for run in recording.runs if run.parent >= 0 and not _is_inserted(run, recording, by_path)}
     seen: Counter[tuple[int, str]] = Counter()
     paths = []
@@ -190,7 +191,7 @@ def _requirements(flow: Flow, operators: Sequence[Operator]) -> tuple[Requiremen
     for (relation, left, right), (record, reason) in flow.axes.requirements.items():
         at = next((i for i, position in enumerate(records) if position >= record), len(records) - 1)
         path = operators[at].path if operators else ""
-        out.append(Requirement.model_construct(relation=relation, left=left, right=right, operator=path, reason=reason))
+        out.append(Requirement.made(relation=relation, left=left, right=right, operator=path, reason=reason))
     return tuple(out)
 
 
@@ -201,7 +202,8 @@ class _Builder:
     numbers: dict[int, int] = field(default_factory=dict)
     atoms: list[Atom] = field(default_factory=list)
     labels: dict[int, str] = field(default_factory=dict)
-    used: set[int] = field(default_factory=set)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    order: dict[int, int] = field(default_factory=dict)
 
     def dim(self, product: Iterable[Atom]) -> Dim:
         """Return the axis numbers of a dimension."""
@@ -231,9 +233,7 @@ class _Builder:
             if not reason and not isinstance(size, int):
                 reason = frozen.FREE if isinstance(size, str) else frozen.SPATIAL
             axes.append(
-                Axis.model_construct(
-                    id=position, size=size, label=self.labels.get(id(atom), ""), parts=parts, frozen=reason
-                )
+                Axis.made(id=position, size=size, label=self.labels.get(id(atom), ""), parts=parts, frozen=reason)
             )
             position += 1
         return tuple(axes)
@@ -265,24 +265,23 @@ class _Builder:
                 self._label_atoms(f"{own}.{index}", flat(part))
 
     def value(self, draft: ValueDraft) -> Value:
-        return Value.model_construct(dtype=draft.dtype, dims=self.dims(draft.dims))
+        return Value.made(dtype=draft.dtype, dims=self.dims(draft.dims))
 
     def operator(self, draft: OperatorDraft, path: str, recording: Recording) -> Operator:
-        self.used |= {*draft.inputs, *draft.outputs}
-        return Operator.model_construct(
+        return Operator.made(
             kind=draft.kind,
             path=path,
             module=recording.runs[draft.run].path,
-            inputs=tuple(draft.inputs),
-            outputs=tuple(draft.outputs),
+            inputs=tuple(self.order[value] for value in draft.inputs),
+            outputs=tuple(self.order[value] for value in draft.outputs),
             tensors=draft.tensors,
             settings=draft.settings,
             macs=self.dims(draft.macs),
             source=draft.source,
         )
 
-    def calls(self, recording: Recording, flow: Flow) -> tuple[Call, ...]:
-        records = [draft.record for draft in flow.operators]
+    def calls(self, recording: Recording) -> tuple[Call, ...]:
+        records = [draft.record for draft in self.flow.operators]
         counts = [0] * (max(len(recording.records), 1) + 1)
         for record in records:
             counts[record + 1] += 1
@@ -290,22 +289,20 @@ class _Builder:
             counts[i] += counts[i - 1]
         out = []
         for run in recording.runs:
-            inputs, outputs = _values(flow, run.inputs), _values(flow, run.outputs)
-            self.used |= {*inputs, *outputs}
             out.append(
-                Call.model_construct(
+                Call.made(
                     module=run.path,
                     parent=run.parent,
                     first=counts[run.first],
                     last=counts[run.last],
-                    inputs=inputs,
-                    outputs=outputs,
+                    inputs=tuple(self.order[value] for value in _values(self.flow, run.inputs)),
+                    outputs=tuple(self.order[value] for value in _values(self.flow, run.outputs)),
                 )
             )
         return tuple(out)
 
     def tensor(self, fact: TensorFacts, recording: Recording) -> Tensor:
-        return Tensor.model_construct(
+        return Tensor.made(
             name=fact.name,
             role="parameter" if fact.is_parameter else "buffer",
             dtype=name_of(fact.tensor.dtype),
@@ -317,19 +314,23 @@ class _Builder:
     def module(
         self,
         path: str,
-        module: nn.Module,
+        everywhere: Mapping[str, nn.Module],
         owned: dict[str, dict[str, Product]],
         read: dict[str, dict[str, Product]],
-        tensors: Sequence[Tensor],
     ) -> Module:
+        module = everywhere[path]
         first = self.paths[id(module)]
         integers: dict[str, Dim] = {}
         if first == path:
             integers = {name: self.dim(product) for name, product in read.get(path, {}).items()}
-            integers |= self._integers(path, module, owned.get(path, {}), tensors)
-            integers = number_of_experts(path, module, tensors) | integers
-        return Module.model_construct(
-            path=path, type=type_name(module), integers=integers, same_as="" if first == path else first
+            integers |= self._integers(path, module, owned.get(path, {}))
+            integers = number_of_experts(path, module, self.tensors) | integers
+        return Module.made(
+            path=path,
+            type=type_name(module),
+            integers=integers,
+            same_as="" if first == path else first,
+            inserted=_inserted_where(path, everywhere),
         )
 
     def _carried(self, facts: Sequence[TensorFacts], recording: Recording) -> set[int]:
@@ -351,7 +352,7 @@ class _Builder:
         """Return the ties that a change of tensors can break: those with an axis that a parameter or buffer carries."""
         carried = self._carried(facts, recording)
         return tuple(
-            SizeTie.model_construct(dims=self.dims(tie.sides), reason=tie.reason, factors=tie.factors)
+            SizeTie.made(dims=self.dims(tie.sides), reason=tie.reason, factors=tie.factors)
             for tie in solution.ties
             if any(id(leaf) in carried for side in tie.sides for leaf in leaves(side))
             and self._can_follow(tie.sides, tie.reason)
@@ -365,16 +366,13 @@ class _Builder:
             self.flow.axes.freeze(side, frozen.tied(reason))
         return False
 
-    def _integers(
-        self, path: str, module: nn.Module, sizes: dict[str, Product], tensors: Sequence[Tensor]
-    ) -> dict[str, Dim]:
+    def _integers(self, path: str, module: nn.Module, sizes: dict[str, Product]) -> dict[str, Dim]:
         found: dict[str, Dim] = {}
         declared = getattr(type(module), "axis_integers", None) or FROM_TENSORS.get(type_name(module))
         if declared is not None:
             prefix = path + "." if path else ""
-            by_name = {tensor.name: tensor for tensor in tensors if tensor.name.startswith(prefix)}
             for attribute, (name, position) in declared.items():
-                tensor = by_name.get(prefix + name)
+                tensor = self.tensors.get(prefix + name)
                 if tensor is not None and position < len(tensor.dims):
                     found[attribute] = tensor.dims[position]
         elif is_one_operator(module):

@@ -1,6 +1,6 @@
 """How many experts stand in a parameter: a trace that runs them in one batch never reads the number."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from torch import nn
 
@@ -11,7 +11,7 @@ STACKED = 3
 """Dimensions of a parameter that holds the matrices of several experts."""
 
 
-def number_of_experts(path: str, module: nn.Module, tensors: Sequence[Tensor]) -> dict[str, Dim]:
+def number_of_experts(path: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> dict[str, Dim]:
     """Return the dimension that a module's ``num_experts`` must equal, by that name; nothing where there is none.
 
     ``transformers`` groups tokens by it when it runs (``integrations.moe.grouped_mm_experts_forward``), and not where
@@ -23,7 +23,7 @@ def number_of_experts(path: str, module: nn.Module, tensors: Sequence[Tensor]) -
         return {}
     held = [
         tensor.dims[0]
-        for tensor in tensors
+        for tensor in tensors.values()
         if tensor.role == "parameter" and tensor.name.rpartition(".")[0] == path and len(tensor.dims) >= STACKED
     ]
     if any(dim != held[0] for dim in held):

@@ -64,6 +64,7 @@ def graph(
     names = _name_outputs(recording, flow, outputs)
     _refuse_unknown_sizes(flow, recording, chosen)
     solution = Solution() if recording.uses is None else solve(recording, recording.uses, flow)
+    recording.uses = None  # told too
     called = [spec.name for spec in inputs]
     try:
         interface, numbers = build(model, recording, flow, facts, called, names, free, solution)

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from surgery_dsl.trace.walking import modules_of
+
 _DEPTH = 3
 """How deep plain objects are looked into: a module's config, its parts, and theirs."""
 
 _CONTAINERS = (dict, OrderedDict, list, set)
-_EMPTY = object()
-"""Stands for what was in an empty container: modules have a dozen of them, for hooks."""
 _ANYTHING = object()
 """Stands for what a container may hold afterwards."""
 _PLAIN = frozenset((str, int, float, bool, tuple, type(None)))
@@ -33,19 +33,23 @@ def unchanged(model: nn.Module, registered: bool = True) -> Iterator[None]:
             training makes of them stays, and only what no file of weights holds is put back.
     """
     kept: dict[int, tuple[Any, Any]] = {}
-    for module in model.modules():
+    empty: list[Any] = []  # modules have a dozen of them, for hooks
+    for module in modules_of(model):
         if not registered:
             for name in ("_parameters", "_buffers"):
                 kept[id(vars(module)[name])] = (vars(module)[name], _ANYTHING)
-        _keep(vars(module), kept, _DEPTH)
+        _keep(vars(module), kept, empty, _DEPTH)
     try:
         yield
     finally:
+        for box in filter(None, empty):
+            if id(box) not in kept:
+                box.clear()
         for box, saved in kept.values():
             _put_back(box, saved)
 
 
-def _keep(box: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
+def _keep(box: Any, kept: dict[int, tuple[Any, Any]], empty: list[Any], depth: int) -> None:
     """Note what is in a container, and in the containers and plain objects inside it."""
     if id(box) in kept:
         return
@@ -57,22 +61,19 @@ def _keep(box: Any, kept: dict[int, tuple[Any, Any]], depth: int) -> None:
             continue
         if type(value) in _CONTAINERS:
             if value:
-                _keep(value, kept, depth - 1)
+                _keep(value, kept, empty, depth - 1)
             else:
-                kept.setdefault(id(value), (value, _EMPTY))
+                empty.append(value)
         else:
             fields = getattr(value, "__dict__", None)
             if type(fields) is dict and fields:
-                _keep(fields, kept, depth - 1)
+                _keep(fields, kept, empty, depth - 1)
 
 
 def _put_back(box: Any, saved: Any) -> None:
     if saved is _ANYTHING:
         return
-    if saved is _EMPTY:
-        if box:
-            box.clear()
-    elif isinstance(box, dict):
+    if isinstance(box, dict):
         if len(box) == len(saved) and all(map(is_, box, saved)) and all(map(is_, box.values(), saved.values())):
             return
         if len(box) != len(saved) or any(a is not b for a, b in zip(box, saved, strict=True)):

@@ -153,6 +153,7 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._paths = {id(module): path for path, module in named_modules(model)}
         self._refs: dict[int, Ref] = {}
         self._keep: list[Tensor] = []
+        self._shapes: dict[tuple[int, ...], tuple[int, ...]] = {}
         self._operations: dict[Any, Operation] = {}
         self._base: dict[Ref, Ref] = {}
         self._views: dict[Ref, list[Tensor]] = {}
@@ -170,7 +171,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _new(self, tensor: Tensor) -> Ref:
         recording = self.recording
         ref = Ref(len(recording.shapes))
-        recording.shapes.append(tuple(tensor.shape))
+        shape = tuple(tensor.shape)
+        recording.shapes.append(self._shapes.setdefault(shape, shape))  # a network has few
         recording.dtypes.append(tensor.dtype)
         self._refs[id(tensor)] = ref
         self._keep.append(tensor)
