@@ -4,7 +4,9 @@ The functions below return values and never print; what is wrong with a plan com
 
 - :func:`lock` traces the models of a plan and writes its lock file.
 - :func:`check` proves a plan from the plan and its lock, without torch.
-- :func:`apply` executes a plan and writes a result directory, or nothing.
+- :func:`plan` says what a plan would change, with reasons, and saves it for review.
+- :func:`diff` says what a change to a plan loosens.
+- :func:`apply` executes a plan, or a saved one, and writes a result directory, or nothing.
 - :func:`verify` checks a result directory again.
 - :func:`load` rebuilds the network of a result directory, without pickle.
 - :func:`operator_rule`, :func:`operator_signature` and :func:`module_signature` say how axes flow through operators and
@@ -17,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from surgery_dsl.certificate.verify import verify
     from surgery_dsl.run.apply import apply
+    from surgery_dsl.run.difference import diff
     from surgery_dsl.run.export import export
+    from surgery_dsl.run.planning import plan
     from surgery_dsl.run.prepare import check, lock
     from surgery_dsl.run.restore import load
     from surgery_dsl.trace.declared import module_signature, operator_rule, operator_signature
@@ -25,24 +29,28 @@ if TYPE_CHECKING:
 __all__ = [
     "apply",
     "check",
+    "diff",
     "export",
     "load",
     "lock",
     "module_signature",
     "operator_rule",
     "operator_signature",
+    "plan",
     "verify",
 ]
 
 _WHERE = {
     "apply": "surgery_dsl.run.apply",
     "check": "surgery_dsl.run.prepare",
+    "diff": "surgery_dsl.run.difference",
     "export": "surgery_dsl.run.export",
     "load": "surgery_dsl.run.restore",
     "lock": "surgery_dsl.run.prepare",
     "module_signature": "surgery_dsl.trace.declared",
     "operator_rule": "surgery_dsl.trace.declared",
     "operator_signature": "surgery_dsl.trace.declared",
+    "plan": "surgery_dsl.run.planning",
     "verify": "surgery_dsl.certificate.verify",
 }
 

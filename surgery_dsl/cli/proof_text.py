@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from surgery_dsl.cli.inputs_text import inputs_text
+from surgery_dsl.interface.folding import fold, fold_paths
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.proof.summaries import StepSummary
 from surgery_dsl.proof.verdict import Verdict, rounded_text
@@ -20,7 +21,7 @@ def proof_text(checked: "Checked", verdicts: tuple[Verdict, ...] = ()) -> str:
     lines = [f"{checked.path}"]
     if checked.lock is not None:
         lines += [f"  {line}" for model in checked.lock.models for line in inputs_text(model)]
-    lines += [line for step in report.steps for line in _step(step)]
+    lines += [line for step in report.steps for line in step_lines(step)]
     written = [verdict for verdict in verdicts if verdict.verb != "always"]
     always = [verdict for verdict in verdicts if verdict.verb == "always"]
     lines.append("")
@@ -40,7 +41,8 @@ def proof_text(checked: "Checked", verdicts: tuple[Verdict, ...] = ()) -> str:
     return "\n".join(lines)
 
 
-def _step(step: StepSummary) -> list[str]:
+def step_lines(step: StepSummary) -> list[str]:
+    """Return what one run of a step does; pools of repeated blocks are folded."""
     if step.stages and step.stage not in (1, step.stages):
         return ["    ..."] if step.stage == 2 and step.block == "excise" else []
     name = f"{step.block} {step.step}" + (f" (stage {step.stage} of {step.stages})" if step.stages else "")
@@ -50,9 +52,11 @@ def _step(step: StepSummary) -> list[str]:
     lines = [f"  {name}{_coverage(step)}{changed}"]
     if step.calls:
         lines.append(f"    calls: {', '.join(step.calls)}")
-    for pool in step.pools:
-        where = ", ".join(pool.paths) or pool.key
-        lines.append(f"    {where}: {pool.units} units, asked {pool.asked}, takes {pool.taken}, keeps {pool.kept}")
+    told = [(", ".join(fold_paths(pool.paths)) or pool.key, pool) for pool in step.pools]
+    for one in fold(
+        (where, (f"{p.units} units, asked {p.asked}, takes {p.taken}, keeps {p.kept}",)) for where, p in told
+    ):
+        lines.append(f"    {one.path}: {one.texts[0]}{' each' if one.count > 1 else ''}")
     return lines
 
 
@@ -70,8 +74,8 @@ def _coverage(step: StepSummary) -> str:
 def _verdict(verdict: Verdict) -> str:
     line = f"  {verdict.status:10} {verdict.verb} {verdict.text}"
     if verdict.value and verdict.limit:
-        numbers = f"{_number(verdict.value)} against {_number(verdict.limit)}"
-        line += f"   [{numbers}{f', margin {_number(verdict.margin)}' if verdict.margin else ''}; {verdict.tier}]"
+        numbers = f"{number_of(verdict.value)} against {number_of(verdict.limit)}"
+        line += f"   [{numbers}{f', margin {number_of(verdict.margin)}' if verdict.margin else ''}; {verdict.tier}]"
     elif verdict.status in ("proved", "refuted", "undecided"):
         line += f"   [{verdict.tier}]"
     if not verdict.holds and verdict.reason:
@@ -79,7 +83,8 @@ def _verdict(verdict: Verdict) -> str:
     return line
 
 
-def _number(text: str) -> str:
+def number_of(text: str) -> str:
+    """Write the exact text of a number for people."""
     try:
         return rounded_text(Fraction(text))
     except ValueError:

@@ -14,21 +14,27 @@ from pydantic import BaseModel, TypeAdapter
 from surgery_dsl.certificate.model import Statement
 from surgery_dsl.diagnostics.render_json import DiagnosticJson
 from surgery_dsl.interface.lock import Lock
+from surgery_dsl.language.meaning import Meaning
 from surgery_dsl.language.plan import Plan
+from surgery_dsl.proof.preview import Preview
 
 FOLDER = Path(__file__).parent.parent.parent / "specs"
 
 
 def models() -> dict[str, type]:
     """Return what each schema is of."""
-    from surgery_dsl.run.record import Record  # the run layer holds it; importing it takes no torch
+    from surgery_dsl.run.record import Record  # the run layer holds them; importing them takes no torch
+    from surgery_dsl.run.saved_plan import SavedPlan
 
     return {
         "certificate": Statement,
         "diagnostic": DiagnosticJson,
         "lock": Lock,
+        "meaning": Meaning,
         "plan": Plan,
+        "preview": Preview,
         "record": Record,
+        "saved_plan": SavedPlan,
     }
 
 

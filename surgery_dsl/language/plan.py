@@ -4,6 +4,7 @@ Frozen data; ``Plan.model_dump_json`` and ``Plan.model_validate_json`` are inver
 of their classes. Parameters are already put in (:attr:`Plan.params` records the values).
 """
 
+from fractions import Fraction
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -217,6 +218,15 @@ class Quantified(Data):
     node: Literal["literal"] = "literal"
     value: Number | Percent | Points | Bytes | Seconds
     span: Span | None = None
+
+    @property
+    def number(self) -> Number:
+        """The number that it stands for: a percentage is its share, bytes and seconds their count."""
+        if isinstance(self.value, Percent):
+            return self.value.share
+        if isinstance(self.value, Points):
+            return self.value.value / 100
+        return self.value.value if isinstance(self.value, Bytes | Seconds) else Fraction(self.value)
 
 
 class Reading(Data):

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Literal
 
 from surgery_dsl.diagnostics.code import Severity
-from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.shards import SHARD_SIZE
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.run.assertions import admitted_checked
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.prepare import Checked, check
+from surgery_dsl.run.saved_plan import SavedPlan, differs, is_saved, read_saved, settings_of, stale
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.streaming.eligible import obstacles, too_large
 
@@ -43,7 +44,8 @@ def apply(
     """Execute a plan: prove, load, operate, train, measure, write, and reload in a clean process.
 
     Args:
-        plan: Path of the ``.surg`` file.
+        plan: Path of the ``.surg`` file, or of a saved plan: that runs as it was reviewed, or not at all, and takes
+            neither ``sets`` nor another ``dtype`` or ``seed``.
         output: Directory to write. ``None`` executes everything and writes nothing.
         sets: Values of params by name, as written after ``--set``.
         allow_code: Globs of user code that may run.
@@ -79,14 +81,40 @@ def apply(
         out_of_core=out_of_core,
         shard_size=shard_size,
     )
-    return _apply(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)
+    run = _apply_saved if is_saved(Path(plan)) else _apply
+    return run(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)
 
 
-def _apply(plan: Path | str, place: Path | None, settings: Settings, dry_run: bool, progress: Progress) -> Outcome:
+def _apply_saved(
+    document: Path | str, place: Path | None, settings: Settings, dry_run: bool, progress: Progress
+) -> Outcome:
+    """Run a saved plan where nothing has changed since it was reviewed."""
+    path = Path(document)
+    try:
+        saved = read_saved(path)
+    except Refused as refusal:
+        return Outcome(Checked(path, "", None, None, None, refusal.diagnostics), (), refusal.diagnostics)
+    plan = path.parent / saved.file
+    settings, found = settings_of(saved, settings, path)
+    found += tuple(stale(saved, path, plan))
+    if found:
+        return Outcome(Checked(plan, "", None, None, None, found), (), found)
+    return _apply(plan, place, settings, dry_run, progress, (saved, path))
+
+
+def _apply(
+    plan: Path | str,
+    place: Path | None,
+    settings: Settings,
+    dry_run: bool,
+    progress: Progress,
+    reviewed: tuple[SavedPlan, Path] | None = None,
+) -> Outcome:
     checked = check(
         plan,
         sets=settings.sets,
         allow_code=settings.allow_code,
+        make_lock=reviewed is None,
         allow_pickle=settings.allow_pickle,
         progress=lambda text: progress(text, 0, 0),
     )
@@ -96,6 +124,8 @@ def _apply(plan: Path | str, place: Path | None, settings: Settings, dry_run: bo
     found = list(checked.diagnostics)
     if checked.plan is None or checked.lock is None:
         return Outcome(checked, verdicts, tuple(found))
+    if reviewed is not None:
+        found += differs(*reviewed, checked)
     found += _beforehand(checked.plan, checked.path, place, settings)
     streamed, against = _streamed(checked.plan, checked.path.parent, settings)
     found += against

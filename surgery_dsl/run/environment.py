@@ -1,19 +1,11 @@
 """What a run runs on, for the record: versions and numbers, nothing that names a person or a machine."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from surgery_dsl.certificate.model import Environment
-
-
-def tool_version() -> str:
-    """Return the version of this program; ``unknown`` where it runs from a tree that is not installed."""
-    try:
-        return version("surgery-dsl")
-    except PackageNotFoundError:
-        return "unknown"
+from surgery_dsl.run.release import tool_version
 
 
 def environment(device: torch.device, dtype: str, seed: int, deterministic: bool) -> Environment:

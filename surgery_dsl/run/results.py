@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from surgery_dsl.interface.lock import SourceDigest
-from surgery_dsl.run.environment import tool_version
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.record import Record, read_record
+from surgery_dsl.run.release import tool_version
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.write import ties_of
 from surgery_dsl.vocabulary import user_code

@@ -53,3 +53,11 @@ def test_the_language_page_has_every_word_and_every_option() -> None:
 def test_the_commands_of_the_front_page_prove(example: str) -> None:
     assert f"$ surgery-dsl check examples/{example}/plan.surg" in README
     assert run(ROOT, "check", f"examples/{example}/plan.surg").code == 0
+
+
+def test_the_preview_of_the_front_page_is_what_plan_prints() -> None:
+    shown = README.split("$ surgery-dsl plan examples/gqa_groups/plan.surg\n")[1].split("```")[0]
+    out = run(ROOT, "plan", "examples/gqa_groups/plan.surg").out
+    parts = [part for part in shown.split("...\n") if part]
+    assert len(parts) == 2
+    assert all(part in out for part in parts)

@@ -62,7 +62,7 @@ def command(
     output_format: str,
     color: str,
 ) -> None:
-    """Execute a plan: prove, operate, train, measure, write; or change nothing at all."""
+    """Execute a plan, or a saved one as it was reviewed: prove, operate, train, measure, write; or change nothing."""
     if output is None and not dry_run:
         raise click.UsageError("apply needs -o OUT (or --dry-run)")
     gc.enable()
@@ -96,4 +96,4 @@ def command(
         emit({**outcome_json(outcome), **render_json(found), "exit_code": code})
     else:
         show(outcome_text(outcome))
-    finish(found, {plan: outcome.checked.text}, output_format, color, code)
+    finish(found, dict.fromkeys((plan, str(outcome.checked.path)), outcome.checked.text), output_format, color, code)

@@ -2,7 +2,7 @@
 
 import click
 
-NAMES = ("certificate", "diagnostic", "lock", "plan", "record")
+NAMES = ("certificate", "diagnostic", "lock", "meaning", "plan", "preview", "record", "saved_plan")
 
 
 @click.command()

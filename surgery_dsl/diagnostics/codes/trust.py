@@ -25,8 +25,17 @@ CONFIG_UNREADABLE = Code("SD419", "config-unreadable", "a config or a name descr
 STALE_LOCK = Code("SD420", "stale-lock", "the lock describes another state than the one at hand", exit_code=DRIFT)
 LOCK_UNREADABLE = Code("SD421", "lock-unreadable", "the lock file cannot be read", exit_code=DRIFT)
 LOCK_MISSING = Code("SD422", "lock-missing", "a plan has no lock file, and none may be made")
+SAVED_PLAN_UNREADABLE = Code("SD423", "saved-plan-unreadable", "a file is no saved plan of this release")
+SAVED_PLAN_CHANGED = Code(
+    "SD424", "saved-plan-changed", "a saved plan does not say what its plan does", exit_code=DRIFT
+)
 RESULT_UNREADABLE = Code("SD425", "result-unreadable", "a directory is not a readable result of apply")
 RESULT_CHANGED = Code("SD426", "result-changed", "a file of a result was changed after it was written", exit_code=DRIFT)
+SAVED_PLAN_STALE = Code(
+    "SD427", "saved-plan-stale", "what a saved plan was made from has changed since", exit_code=DRIFT
+)
+SAVED_PLAN_FIXED = Code("SD428", "saved-plan-fixed", "a saved plan runs as it was reviewed", exit_code=2)
+REVISION_UNREADABLE = Code("SD429", "revision-unreadable", "a plan cannot be read from that revision", exit_code=2)
 DATA_UNREADABLE = Code("SD430", "data-unreadable", "a data set cannot be read")
 DATA_MALFORMED = Code("SD431", "data-malformed", "a data set does not hold what a data set must hold")
 DATA_NOT_FINITE = Code("SD432", "data-not-finite", "a data set holds NaN or infinity")

@@ -1,0 +1,96 @@
+"""Folding what is said of repeated blocks: ``layers.{0..31}.mlp.up_proj`` for 32 sentences that differ by a number.
+
+A path that has a number as one of its segments belongs to an entry of a list. What is said of several entries is
+folded where it is word for word the same once the entry's own number is left out, also in the texts beside the path
+(``coupled with layers.3.mlp.gate_proj``).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+_HERE = "\0"
+"""Stands for an entry's own number; occurs in no path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What is said of one path, or of several that differ by numbers of list entries.
+
+    Attributes:
+        path: The path; numbers that vary stand in braces.
+        texts: What is said; numbers that vary with the path's stand in the same braces.
+        count: How many paths are meant.
+        first: Position of the first of them among the items.
+    """
+
+    path: str
+    texts: tuple[str, ...] = ()
+    count: int = 1
+    first: int = 0
+
+
+def fold(items: Iterable[tuple[str, Sequence[str]]]) -> tuple[Folded, ...]:
+    """Fold what is said of paths, in the order in which each kind was first said.
+
+    Args:
+        items: Paths with what is said of each, in words. Outer lists are folded before inner ones.
+    """
+    found = [Folded(path, tuple(texts), first=at) for at, (path, texts) in enumerate(items)]
+    depth = max((item.path.count(".") + 1 for item in found), default=0)
+    for position in range(depth):
+        found = _fold_at(found, position)
+    return tuple(found)
+
+
+def fold_paths(paths: Iterable[str]) -> tuple[str, ...]:
+    """Fold paths alone."""
+    return tuple(item.path for item in fold((path, ()) for path in paths))
+
+
+def _fold_at(items: Sequence[Folded], position: int) -> list[Folded]:
+    """Fold over the numbers that stand at one segment of the paths."""
+    groups: dict[object, list[tuple[int, Folded]]] = {}
+    for item in items:
+        segments = item.path.split(".")
+        number = segments[position] if position < len(segments) else ""
+        if not number.isdecimal():
+            groups[object()] = [(-1, item)]
+            continue
+        prefix, rest = ".".join(segments[:position]), tuple(segments[position + 1 :])
+        texts = tuple(_without(text, prefix, number) for text in item.texts)
+        groups.setdefault((prefix, rest, texts, item.count), []).append((int(number), replace(item, texts=texts)))
+    return [_joined(group, position) for group in groups.values()]
+
+
+def _without(text: str, prefix: str, number: str) -> str:
+    """Put the placeholder where a text names the same entry of the same list."""
+    head = f"{prefix}." if prefix else ""
+    if f"{head}{number}" not in text:
+        return text
+    return re.sub(rf"(?<![\w.]){re.escape(head)}{number}(?![\w])", lambda _: f"{head}{_HERE}", text)
+
+
+def _joined(group: Sequence[tuple[int, Folded]], position: int) -> Folded:
+    first = group[0][1]
+    if group[0][0] < 0:
+        return first
+    segments = first.path.split(".")
+    segments[position] = numbers_text([number for number, _ in group])
+    texts = tuple(text.replace(_HERE, segments[position]) for text in first.texts)
+    return Folded(".".join(segments), texts, sum(item.count for _, item in group), first.first)
+
+
+def numbers_text(numbers: Sequence[int]) -> str:
+    """Write numbers as briefly as they can be read: ``3``, ``{0..31}``, ``{0,3,6}``, ``{0..3,7}``."""
+    ordered = sorted(set(numbers))
+    if len(ordered) == 1:
+        return str(ordered[0])
+    runs: list[list[int]] = []
+    for number in ordered:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [text for run in runs for text in ([f"{run[0]}..{run[-1]}"] if len(run) > 2 else map(str, run))]
+    return f"{{{','.join(texts)}}}"
