@@ -187,6 +187,32 @@ def axis_maxima(
     return best
 
 
+def axis_products(tensor: Tensor, dim: int, *, sizes: Sequence[int] | None = None, position: int = 0) -> Tensor:
+    """Return the inner products of what any two indices of an axis hold: G_ij = Σ a_i · a_j over all other indices.
+
+    Args:
+        tensor: any float tensor.
+        dim: the dimension that holds the axis, not negative.
+        sizes: sizes of the dimension's axes, outermost first; by default the dimension is one axis.
+        position: which of ``sizes`` is meant.
+
+    Shapes: ``(…, outer * U * inner, …)`` -> ``(U, U)``.
+    Dtype and device: any float dtype -> float64 on the same device.
+    Numerics: float64 products of slabs of the other indices, in a fixed order. Extra memory: a slab in float64.
+
+    Raises:
+        ValueError: the sizes do not multiply to the dimension.
+    """
+    (view,), axis = _product_views((tensor,), dim, sizes, position)
+    count = view.shape[axis]
+    rows = view.movedim(axis, -1).reshape(-1, count)
+    total = torch.zeros(count, count, dtype=torch.float64, device=tensor.device)
+    for slab in torch.split(rows, max(1, block_limit(tensor.device) // max(count, 1))):
+        exact = slab.to(torch.float64)
+        total += exact.T @ exact
+    return total
+
+
 def _product_views(
     tensors: Sequence[Tensor], dim: int, sizes: Sequence[int] | None, position: int
 ) -> tuple[list[Tensor], int]:

@@ -235,7 +235,7 @@ def _can_lose(
         text = f"`round = {block.round}` is no multiple that a count can have"
         _say(context, block, names.ARGUMENT_OUT_OF_RANGE, text, block.spans.get("round"), "write round = 1 or more")
         return False
-    if isinstance(take, Staged) or (not take.needs_scores and take.name != "dead"):
+    if isinstance(take, Staged) or (not take.needs_scores and not take.finds):
         return True
     stuck = [
         (pool, rounding)

@@ -99,9 +99,11 @@ class Take(Word, ABC):
 
     Attributes:
         needs_scores: Whether a criterion must rank the units.
+        finds: Whether it looks for units itself, and may find any number of them.
     """
 
     needs_scores: ClassVar[bool] = True
+    finds: ClassVar[bool] = False
 
     @abstractmethod
     def select(
@@ -244,22 +246,14 @@ class Quantity(Word, ABC):
 
     def written(self) -> str:
         """Return the quantity as a plan would write it, with the arguments that are not their defaults."""
-        arguments = []
+        arguments: list[str] = []
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if name == "span" or value == field.default:
-                continue
             if isinstance(value, dict):
                 arguments += [f"{key} = {item}" for key, item in value.items()]
-                continue
-            text = (
-                f"{value.name}(…)"
-                if isinstance(value, Word)
-                else f"{value:g}"
-                if isinstance(value, float)
-                else str(value)
-            )
-            arguments.append(text if name in self.positional else f"{field.alias or name} = {text}")
+            elif name != "span" and value != field.default:
+                text = f"{value.name}(…)" if isinstance(value, Word) else str(value)
+                arguments.append(text if name in self.positional else f"{field.alias or name} = {text}")
         return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
     def nominal(self) -> Mapping[str, int]:

@@ -1,14 +1,19 @@
-"""What ``below`` and ``above`` share: units whose score lies beyond a bound."""
+"""What ``below`` and ``above`` share, units whose score lies beyond a bound, and what findings may take."""
 
 from abc import ABC
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from surgery_dsl.diagnostics.codes import names
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.flow import Flow
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Take
 from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection
 from surgery_dsl.vocabulary.takes._counting import between, most_taken
 from surgery_dsl.vocabulary.takes._ranked import Selected
+from surgery_dsl.vocabulary.units._watch import unwatched
 
 if TYPE_CHECKING:
     import torch
@@ -65,3 +70,24 @@ def open_counts(pools: tuple[Pool, ...], roundings: tuple[Rounding, ...]) -> Sel
         for pool, rounding in zip(pools, roundings, strict=True)
     )
     return taken, None, (None,) * len(pools)
+
+
+def found_in(
+    pools: tuple[Pool, ...], roundings: tuple[Rounding, ...], word: str, span: Span | None, context: Static
+) -> Selected:
+    """Return what a finding in activations may take; report pools that are no channels, or that nothing shows."""
+    if any(pool.axis is None for pool in pools):
+        context.say(
+            Diagnostic(
+                names.UNIT_DOES_NOT_FIT,
+                f"`{word}` finds channels: only what has an output of its own can be watched",
+                file=context.file,
+                span=span,
+                help="write `unit = channels`",
+            )
+        )
+        return open_counts(pools, roundings)
+    flow = Flow(context.interface)
+    for pool in pools:
+        unwatched(pool, flow, span, word, context)
+    return open_counts(pools, roundings)

@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from surgery_dsl.diagnostics.codes import names
-from surgery_dsl.diagnostics.diagnostic import Diagnostic
-from surgery_dsl.interface.flow import Flow
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Take
 from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection
-from surgery_dsl.vocabulary.takes._beyond import open_counts
+from surgery_dsl.vocabulary.takes._beyond import found_in
 from surgery_dsl.vocabulary.takes._ranked import Selected
-from surgery_dsl.vocabulary.units._watch import activations_of, unwatched
+from surgery_dsl.vocabulary.units._watch import activations_of
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
@@ -45,6 +42,7 @@ class Dead(Take):
     """
 
     needs_scores: ClassVar[bool] = False
+    finds: ClassVar[bool] = True
     positional = ("data", "eps")
     card: ClassVar[Card] = Card(
         summary="Take the units that never fire on a data set",
@@ -72,21 +70,7 @@ class Dead(Take):
         context: Static,
     ) -> Selected:
         """Any number of channels may be dead; what has no output of its own is refused."""
-        if any(pool.axis is None for pool in pools):
-            context.say(
-                Diagnostic(
-                    names.UNIT_DOES_NOT_FIT,
-                    "`dead` finds channels: only what has an output of its own can be seen to stay silent",
-                    file=context.file,
-                    span=self.span,
-                    help="write `unit = channels`",
-                )
-            )
-            return open_counts(pools, roundings)
-        flow = Flow(context.interface)
-        for pool in pools:
-            unwatched(pool, flow, self.span, "dead", context)
-        return open_counts(pools, roundings)
+        return found_in(pools, roundings, self.name, self.span, context)
 
     def pick(
         self,

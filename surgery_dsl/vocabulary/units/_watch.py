@@ -64,18 +64,19 @@ def activations_of(
     data: str,
     batches: int | None,
     runtime: Runtime,
-    how: Literal["maximum", "mean"],
+    how: Literal["maximum", "mean", "products"],
     *,
     layers: bool = False,
 ) -> "Mapping[str, torch.Tensor]":
-    """Return the greatest or mean absolute output of each unit, by pool key, in float64.
+    """Return the greatest or mean absolute output of each unit, or inner products of them, by pool key, in float64.
 
-    The greatest is over everything that shows the unit; means of several places add up.
+    The greatest is over everything that shows the unit; means and products of several places add up. Products are of
+    any two units of a pool, over all examples and positions: square tensors.
     """
     import torch
 
     from surgery_dsl.evidence.watching import watch
-    from surgery_dsl.kernels.scores import axis_maxima, axis_sums
+    from surgery_dsl.kernels.scores import axis_maxima, axis_products, axis_sums
 
     flow = Flow(runtime.interface)
     places: dict[int, list[tuple[str, int, tuple[int, ...], int]]] = {}
@@ -99,6 +100,9 @@ def activations_of(
             if how == "maximum":
                 most = axis_maxima([output], torch.abs, dim, sizes=sizes, position=position)
                 found[key] = torch.maximum(found[key], most) if key in found else most
+            elif how == "products":
+                both = axis_products(output, dim, sizes=sizes, position=position)
+                found[key] = found[key] + both if key in found else both
             else:
                 total = axis_sums([output], torch.abs, dim, sizes=sizes, position=position)
                 before, count = seen.get((key, at), (torch.zeros_like(total), 0.0))
