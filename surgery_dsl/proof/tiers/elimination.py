@@ -100,13 +100,12 @@ class Elimination:
             waiting += [other for other, _ in around if len(neighbours[other]) <= 2]
         return fill
 
-    def lowest(self, prices: Sequence[tuple[int, int]], denominator: int, known: Sequence[int] | None = None) -> Lowest:
+    def lowest(self, prices: Sequence[tuple[int, int]], denominator: int) -> Lowest:
         """Return the least value of ``denominator`` · polynomial + Σ price · variable.
 
         Args:
             prices: Variables and what is added to their coefficients.
             denominator: What the polynomial is multiplied by.
-            known: Values that are certain, else -1, for polynomials in which every pair is negative.
         """
         linear = self._linear.copy() if denominator == 1 else [value * denominator for value in self._linear]
         pairs = self._pairs.copy() if denominator == 1 else [value * denominator for value in self._pairs]
@@ -136,7 +135,7 @@ class Elimination:
         if self._kernel is None:
             vertex = self._back([0] * len(linear), linear, pairs)
             return Lowest(total, vertex, vertex)
-        twice, labels, others = self._kernel.lowest(linear, pairs, known)
+        twice, labels, others = self._kernel.lowest(linear, pairs)
         vertices = []
         for chosen in (labels,) if labels == others else (labels, others):
             vertex = [0] * len(linear)

@@ -35,21 +35,15 @@ class Kernel:
         self._slots = [slot for _, _, slot in edges]
         self._graph = Graph(len(variables), [(i, j) for i, j, _ in edges])
 
-    def lowest(
-        self, linear: Sequence[int], pairs: Sequence[int], known: Sequence[int] | None = None
-    ) -> tuple[int, list[int], list[int]]:
-        """Return twice a lower bound of the least value, rounded down, and the two vertices of the relaxation.
-
-        ``known`` has the value of each variable where it is certain, else -1; it is used where every pair is negative.
-        """
+    def lowest(self, linear: Sequence[int], pairs: Sequence[int]) -> tuple[int, list[int], list[int]]:
+        """Return twice a lower bound of the least value, rounded down, and the two vertices of the relaxation."""
         values = [pairs[slot] for slot in self._slots]
         terminals = [2 * linear[variable] for variable in self.variables]
         for (i, j), value in zip(self._graph.ends, values, strict=True):
             terminals[i] += value
             terminals[j] += value
         if max(values, default=0) <= 0:
-            fixed = [known[variable] for variable in self.variables] if known is not None else None
-            value, labels = cut(terminals, self._graph, [-value for value in values], fixed)
+            value, labels = cut(terminals, self._graph, [-value for value in values])
             return value, labels, labels
         turned = _balance(self._graph, values)
         if turned is not None:
@@ -97,18 +91,15 @@ def _roof(terminals: list[int], graph: Graph, values: Sequence[int]) -> tuple[in
     return (constant + value) // 2, labels[:count], [1 - label for label in labels[count:]]
 
 
-def cut(
-    terminals: Sequence[int], graph: Graph, capacities: Sequence[int], known: Sequence[int] | None = None
-) -> tuple[int, list[int]]:
+def cut(terminals: Sequence[int], graph: Graph, capacities: Sequence[int]) -> tuple[int, list[int]]:
     """Return the least value of Σ terminal·u + Σ capacity·[u ≠ u'] over u in {0, 1}, and where it is.
 
     Args:
         terminals: One number for each vertex.
         graph: The edges.
         capacities: A number ≥ 0 for each edge.
-        known: The label of each vertex that is certain to have it at some minimum, -1 for the others.
     """
-    labels, rest, value = _fixed(terminals, graph, capacities, known)
+    labels, rest, value = _fixed(terminals, graph, capacities)
     left = [i for i, label in enumerate(labels) if label < 0]
     if left:
         number = {variable: index for index, variable in enumerate(left)}
@@ -128,13 +119,8 @@ def cut(
     return value, labels
 
 
-def _fixed(
-    terminals: Sequence[int], graph: Graph, capacities: Sequence[int], known: Sequence[int] | None
-) -> tuple[list[int], list[int], int]:
-    """Fix what is known and what no neighbour can outweigh; return labels, the terminals that remain, and the value.
-
-    A label is -1 where it is still open.
-    """
+def _fixed(terminals: Sequence[int], graph: Graph, capacities: Sequence[int]) -> tuple[list[int], list[int], int]:
+    """Fix what no neighbour can outweigh; return labels (-1: open), the terminals that remain, and the value so far."""
     rest = list(terminals)
     around = [0] * len(rest)
     for (i, j), capacity in zip(graph.ends, capacities, strict=True):
@@ -142,13 +128,12 @@ def _fixed(
         around[j] += capacity
     labels = [-1] * len(rest)
     value = 0
-    certain = list(known) if known is not None else [-1] * len(rest)
-    waiting = [i for i, t in enumerate(rest) if certain[i] >= 0 or abs(t) >= around[i]]
+    waiting = [i for i, t in enumerate(rest) if abs(t) >= around[i]]
     while waiting:
         here = waiting.pop()
         if labels[here] >= 0:
             continue
-        label = labels[here] = certain[here] if certain[here] >= 0 else 0 if rest[here] >= around[here] else 1
+        label = labels[here] = 0 if rest[here] >= around[here] else 1
         value += rest[here] * label
         for other, edge in graph.adjacent[here]:
             if labels[other] < 0:

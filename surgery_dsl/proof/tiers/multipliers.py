@@ -13,7 +13,7 @@ from fractions import Fraction
 from math import lcm
 
 from surgery_dsl.proof.tiers.chords import UnitBox
-from surgery_dsl.proof.tiers.elimination import Elimination
+from surgery_dsl.proof.tiers.elimination import Elimination, Lowest
 
 MOST_CUTS = 60
 """Most points along one line; on graphs that elimination or one cut decides, five to ten are used."""
@@ -68,8 +68,8 @@ class Dual:
         self.box = box
         self.graph = Elimination(box)
 
-    def at(self, prices: Sequence[Fraction], known: Sequence[int] | None = None) -> Point:
-        """Return the dual at some multipliers; ``known`` has the values of variables that are certain, else -1."""
+    def at(self, prices: Sequence[Fraction], known: "_Contracted | None" = None) -> Point:
+        """Return the dual at some multipliers; ``known`` holds variables whose values are certain there."""
         sums = self.box.sums
         denominator = lcm(*(price.denominator for price in prices)) if prices else 1
         offset = 0
@@ -79,7 +79,7 @@ class Dual:
             if each:
                 offset += each * ((fixed.most if each < 0 else fixed.least) - fixed.whole)
                 charged += [(variable, each * amount) for variable, amount in fixed.amounts]
-        lowest = self.graph.lowest(charged, denominator, known)
+        lowest = known.lowest(charged, denominator) if known else self.graph.lowest(charged, denominator)
         vertex, other = lowest.vertex, lowest.other
         slopes = []
         for price, fixed in zip(prices, sums, strict=True):
@@ -117,13 +117,16 @@ class Dual:
             return Summit(far if far.value > start.value else start, start, far)
         rising, falling, best = start, far, start
         low, high = _Line(start, direction, start), _Line(far, direction, start)
+        known: _Contracted | None = None
         for _ in range(MOST_CUTS):
             if best.value >= enough or low.slope <= 0 or high.slope >= 0:
                 break
             step = (high.base - low.base) / (low.slope - high.slope)
             expected = low.base + low.slope * step
             prices = [p + step * d for p, d in zip(start.prices, direction, strict=True)]
-            point = self.at(prices, self._between(rising, falling if falling is not far else None, direction[0] > 0))
+            if falling is not far:
+                known = self._contracted(rising, falling, direction[0] > 0, known)
+            point = self.at(prices, known)
             if point.value > best.value:
                 best = point
             if point.value >= expected:
@@ -142,11 +145,13 @@ class Dual:
         steep = low.slope - high.slope
         return Summit(best, rising, falling, float(-high.slope / steep) if steep else 0.5)
 
-    def _between(self, rising: Point, falling: Point | None, upward: bool) -> list[int] | None:
-        """Return the values that no minimum between two prices needs to change, -1 for the others.
+    def _contracted(
+        self, rising: Point, falling: Point, upward: bool, known: "_Contracted | None"
+    ) -> "_Contracted | None":
+        """Return the polynomial without the variables that no minimum between two prices needs to change.
 
         Where all pairs are negative, a higher price of one sum takes variables from 1 to 0 and none back (Gallo,
-        Grigoriadis & Tarjan, A fast parametric maximum flow algorithm, 1989).
+        Grigoriadis & Tarjan, A fast parametric maximum flow algorithm, 1989). Anew only where many are gone.
         """
         if (
             not self.graph.nested
@@ -154,10 +159,10 @@ class Dual:
             or any(amount < 0 for _, amount in self.box.sums[0].amounts)
         ):
             return None
-        if falling is None:
-            return None
         above, below = (rising.vertex, falling.vertex) if upward else (falling.vertex, rising.vertex)
-        return [few if few == many else -1 for few, many in zip(below, above, strict=True)]
+        labels = [few if few == many else -1 for few, many in zip(below, above, strict=True)]
+        before = len(labels) if known is None else len(known.variables)
+        return _Contracted(self.box, labels) if 4 * labels.count(-1) <= 3 * before else known
 
     def _pull(self, direction: Sequence[int]) -> tuple[dict[int, int], int]:
         """Return how steep each variable makes a direction, and how steep it is where all are 0."""
@@ -246,6 +251,44 @@ class Dual:
 def _gains(before: Fraction, after: Fraction) -> bool:
     """Whether a bound rose by more than a millionth of itself."""
     return (after - before) * FINENESS > abs(before) + 1
+
+
+class _Contracted:
+    """A polynomial with some variables put in."""
+
+    def __init__(self, box: UnitBox, labels: list[int]) -> None:
+        self._labels = labels
+        self.variables = [i for i, label in enumerate(labels) if label < 0]
+        self._number = number = {variable: index for index, variable in enumerate(self.variables)}
+        linear = [box.linear[variable] for variable in self.variables]
+        constant = box.constant + sum([c for c, label in zip(box.linear, labels, strict=True) if label > 0])
+        pairs: dict[tuple[int, int], int] = {}
+        for (i, j), value in box.pairs.items():
+            if labels[i] < 0:
+                if labels[j] < 0:
+                    pairs[number[i], number[j]] = value
+                elif labels[j]:
+                    linear[number[i]] += value
+            elif labels[i]:
+                if labels[j] < 0:
+                    linear[number[j]] += value
+                elif labels[j]:
+                    constant += value
+        self._graph = Elimination(UnitBox([], constant, linear, pairs, box.scale))
+
+    def lowest(self, prices: Sequence[tuple[int, int]], denominator: int) -> Lowest:
+        """Return what :meth:`Elimination.lowest` would of the whole polynomial."""
+        labels, number = self._labels, self._number
+        open_ = [(number[variable], price) for variable, price in prices if labels[variable] < 0]
+        offset = sum([price for variable, price in prices if labels[variable] > 0])
+        found = self._graph.lowest(open_, denominator)
+        vertices = []
+        for vertex in (found.vertex, found.other):
+            whole = list(labels)
+            for variable, label in zip(self.variables, vertex, strict=True):
+                whole[variable] = label
+            vertices.append(whole)
+        return Lowest(found.value + offset, vertices[0], vertices[1])
 
 
 class _Line:

@@ -157,17 +157,17 @@ class _Decision:
         free = {name: domain.least for name, domain in question.domains.items() if domain.kind == "free"}
         free |= {name: size for name, size in part.corner if name in free}
         given = complete(free, question.domains)
-        grounded = part.amount if part.powers else question.reached.put_in(given)
+        grounded = part.amount if part.powers else question.reached.put_in(given) if given else question.reached
         axes = {name: domain for name, domain in question.domains.items() if domain.kind == "axis"}
+        if given:
+            grounded = Amount({m: c for m, c in grounded.terms.items() if all(name in axes for name in m)})
         narrowed = {
             name: replace(domain, least=region.ranges[name][0], most=region.ranges[name][1])
             if name in region.ranges
             else domain
             for name, domain in axes.items()
         }
-        land = Landscape(
-            Amount({m: c for m, c in grounded.terms.items() if all(n in axes for n in m)}), narrowed, question.sums
-        )
+        land = Landscape(grounded, narrowed, question.sums)
         seeds = [[seed.get(name, land.most[i]) for i, name in enumerate(land.names)] for seed in region.seeds]
         goal = 0 if question.relation == ">=" else 1
         found = best_outcome(land, seeds, goal if thorough else None)
@@ -175,19 +175,20 @@ class _Decision:
             return
         rest = {name: domain.least for name, domain in axes.items() if name in self._read}
         sizes = {**rest, **dict(zip(land.names, found[0], strict=True))}
-        self._keep({**given, **sizes})
-        if part.powers:
+        if not part.powers:
+            self._keep({**given, **sizes}, Fraction(found[1], land.scale))
+        else:
             for power in range(MOST_DOUBLINGS):
                 grown = {
                     name: size + (1 << power) - 1 if question.domains[name].most is None else size
                     for name, size in free.items()
                 }
-                self._keep({**complete(grown, question.domains), **sizes})
+                grown = {**complete(grown, question.domains), **sizes}
+                self._keep(grown, question.reached.at(grown))
                 if self._least is not None and question.breaks(self._least):
                     return
 
-    def _keep(self, sizes: dict[str, int]) -> None:
-        slack = self._question.reached.at(sizes)
+    def _keep(self, sizes: dict[str, int], slack: Fraction) -> None:
         if self._least is None or slack < self._least:
             domains = self._question.domains
             shown = {n: size for n, size in sizes.items() if n in self._read or domains[n].kind != "quotient"}
