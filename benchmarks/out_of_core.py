@@ -4,19 +4,22 @@
 
 A decoder like Llama's (8 key/value heads for 32 query heads) stands on disk in bfloat16 shards. The plan drops a
 quarter of the layers, halves the key/value groups and cuts the MLPs to three quarters of their width. The same run
-copies with ``cp -r`` and a flush to the disk: the whole checkpoint, and as many bytes as the result has. Files are in
-the page cache for both. Times are wall times, the least of several runs in turn; memory is the peak of resident memory
-of the process (``VmHWM``). What is written is deleted at the end.
+copies with ``cp -r`` and a flush to the disk: the whole checkpoint, and as many bytes as the result has. What is read
+is brought into the page cache before each. Times are wall times, the least of several runs in turn; seconds of
+processors are those of the programs, without the system's own threads; memory is the peak of resident memory of the
+process (``VmHWM``). What is written is deleted at the end.
 """
 
 import argparse
 import json
 import math
+import resource
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,17 +221,44 @@ def peak() -> float:
 def child(plan: Path, output: Path) -> None:
     """Apply a plan out of core in this process, and print what it took."""
     from surgery_dsl.run.apply import apply
+    from surgery_dsl.run.streaming.shards import Writer
 
+    worked, original = 0.0, Writer.write
+
+    def write(self: Writer) -> dict[str, str]:
+        nonlocal worked
+        before = processors(resource.RUSAGE_SELF)
+        digests = original(self)
+        worked = processors(resource.RUSAGE_SELF) - before
+        return digests
+
+    Writer.write = write  # type: ignore[method-assign]
     began = time.perf_counter()
     outcome = apply(plan, output, allow_code=["decoder:*"], out_of_core=True)
     seconds = time.perf_counter() - began
     if not outcome.accepted:
         raise SystemExit("\n".join(f"{d.code.id} {d.message}" for d in outcome.diagnostics))
-    print(json.dumps({"seconds": seconds, "peak": peak(), **outcome.timings}))
+    print(json.dumps({"seconds": seconds, "peak": peak(), "processors": worked, **outcome.timings}))
+
+
+def processors(who: int) -> float:
+    """Return the seconds that processors worked for a program, in it and in the system."""
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def warm(folder: Path) -> None:
+    """Bring the tensor files of a folder into the page cache."""
+    block = bytearray(1 << 20)
+    for path in folder.glob("*.safetensors"):
+        with path.open("rb", buffering=0) as file:
+            while file.readinto(block):
+                pass
 
 
 def applied(plan: Path, output: Path) -> dict[str, float]:
     """Apply a plan in a process of its own."""
+    warm(plan.parent / "checkpoint")
     command = [sys.executable, __file__, "--child", str(plan), str(output)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=plan.parent)
     if done.returncode:
@@ -237,18 +267,19 @@ def applied(plan: Path, output: Path) -> dict[str, float]:
     return found
 
 
-def copied(source: Path, target: Path, pattern: str = "") -> float:
-    """Return the seconds of a copy with a flush to the disk; delete it."""
-    began = time.perf_counter()
+def copied(source: Path, target: Path, pattern: str = "") -> tuple[float, float]:
+    """Return the seconds of a copy with a flush to the disk, and those of processors; delete it."""
+    warm(source)
+    began, before = time.perf_counter(), processors(resource.RUSAGE_CHILDREN)
     if pattern:
         target.mkdir()
         subprocess.run(["cp", *map(str, sorted(source.glob(pattern))), str(target)], check=True)
     else:
         subprocess.run(["cp", "-r", str(source), str(target)], check=True)
     subprocess.run(["sync", *map(str, sorted(target.iterdir()))], check=True)
-    seconds = time.perf_counter() - began
+    seconds, worked = time.perf_counter() - began, processors(resource.RUSAGE_CHILDREN) - before
     shutil.rmtree(target)
-    return seconds
+    return seconds, worked
 
 
 def size_of(folder: Path) -> int:
@@ -272,8 +303,8 @@ def main() -> None:
         (folder / "decoder.py").write_text(NETWORK)
         write_checkpoint(folder / "checkpoint", arguments.layers)
         rows: dict[str, list[dict[str, float]]] = {take: [] for take in TAKES}
-        whole: list[float] = []
-        kept: list[float] = []
+        whole: list[tuple[float, float]] = []
+        kept: list[tuple[float, float]] = []
         for take in TAKES:
             plan = write_plan(folder, arguments.layers, take)
             subprocess.run(
@@ -284,8 +315,8 @@ def main() -> None:
             )
         bytes_kept = 0
         for _ in range(arguments.runs):
-            whole.append(copied(folder / "checkpoint", folder / "copy"))
             for take in TAKES:
+                whole.append(copied(folder / "checkpoint", folder / "copy"))
                 rows[take].append(applied(folder / f"{take}.surg", folder / "out"))
                 kept.append(copied(folder / "out", folder / "copy", "*.safetensors"))
                 bytes_kept = size_of(folder / "out")
@@ -293,15 +324,25 @@ def main() -> None:
         largest = max(2 * math.prod(shape) for shape in forms(arguments.layers).values()) / MIB
         print(f"checkpoint {size_of(folder / 'checkpoint') / 1e9:.1f} GB, result {bytes_kept / 1e9:.1f} GB, ", end="")
         print(f"largest tensor {largest:.0f} MiB; limit of memory {300 + largest:.0f} MiB, of time 1.3")
-        print(f"cp -r of the checkpoint {min(whole):.1f} s, of the bytes kept {min(kept):.1f} s")
+        for text, copies in (("the checkpoint", whole), ("the bytes kept", kept)):
+            print(f"cp -r of {text} {seconds_of(copies)} s; of processors {seconds_of([c[1:] for c in copies])} s")
         for take, runs in rows.items():
             best = min(runs, key=lambda run: run["stream"])
-            phases = ", ".join(f"{phase} {best[phase]:.1f}" for phase in best if phase not in ("seconds", "peak"))
+            others = ("seconds", "peak", "processors")
+            phases = ", ".join(f"{phase} {best[phase]:.1f}" for phase in best if phase not in others)
             print(f"{take}: apply {best['seconds']:.1f} s ({phases})")
+            streams, worked = ([(run[what],) for run in runs] for what in ("stream", "processors"))
+            print(f"  the stream {seconds_of(streams)} s; of processors {seconds_of(worked)} s")
             for text, seconds in (("the stream", best["stream"]), ("apply without the reload", without(best))):
-                ratios = f"{seconds / min(whole):.2f} of copying the files, {seconds / min(kept):.2f} of the bytes kept"
-                print(f"  {text}: {ratios}")
+                ratios = [seconds / min(copies)[0] for copies in (whole, kept)]
+                print(f"  {text}: {ratios[0]:.2f} of copying the files, {ratios[1]:.2f} of the bytes kept")
             print(f"  peak {max(run['peak'] for run in runs):.0f} MiB")
+
+
+def seconds_of(runs: Sequence[Sequence[float]]) -> str:
+    """Return the least and the greatest of some runs."""
+    first = [run[0] for run in runs]
+    return f"{min(first):.1f} to {max(first):.1f}"
 
 
 def without(run: dict[str, float]) -> float:

@@ -175,7 +175,7 @@ def answer(job: Job) -> Answer:
     os.chdir(job.folder)
     torch.set_num_threads(job.threads)
     try:
-        model = load(job.result, job.allow_code, job.device)
+        model = load(job.result, job.allow_code, job.device, mapped=job.finite)
     except Refused as refused:
         return Answer(error="; ".join(f"{found.code.id} {found.message}" for found in refused.diagnostics))
     tensors = load_file(job.probe, device=job.device)

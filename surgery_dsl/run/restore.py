@@ -23,7 +23,7 @@ LARGE = 64 << 20
 takes less time than loading torch's kernels for the meta device."""
 
 
-def load(path: Path | str, allow_code: Iterable[str] = (), device: str = "cpu") -> nn.Module:
+def load(path: Path | str, allow_code: Iterable[str] = (), device: str = "cpu", mapped: bool = False) -> nn.Module:
     """Rebuild the network that ``apply`` wrote.
 
     Args:
@@ -31,6 +31,8 @@ def load(path: Path | str, allow_code: Iterable[str] = (), device: str = "cpu") 
         allow_code: Globs of user code that may run, such as ``digits:*``; those of the nearest ``pyproject.toml``
             count too.
         device: Where its tensors go.
+        mapped: Whether tensors on the CPU are the files' own memory: no more is needed, but kernels may round
+            otherwise, since it is aligned by chance.
 
     Returns:
         The network in eval mode, with every parameter and buffer as it was written.
@@ -41,10 +43,10 @@ def load(path: Path | str, allow_code: Iterable[str] = (), device: str = "cpu") 
     directory = Path(path)
     record = read_record(directory)
     collect(allow_code).require(record.loader.grant())
-    return rebuild(directory, device)
+    return rebuild(directory, device, mapped)
 
 
-def rebuild(directory: Path, device: str) -> nn.Module:
+def rebuild(directory: Path, device: str, mapped: bool = False) -> nn.Module:
     """Rebuild a network whose code is already granted; on ``meta`` its tensors have no values."""
     record = read_record(directory)
     _check_sources(directory, record)
@@ -56,7 +58,7 @@ def rebuild(directory: Path, device: str) -> nn.Module:
     model = skeleton(directory, record, "meta" if large else "cpu")
     if any(tensor.is_meta for _, tensor in _hidden(model)):  # a plain attribute, which no file restores
         model = skeleton(directory, record, "cpu")
-    _fill(model, headers, record, torch.device(device))
+    _fill(model, headers, record, torch.device(device), mapped)
     left = [name for name, tensor in (*named_tensors(model), *_hidden(model)) if tensor.is_meta]
     if left:
         raise Refused(unreadable(directory, f"`{left[0]}` has no values"))
@@ -152,7 +154,7 @@ def _hidden(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
                 yield f"{path}.{name}" if path else name, value
 
 
-def _fill(model: nn.Module, headers: Mapping[Path, Header], record: Record, device: torch.device) -> None:
+def _fill(model: nn.Module, headers: Mapping[Path, Header], record: Record, device: torch.device, mapped: bool) -> None:
     """Put the files' tensors where the skeleton's stand; ties stay ties."""
     places: dict[int, list[tuple[nn.Module, str]]] = {}
     for module in model.modules():
@@ -167,8 +169,10 @@ def _fill(model: nn.Module, headers: Mapping[Path, Header], record: Record, devi
         with safe_open(path, framework="pt", device="cpu") as file:
             for name in header.tensors:
                 old = tensors[name]
-                # Fresh memory: kernels may choose their way by alignment, and a mapped file is aligned by chance.
-                value = torch.empty(old.shape, dtype=old.dtype, device=device).copy_(file.get_tensor(name))
+                value = file.get_tensor(name)
+                if not mapped or device.type != "cpu":
+                    # Fresh memory: kernels may choose their way by alignment, and a mapped file is aligned by chance.
+                    value = torch.empty(old.shape, dtype=old.dtype, device=device).copy_(value)
                 new = nn.Parameter(value, requires_grad=old.requires_grad) if isinstance(old, nn.Parameter) else value
                 for module, attribute in places[id(old)]:
                     setattr(module, attribute, new)

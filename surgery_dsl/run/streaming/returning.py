@@ -13,7 +13,7 @@ from surgery_dsl.run.load import Sources
 from surgery_dsl.run.probe import probe_inputs
 from surgery_dsl.run.reload import Job, Probe, Reloader
 from surgery_dsl.run.session import Session
-from surgery_dsl.run.streaming.eligible import NEEDED, available
+from surgery_dsl.run.streaming.eligible import available
 
 
 def refuse_strange(folder: Path, session: Session, sources: Sources, size: int, evidence: RunEvidence) -> None:
@@ -32,7 +32,7 @@ def refuse_strange(folder: Path, session: Session, sources: Sources, size: int, 
         "the recorded edits, replayed on the original architecture, fit the written files tensor for tensor",
         "names, shapes, dtypes and ties compared; no values",
     )
-    if NEEDED * size > available():
+    if size > available():  # it is mapped, not copied
         evidence.unmeasured.append(
             (
                 "reload",

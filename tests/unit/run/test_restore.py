@@ -1,6 +1,7 @@
 """Results come back: ties, buffers that no state dict holds, plain tensors, big and small, and nothing by pickle."""
 
 import json
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -123,6 +124,22 @@ def test_big_and_small_results_come_back_the_same(result: Path, monkeypatch: pyt
     x = torch.randn(3, 6)
     assert torch.equal(model(x), again(x))
     assert torch.equal(model.shift, torch.linspace(0, 1, 6))
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_mapped_network_needs_no_memory_of_its_own(result: Path, mapped: bool) -> None:
+    network = surgery_dsl.load(result, allow_code=["odd:*"], mapped=mapped)
+    file = os.path.realpath(result / "model.safetensors")
+    areas = [line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(file)]
+    spans = [tuple(int(end, 16) for end in area.split("-")) for area in areas]
+    places = [tensor.data_ptr() for tensor in network.state_dict().values()]
+    assert places
+    assert all(any(low <= place < high for low, high in spans) == mapped for place in places)
+    plain = surgery_dsl.load(result, allow_code=["odd:*"]).state_dict()
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in network.state_dict().items())
+    with torch.no_grad():
+        network.mid.bias.zero_()  # the file stays as it is
+    assert torch.equal(load_file(result / "model.safetensors")["mid.bias"], plain["mid.bias"])
 
 
 def test_a_factory_that_needs_memory_gets_it(result: Path, monkeypatch: pytest.MonkeyPatch) -> None:
