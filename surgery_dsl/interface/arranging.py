@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from surgery_dsl.interface.coupling import leaves, merge
 from surgery_dsl.interface.draft import Draft, Run
-from surgery_dsl.interface.edits import NumberChange
+from surgery_dsl.interface.edits import ArrangeModules, NumberChange
 from surgery_dsl.interface.loops import Loop
-from surgery_dsl.interface.model import Dim, Interface, Module, Operator, Tensor
+from surgery_dsl.interface.model import Dim, IndexedList, Interface, Module, Operator, Tensor
 from surgery_dsl.interface.parting import recouple
+from surgery_dsl.interface.paths import entry_prefix
 from surgery_dsl.interface.turns import adjacent, mapped, rearrange, stream_dims, written_by
 
 _MARK = "\0"
@@ -31,7 +32,7 @@ class Arrangement:
     def split(self, name: str) -> tuple[str, int, str] | None:
         """Return the list, the number of the entry and the rest of a name below one of the lists."""
         for path in self.lists:
-            prefix = path + "." if path else ""
+            prefix = entry_prefix(path)
             number, dot, rest = name.removeprefix(prefix).partition(".")
             if name.startswith(prefix) and number.isdigit():
                 return prefix, int(number), dot + rest
@@ -83,6 +84,20 @@ def numbers_of(interface: Interface, arrangement: Arrangement) -> tuple[NumberCh
                     )
                     found.append(change)
     return tuple(found)
+
+
+def lists_of(path: str, loops: Iterable[Loop]) -> tuple[str, ...]:
+    """Return a list and those whose entries go with its own."""
+    return tuple(dict.fromkeys((path, *(partner for loop in loops for partner in loop.partners))))
+
+
+def edit_of(arrangement: Arrangement, interface: Interface) -> ArrangeModules:
+    """Return the edit of an arrangement."""
+    return ArrangeModules(
+        lists=dict.fromkeys(arrangement.lists, arrangement.order),
+        tie=arrangement.tie,
+        numbers=numbers_of(interface, arrangement),
+    )
 
 
 def _apart(interface: Interface, module: Module, attribute: str, arrangement: Arrangement) -> tuple[str, ...]:
@@ -200,6 +215,7 @@ class _Names:
         if self.arrangement.copies:
             self._to_owners()
         draft.axes = [axis.replaced(label=self._label(axis.label)) for axis in draft.axes]
+        draft.indexed = tuple(new for one in draft.indexed for new in self._indexed(one))
 
     def _to_owners(self) -> None:
         """Name shared modules and tied tensors of copies by the first that they are the same as."""
@@ -212,6 +228,12 @@ class _Names:
                     path = home + event.path.removeprefix(event.module)
                     tensors = {role: draft.tensors[name].tied_to or name for role, name in event.tensors.items()}
                     run.events[index] = event.replaced(path=path, module=home, tensors=tensors)
+
+    def _indexed(self, one: IndexedList) -> Iterator[IndexedList]:
+        """Yield a list that an axis indexes under the names that it has then, with the axis that a copy has."""
+        for name in self.arrangement.names(one.path):
+            slot = self._copied_from(one.path, name)
+            yield one.replaced(path=name, dim=one.dim if slot is None else mapped([one.dim], self.axes[slot])[0])
 
     def _ordered(self, names: Iterable[str]) -> list[tuple[str, str]]:
         """Return old and new names, the entries of a list in their new order."""

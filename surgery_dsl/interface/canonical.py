@@ -69,6 +69,9 @@ class _Canonical:
             calls=calls,
             size_ties=tuple(tie.replaced(dims=self.dims(tie.dims)) for tie in source.size_ties),
             size_branches=tuple(branch.replaced(dim=self.dim(branch.dim)) for branch in source.size_branches),
+            indexed=tuple(
+                one.replaced(dim=self.dim(one.dim)) for one in sorted(source.indexed, key=lambda one: one.path)
+            ),
             inputs=tuple(port.replaced(value=self.value_number[port.value]) for port in source.inputs),
             outputs=tuple(port.replaced(value=self.value_number[port.value]) for port in source.outputs),
         )
@@ -141,6 +144,7 @@ class _Comparison:
         yield from self._operators()
         yield from self._modules()
         yield from self._calls()
+        yield from self._indexed()
         yield from self._ports(
             "output", [p.name for p in self.predicted.outputs], [p.name for p in self.traced.outputs]
         )
@@ -311,6 +315,14 @@ class _Comparison:
             for what in ("inputs", "outputs"):
                 if tuple(self.values.get(value) for value in getattr(a, what)) != getattr(b, what):
                     yield f"{place} has other {what} in the trace than predicted"
+
+    def _indexed(self) -> Iterator[str]:
+        mine, theirs = ({one.path: one.dim for one in side.indexed} for side in (self.predicted, self.traced))
+        for path in sorted(mine.keys() | theirs.keys()):
+            if path not in mine or path not in theirs:
+                yield f"an axis indexes the list `{path}` in the {'prediction' if path in mine else 'trace'} alone"
+            elif not self._paired(mine[path], theirs[path]):
+                yield f"another axis indexes the list `{path}` in the trace than predicted"
 
 
 def _padded(mine: tuple[Call, ...], theirs: tuple[Call, ...]) -> Iterator[tuple[Call, Call]]:

@@ -36,6 +36,7 @@ def substitute(draft: Draft, mapping: Mapping[int, Dim]) -> None:
             draft.axes[index] = axis.replaced(parts=tuple(map(swap, axis.parts)))
     draft.size_ties = tuple(tie.replaced(dims=tuple(map(swap, tie.dims))) for tie in draft.size_ties)
     draft.size_branches = tuple(branch.replaced(dim=swap(branch.dim)) for branch in draft.size_branches)
+    draft.indexed = tuple(one.replaced(dim=swap(one.dim)) for one in draft.indexed)
     change_operators(
         draft,
         lambda op: op.replaced(macs=tuple(map(swap, op.macs))) if shows(op.macs, mapping) else op,
@@ -279,6 +280,7 @@ def _replace_whole(draft: Draft, dim: Dim, leaf: int) -> None:
             draft.modules[path] = module.replaced(integers={k: swap(v) for k, v in module.integers.items()})
     draft.size_ties = tuple(tie.replaced(dims=tuple(map(swap, tie.dims))) for tie in draft.size_ties)
     draft.size_branches = tuple(branch.replaced(dim=swap(branch.dim)) for branch in draft.size_branches)
+    draft.indexed = tuple(one.replaced(dim=swap(one.dim)) for one in draft.indexed)
     change_operators(draft, lambda op: op.replaced(macs=tuple(map(swap, op.macs))) if op.macs else op)
 
 

@@ -79,6 +79,7 @@ class Draft:
         self.outputs = interface.outputs
         self.size_ties = interface.size_ties
         self.size_branches = interface.size_branches
+        self.indexed = interface.indexed
         self.root = _tree(interface)
         self._same: dict[int, int] = {}
 
@@ -329,4 +330,5 @@ def _flatten(draft: Draft) -> Interface:
         outputs=outputs,
         size_ties=draft.size_ties,
         size_branches=draft.size_branches,
+        indexed=draft.indexed,
     )

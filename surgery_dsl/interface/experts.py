@@ -1,7 +1,7 @@
 """Mixtures of experts, found by what the forward does: a router chooses entries of stacked weights.
 
 The expert axis is what a linear layer (the router) writes, a softmax or a choice of the greatest runs over, and
-parameters of three dimensions or more carry as their first.
+parameters of three dimensions or more carry as their first; or it indexes a list of modules, and these are the experts.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from surgery_dsl.interface.flow import WEIGHTED, Flow, unit_dim
 from surgery_dsl.interface.model import Interface, Operator
-from surgery_dsl.interface.paths import common
+from surgery_dsl.interface.paths import common, list_holder
 
 _CHOICES = frozenset({"topk", "softmax", "sort", "argmax", "max"})
 
@@ -20,11 +20,12 @@ class Mixture:
 
     Attributes:
         axis: The axis that counts experts.
-        module: Path of the innermost module that holds the stacked weights.
+        module: Path of the innermost module that holds the experts: their stacked weights, or the list of them.
         holder: Path of the smallest module that holds them and the router.
         router: Position of the router among the operators.
         chosen: How many experts each token goes through; 0 where all of them are.
         choice: Path of the operator that chooses; empty where none does.
+        lists: Paths of the lists of experts; empty where these are stacked weights alone.
     """
 
     axis: int
@@ -33,32 +34,53 @@ class Mixture:
     router: int
     chosen: int
     choice: str
+    lists: tuple[str, ...] = ()
 
 
 def mixtures(flow: Flow) -> tuple[Mixture, ...]:
     """Return the mixtures of experts of a network, in the order of the forward."""
     interface = flow.interface
-    stacked = _stacked(interface)
+    homes = _homes(interface)
     found: dict[int, Mixture] = {}
     for at, operator in enumerate(interface.operators):
         if operator.kind != "linear":
             continue
         dim = unit_dim(interface, operator)
-        if len(dim) == 1 and dim[0] in stacked and dim[0] not in found and _is_chosen_from(dim[0], interface):
+        if len(dim) == 1 and dim[0] in homes and dim[0] not in found and _is_chosen_from(dim[0], interface):
             (axis,) = dim
-            modules = sorted({name.rpartition(".")[0] for name in stacked[axis]})
-            inner = common(modules)
+            inner = common(sorted(homes[axis]))
             choice = next(_choices(axis, interface), None)
-            chosen = choice.settings.get("k", 1) if choice is not None else 0
             found[axis] = Mixture(
                 axis=axis,
                 module=inner,
                 holder=common([inner, operator.module]),
                 router=at,
-                chosen=chosen if isinstance(chosen, int) else 1,
+                chosen=chosen_along(axis, interface),
                 choice=choice.path if choice is not None else "",
+                lists=tuple(one.path for one in interface.indexed if one.dim == dim),
             )
     return tuple(found.values())
+
+
+def is_routed(axis: int, interface: Interface) -> bool:
+    """Whether a router writes an axis, and something is chosen along it."""
+    written = any(op.kind == "linear" and unit_dim(interface, op) == (axis,) for op in interface.operators)
+    return written and _is_chosen_from(axis, interface)
+
+
+def chosen_along(axis: int, interface: Interface) -> int:
+    """Return how many indices of an axis are chosen for each token; 0 where all of them are."""
+    choice = next(_choices(axis, interface), None)
+    chosen = choice.settings.get("k", 1) if choice is not None else 0
+    return chosen if isinstance(chosen, int) else 1
+
+
+def _homes(interface: Interface) -> dict[int, set[str]]:
+    """Return, for each axis, the modules that hold what it counts: stacked parameters, or a list of modules."""
+    found = {axis: {name.rpartition(".")[0] for name in names} for axis, names in _stacked(interface).items() if names}
+    for one in interface.indexed:
+        found.setdefault(one.dim[0], set()).add(list_holder(one.path)[0])
+    return found
 
 
 def _stacked(interface: Interface) -> dict[int, list[str]]:
@@ -75,6 +97,8 @@ def _stacked(interface: Interface) -> dict[int, list[str]]:
 def _over(operator: Operator, axis: int, interface: Interface) -> bool:
     """Whether an operator runs over an axis."""
     position = operator.settings.get("dim")
+    if isinstance(position, tuple) and len(position) == 1:
+        (position,) = position
     if not operator.inputs or not isinstance(position, int):
         return False
     dims = interface.values[operator.inputs[0]].dims

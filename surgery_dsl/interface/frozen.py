@@ -50,6 +50,11 @@ def hard_coded(operator: str, place: str) -> str:
     return f"the forward holds its size as a number at {operator} ({place})"
 
 
+def counted(path: str, what: str) -> str:
+    """Say that a forward which goes through a list is not what was predicted where the list is longer or shorter."""
+    return f"the forward does something else where `{path}` has more or fewer entries: {what}"
+
+
 FOLLOWS = "is given a number that follows from its size"
 """What an operator is, at whose place the forward computes with the size: at another size it is another function."""
 

@@ -3,20 +3,28 @@
 A forward that runs the entries of a list one after the other may do more around each: ``x = x + block(x)``. The events
 of one turn are its *segment*. Segments must be alike, and one may hand values to the next alone: then any order of
 segments is what the forward does when its list has that order.
+
+Where an axis indexes the list (experts), a segment may also pick the index of its own number, alone or as one of all
+that were picked before (``unbind``), and the results of all may be stacked along the axis.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, repeat
 
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.model import Operator
+from surgery_dsl.interface.openings import Event, Opening, beginnings, may_begin
+from surgery_dsl.interface.paths import entry_prefix, list_path
 
-Event = Operator | Run
 Role = tuple[int, int]
 """An event of a segment, and a position among the values that it reads, or writes."""
 
 LISTS = ("torch.nn.ModuleList", "torch.nn.Sequential", "torch.nn.ParameterList")
+ENTRY = "entry"
+"""Setting of an operator that picks one index of an axis by the number of the entry whose turn it is."""
+ENTRIES = "entries"
+"""Setting of an operator that writes one value for each entry, in their order, or reads one of each."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,9 @@ class Loop:
         length: How many events a segment has.
         carried: What one segment hands to the next: for each role of reading, the role of writing.
         partners: Other lists whose entries run, or are read, with those of the same number.
+        given: Operators before the pass that write a value for each entry, by the role that reads it.
+        gathered: Operators behind the pass that read one of the results of each entry, with the role that writes it.
+        openings: What the first segment begins with and the others are handed, by event: a sum begins at zero.
     """
 
     path: str
@@ -49,10 +60,16 @@ class Loop:
     length: int
     carried: dict[Role, Role] = field(default_factory=dict)
     partners: tuple[str, ...] = ()
+    given: dict[Role, Operator] = field(default_factory=dict)
+    gathered: list[tuple[Role, Operator]] = field(default_factory=list)
+    openings: dict[int, Opening] = field(default_factory=dict)
 
     def segment(self, at: int) -> list[Event]:
-        """Return the events of the segment at a place of the pass."""
-        return self.holder.events[self.starts[at] : self.starts[at] + self.length]
+        """Return the events of the segment at a place of the pass; the first as if it were handed all."""
+        events = self.holder.events[self.starts[at] : self.starts[at] + self.length]
+        if at:
+            return events
+        return [self.openings[i].continued(event) if i in self.openings else event for i, event in enumerate(events)]
 
     @property
     def streams(self) -> dict[Role, Role]:
@@ -67,7 +84,7 @@ def loops_of(draft: Draft, path: str) -> list[Loop] | Obstacle:
         draft: The network.
         path: Path of the list.
     """
-    prefix = path + "." if path else ""
+    prefix = entry_prefix(path)
     numbers = {f"{prefix}{number}": number for number in entries(draft, path)}
     found: list[Loop] = []
     for holder in draft.root.runs():
@@ -82,10 +99,10 @@ def loops_of(draft: Draft, path: str) -> list[Loop] | Obstacle:
 
 def entries(draft: Draft, path: str) -> Iterator[int]:
     """Yield the numbers of the entries of a list of modules or of parameters."""
+    prefix = entry_prefix(path)
     for other in (*draft.modules, *draft.tensors):
-        head, _, name = other.rpartition(".")
-        if head == path and other and name.isdigit():
-            yield int(name)
+        if other.startswith(prefix) and other[len(prefix) :].isdigit():
+            yield int(other[len(prefix) :])
 
 
 def _passes(at: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
@@ -99,7 +116,7 @@ def _passes(at: list[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
 
 def _loop(draft: Draft, path: str, holder: Run, turns: list[tuple[int, int]]) -> Loop | Obstacle:
     places, numbers = [place for place, _ in turns], tuple(number for _, number in turns)
-    if len(turns) == 1 or holder.module == path:
+    if len(turns) == 1:
         return _followed(draft, Loop(path, holder, numbers, tuple(places), 1))
     gaps = [holder.events[a + 1 : b] for a, b in pairwise(places)]
     signed = [[_signature(draft, path, event, numbers[i]) for event in gap] for i, gap in enumerate(gaps)]
@@ -133,7 +150,10 @@ def _signature(draft: Draft, path: str, event: Event, number: int) -> tuple[obje
     if isinstance(event, Run):
         return "run", _starred(draft, path, event.module, number)
     tensors = tuple((role, _starred(draft, path, name, number)) for role, name in sorted(event.tensors.items()))
-    return event.kind, event.module, tuple(sorted(event.settings.items())), tensors, len(event.outputs)
+    settings = {name: value for name, value in event.settings.items() if not may_begin(event, value)}
+    if settings.get(ENTRY) == number and any(one.path == path for one in draft.indexed):
+        settings = settings | {ENTRY: "*"}
+    return event.kind, event.module, tuple(sorted(settings.items())), tensors, len(event.outputs)
 
 
 def _starred(draft: Draft, path: str, name: str, number: int) -> str:
@@ -141,6 +161,9 @@ def _starred(draft: Draft, path: str, name: str, number: int) -> str:
 
     A list that the list itself stands in does not count, whatever the number there.
     """
+    prefix = entry_prefix(path)
+    if name.startswith(prefix) and name[len(prefix) :].partition(".")[0] == str(number):
+        return f"{prefix}*{name[len(prefix) + len(str(number)) :]}"
     parts = name.split(".")
     for i, part in enumerate(parts):
         if (path + ".").startswith(".".join(parts[: i + 1]) + "."):
@@ -156,11 +179,13 @@ def _starred(draft: Draft, path: str, name: str, number: int) -> str:
 
 def _followed(draft: Draft, loop: Loop) -> Loop | Obstacle:
     """Return the loop with what its segments hand on, or why they cannot be told apart."""
+    _open(draft, loop)
     segments = [loop.segment(at) for at in range(len(loop.starts))]
+    handed = _handed(draft, loop)
     reads = [[reads_of(event) for event in segment] for segment in segments]
     written = [frozenset(value for event in segment for value in written_in(event)) for segment in segments]
     for at in range(1, len(segments)):
-        obstacle = _compare(loop, segments, reads, written, at)
+        obstacle = _compare(loop, segments, reads, written, at, handed)
         if obstacle is not None:
             return obstacle
     if len(segments) == 1 and segments[0][0].inputs and segments[0][0].outputs:
@@ -174,11 +199,14 @@ def _compare(
     reads: list[list[tuple[int, ...]]],
     written: list[frozenset[int]],
     at: int,
+    handed: dict[int, tuple[Operator, int]],
 ) -> Obstacle | None:
     """Compare a segment with the one before it: each value that it reads comes from there, or is the same for both."""
     number = loop.numbers[at]
     for i, mine in enumerate(reads[at]):
         theirs = reads[at - 1][i]
+        if beginnings(segments[at][i]) != beginnings(segments[at - 1][i]):
+            return Obstacle(number, "begins with something that those before it do not")
         if len(mine) != len(theirs):
             return Obstacle(number, "reads more, or less, than those before it")
         for j, (value, before) in enumerate(zip(mine, theirs, strict=True)):
@@ -191,9 +219,49 @@ def _compare(
                     return Obstacle(number, "reads what lies inside the one before it")
                 if loop.carried.setdefault(role, source) != source:
                     return Obstacle(number, "reads another result of the one before it than others do")
-            elif value != before or role in loop.carried:
+            elif value in handed and before in handed and role not in loop.carried:
+                (giver, mine_at), (other, theirs_at) = handed[value], handed[before]
+                if giver is not other or (mine_at, theirs_at) != (number, loop.numbers[at - 1]):
+                    return Obstacle(number, "is given what was picked for another")
+                loop.given[role] = giver
+            elif value != before or role in loop.carried or role in loop.given:
                 return Obstacle(number, "is given something that the one before it is not")
     return None
+
+
+def _open(draft: Draft, loop: Loop) -> None:
+    """Note where operators of the first segment begin with a constant, and those of the second read what came of it."""
+    if len(loop.starts) < 2 or loop.openings:
+        return
+    first, second = loop.segment(0), loop.segment(1)
+    written = [frozenset(value for event in one for value in written_in(event)) for one in (first, second)]
+    values: dict[Role, int] = {}
+    for i, (one, two) in enumerate(zip(first, second, strict=True)):
+        if isinstance(one, Run) or isinstance(two, Run) or len(two.inputs) != len(one.inputs) + 1:
+            continue
+        extra = [item for item in beginnings(one).items() if item[0] not in two.settings]
+        for position, value in enumerate(two.inputs if len(extra) == 1 else ()):
+            rest = (*two.inputs[:position], *two.inputs[position + 1 :])
+            role = _source(first, value)
+            if role is not None and all(map(_as_before, rest, one.inputs, repeat(written))):
+                if role not in values:
+                    values[role] = draft.new_value(draft.values[value].dtype, draft.values[value].dims)
+                loop.openings[i] = Opening(values[role], position, extra[0])
+                break
+
+
+def _as_before(value: int, before: int, written: Sequence[frozenset[int]]) -> bool:
+    """Whether a value of the second segment may be to it what another is to the first."""
+    inside = value in written[1]
+    return inside == (before in written[0]) and (inside or value == before or value in written[0])
+
+
+def _handed(draft: Draft, loop: Loop) -> dict[int, tuple[Operator, int]]:
+    """Return the values that were picked for entries of an indexed list: the operator that did, and the number."""
+    if not any(one.path == loop.path for one in draft.indexed):
+        return {}
+    picking = [e for e in loop.holder.events if isinstance(e, Operator) and e.settings.get(ENTRIES) and e.outputs[1:]]
+    return {value: (operator, at) for operator in picking for at, value in enumerate(operator.outputs)}
 
 
 def reads_of(event: Event) -> tuple[int, ...]:
@@ -229,7 +297,11 @@ def _escaping(draft: Draft, loop: Loop, segments: list[list[Event]], written: li
     """Return an obstacle where something else than the next segment reads what a segment writes."""
     home = {value: at for at, values in enumerate(written) for value in values}
     results = [{segment[i].outputs[j] for i, j in loop.carried.values()} for segment in segments]
-    inside = {id(event): at for at, segment in enumerate(segments) for event in segment}
+    inside = {
+        id(event): at
+        for at, start in enumerate(loop.starts)
+        for event in loop.holder.events[start : start + loop.length]
+    }
 
     def look(run: Run, within: int | None) -> Obstacle | None:
         for event in run.events:
@@ -238,6 +310,8 @@ def _escaping(draft: Draft, loop: Loop, segments: list[list[Event]], written: li
                 found = look(event, at)
                 if found is not None:
                     return found
+                continue
+            if at is None and run is loop.holder and _gathers(draft, loop, segments, event):
                 continue
             for value in event.inputs:
                 source = home.get(value)
@@ -259,6 +333,20 @@ def _escaping(draft: Draft, loop: Loop, segments: list[list[Event]], written: li
     return None
 
 
+def _gathers(draft: Draft, loop: Loop, segments: list[list[Event]], operator: Operator) -> bool:
+    """Whether an operator reads one result of each entry of an indexed list, in their order, and nothing else."""
+    if not operator.settings.get(ENTRIES) or not any(one.path == loop.path for one in draft.indexed):
+        return False
+    role = _source(segments[0], operator.inputs[0])
+    if role is None or role in loop.carried.values():
+        return False
+    i, j = role
+    if operator.inputs != tuple(segment[i].outputs[j] for segment in segments):
+        return False
+    loop.gathered.append((role, operator))
+    return True
+
+
 def _with_partners(draft: Draft, loop: Loop, segments: list[list[Event]]) -> Loop | Obstacle:
     """Note the lists whose entries run, or are read, in every segment with the entry of their own number."""
     found: dict[str, set[int]] = {}
@@ -267,7 +355,7 @@ def _with_partners(draft: Draft, loop: Loop, segments: list[list[Event]]) -> Loo
             for name in (event.module,) if isinstance(event, Run) else event.tensors.values():
                 starred = _starred(draft, loop.path, name, number)
                 if starred != name:
-                    found.setdefault(starred.partition("*")[0].rstrip("."), set()).add(number)
+                    found.setdefault(list_path(starred.partition("*")[0]), set()).add(number)
     found.pop(loop.path, None)
     length = len(set(entries(draft, loop.path)))
     for other in found:

@@ -6,46 +6,14 @@ each a product of axes, lie one behind the other (a concatenation).
 """
 
 from collections.abc import Iterator
-from functools import cache, cached_property
-from typing import Annotated, Any, Literal, Self
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from surgery_dsl.interface.data import Data as Data
 from surgery_dsl.interface.expression import Expression, from_json
 from surgery_dsl.interface.polynomial import Polynomial
-
-
-class Data(BaseModel):
-    """Frozen data that refuses fields it does not know. Abstract."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, ignored_types=(cached_property,))
-
-    @classmethod
-    def made(cls, **fields: Any) -> Self:
-        """Return an instance of fields that are known to be right: nothing is validated.
-
-        As ``model_construct``, with a third of its memory: a large network has tens of thousands of these. Fields that
-        are set one by one share the keys of their table, and the names that count as set are one set for the class.
-        """
-        made = cls.__new__(cls)
-        for name, field in cls.__pydantic_fields__.items():
-            _put(made, name, fields[name] if name in fields else field.get_default(call_default_factory=True))
-        _put(made, "__pydantic_fields_set__", _names(cls))
-        _put(made, "__pydantic_extra__", None)
-        _put(made, "__pydantic_private__", None)
-        return made
-
-    def replaced(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed; nothing is validated and nothing cached is carried over."""
-        return type(self).made(**{name: getattr(self, name) for name in _names(type(self))} | changes)
-
-
-_put = object.__setattr__
-
-
-@cache
-def _names(kind: type[Data]) -> set[str]:
-    return set(kind.__pydantic_fields__)
 
 
 class Extent(Data):
@@ -234,6 +202,19 @@ class SizeBranch(Data):
         return size == self.number if self.relation == "==" else size < self.number
 
 
+class IndexedList(Data):
+    """A list of modules that an axis indexes: entry i belongs to index i, and goes where that goes.
+
+    Attributes:
+        path: Path of the list. A star stands for the number where entries have a name before it:
+            ``experts.expert_*``.
+        dim: The axis, as a dimension.
+    """
+
+    path: str
+    dim: Dim
+
+
 class FreeSize(Data):
     """A free input size and the range that proofs cover; ``most`` is ``None`` where there is no end."""
 
@@ -261,6 +242,7 @@ class Interface(Data):
         size_branches: What the forward asks of sizes before it goes on one way or another.
         by_values: Where the forward chooses by values that it computes, empty where it does not: what is said of such a
             network is said of the way that was traced.
+        indexed: Lists of modules whose entries belong to indices of an axis.
     """
 
     network: str
@@ -277,6 +259,7 @@ class Interface(Data):
     size_ties: tuple[SizeTie, ...] = ()
     size_branches: tuple[SizeBranch, ...] = ()
     by_values: str = ""
+    indexed: tuple[IndexedList, ...] = ()
 
     @cached_property
     def tensor_by_name(self) -> dict[str, Tensor]:

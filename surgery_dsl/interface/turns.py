@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from surgery_dsl.interface.draft import Draft, Run
-from surgery_dsl.interface.loops import Event, Loop, Role, reads_of, written_in
+from surgery_dsl.interface.loops import ENTRY, Loop, Role, reads_of, written_in
 from surgery_dsl.interface.model import Dim, Operator
+from surgery_dsl.interface.openings import Event, Opening
 
 Renamed = Callable[[str, int, int], str]
 """Given a name, the slot and the old number of an entry: the name that it has there."""
@@ -61,9 +62,16 @@ def rearrange(
     slots = [(slot, number) for slot, number in enumerate(order) if number in at]
     events: list[Event] = []
     used: set[int] = set()
+    indexed = any(one.path == loop.path for one in draft.indexed)
+    handed: dict[Role, list[int]] = {role: [] for role in loop.given}
+    results: dict[Role, list[int]] = {role: [] for role, _ in loop.gathered}
     for turn, (slot, number) in enumerate(slots):
         segment, own = segments[at[number]], axes.get(slot, {})
         values = {_read(segment, read): now[written] for written, read in streams.items()}
+        for role, taken in handed.items():
+            value = _read(segment, role)
+            values[value] = _twin(draft, value, {}) if number in used else value
+            taken.append(values[value])
         for value in sorted({value for event in segment for value in written_in(event)}):
             values[value] = _twin(draft, value, own) if number in used else value
         for written in streams:
@@ -74,17 +82,46 @@ def rearrange(
             elif values[given] in final.values():
                 values[given] = _twin(draft, values[given], {})
         used.add(number)
+        for role, given_by in results.items():
+            given_by.append(values[segment[role[0]].outputs[role[1]]])
         copier = _Copier(values, own, renamed, slot, number)
-        events += [copier.copied(event) for event in segment]
+        events += [
+            _begun(_numbered(copier.copied(event), number, slot, indexed), loop.openings.get(i))
+            for i, event in enumerate(segment)
+        ]
         now = {written: values[segment[written[0]].outputs[written[1]]] for written in streams}
     stop = loop.starts[-1] + loop.length
     loop.holder.events[loop.starts[0] : stop] = events
+    _around(loop, handed, results)
     count_again(loop.holder)
     if not slots:
         for written, value in final.items():
             draft.root.rename(value, now[written])
             draft.root.outputs = tuple(now[written] if v == value else v for v in draft.root.outputs)
             draft.outputs = tuple(p.replaced(value=now[written]) if p.value == value else p for p in draft.outputs)
+
+
+def _numbered(event: Event, number: int, slot: int, indexed: bool) -> Event:
+    """Let what picks the index of an entry pick that of its new number."""
+    if indexed and isinstance(event, Operator) and event.settings.get(ENTRY) == number:
+        return event.replaced(settings=event.settings | {ENTRY: slot})
+    return event
+
+
+def _begun(event: Event, opening: Opening | None) -> Event:
+    """Let an operator that runs first now begin with what the first one began with."""
+    return event if opening is None else opening.begun(event)
+
+
+def _around(loop: Loop, handed: Mapping[Role, list[int]], results: Mapping[Role, list[int]]) -> None:
+    """Let what picks for all entries, or gathers what they give, do so for those that there are now."""
+    picking = {id(operator): role for role, operator in loop.given.items()}
+    gathering = {id(operator): role for role, operator in loop.gathered}
+    for index, event in enumerate(loop.holder.events):
+        if isinstance(event, Operator) and id(event) in picking:
+            loop.holder.events[index] = event.replaced(outputs=tuple(handed[picking[id(event)]]))
+        elif isinstance(event, Operator) and id(event) in gathering:
+            loop.holder.events[index] = event.replaced(inputs=tuple(results[gathering[id(event)]]))
 
 
 def count_again(run: Run) -> None:

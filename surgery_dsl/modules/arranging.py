@@ -1,6 +1,7 @@
 """Lists of modules arranged anew: entries dropped, copied and moved, and the numbers that count them set."""
 
 import copy
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -9,16 +10,18 @@ from torch import Tensor, nn
 from surgery_dsl.modules.insertion import inserted
 
 
-def rearrange(container: nn.Module, order: Sequence[int], tie: bool, root: nn.Module) -> list[Tensor]:
+def rearrange(container: nn.Module, order: Sequence[int], tie: bool, root: nn.Module, stem: str = "") -> list[Tensor]:
     """Put the entries of a list in a new order; the second of equal numbers is a copy.
 
     A copy shares with its original what the network holds outside of that entry too: modules and tensors.
 
     Args:
-        container: A ``ModuleList``, a ``Sequential`` of numbered modules, or a ``ParameterList``.
+        container: A ``ModuleList``, a ``Sequential`` of numbered modules, or a ``ParameterList``; with a stem, any
+            module.
         order: The old number of each new entry.
         tie: Whether the parameters of copies are those of the originals.
         root: The network.
+        stem: What the names of the entries have before their number (``expert_``).
 
     Returns:
         The tensors of the entries that are gone.
@@ -28,12 +31,16 @@ def rearrange(container: nn.Module, order: Sequence[int], tie: bool, root: nn.Mo
     """
     if isinstance(container, nn.ParameterList):
         return _rearrange_parameters(container, order, tie)
-    if not isinstance(container, nn.ModuleList | nn.Sequential):
+    if not stem and not isinstance(container, nn.ModuleList | nn.Sequential):
         raise ValueError(f"a {type(container).__name__} is no list of modules")
-    own = {name: child for name, child in container._modules.items() if name not in inserted(container)}
-    others = {name: child for name, child in container._modules.items() if name in inserted(container)}
-    if not all(name.isdecimal() for name in own):
+    children = container._modules.items()
+    own = {name: child for name, child in children if _is_entry(name, stem) and name not in inserted(container)}
+    before = dict(itertools.takewhile(lambda item: item[0] not in own, children))
+    others = {name: child for name, child in children if name not in own and name not in before}
+    if not all(name in inserted(container) or stem for name in (*before, *others)):
         raise ValueError("its entries do not go by number")
+    if stem and list(own) != [f"{stem}{number}" for number in range(len(own))]:
+        raise ValueError(f"its entries are not {stem}0, {stem}1 and so on")
     _check(order, len(own))
     old = list(own.values())
     entries: list[nn.Module | None] = []
@@ -42,10 +49,16 @@ def rearrange(container: nn.Module, order: Sequence[int], tie: bool, root: nn.Mo
         again = number in order[:slot] and child is not None
         entries.append(_copy(child, tie, _elsewhere(root, container, child)) if again and child is not None else child)
     container._modules.clear()
-    box: dict[str, nn.Module | None] = container._modules  # type: ignore[assignment]
-    box.update({str(slot): entry for slot, entry in enumerate(entries)})
-    container._modules.update(others)
+    box: dict[str, nn.Module | None] = container._modules
+    box.update(before)
+    box.update({f"{stem}{slot}": entry for slot, entry in enumerate(entries)})
+    box.update(others)
     return [tensor for number, child in enumerate(old) if number not in order for tensor in _tensors(child)]
+
+
+def _is_entry(name: str, stem: str) -> bool:
+    """Whether a child's name is a stem and a number."""
+    return name.startswith(stem) and name[len(stem) :].isdecimal()
 
 
 def _rearrange_parameters(container: nn.ParameterList, order: Sequence[int], tie: bool) -> list[Tensor]:

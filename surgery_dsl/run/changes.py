@@ -29,6 +29,7 @@ from surgery_dsl.interface.edits import (
     SetModuleCall,
     Untie,
 )
+from surgery_dsl.interface.paths import entry_number, list_holder
 from surgery_dsl.kernels.gather import take_block
 from surgery_dsl.modules.arranging import rearrange, set_numbers
 from surgery_dsl.modules.build import build
@@ -250,13 +251,11 @@ def _arrange_modules(model: nn.Module, edit: ArrangeModules, journal: Journal) -
     gone: list[Tensor] = []
     try:
         for path, order in edit.lists.items():
-            gone += rearrange(_module(model, path), order, edit.tie, model)
+            holder, stem = list_holder(path)
+            gone += rearrange(_module(model, holder), order, edit.tie, model, stem)
         for number in edit.numbers:
             order = edit.lists[number.list]
-            slot = 0
-            if number.means == "position":
-                prefix = number.list + "." if number.list else ""
-                slot = int(number.module.removeprefix(prefix).partition(".")[0])
+            slot = entry_number(number.list, number.module) if number.means == "position" else 0
             set_numbers(model, number.module, number.attribute, number.means, order, slot, number.apart)
     except (ValueError, KeyError, IndexError, AttributeError) as error:
         raise EditMisfit(f"entries cannot be arranged: {error}") from error

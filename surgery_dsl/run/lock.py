@@ -16,9 +16,9 @@ from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.staleness import declared_model, digest_of, placed
 from surgery_dsl.language.plan import Model, Plan
 from surgery_dsl.run import weights
-from surgery_dsl.run.environment import tool_version
 from surgery_dsl.run.grants import Grants
 from surgery_dsl.run.load import Sources, as_built, placed_refusals
+from surgery_dsl.run.release import tool_version
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.written import written
 from surgery_dsl.trace.capture import MADE_UP, Captured, capture, trace
@@ -73,7 +73,9 @@ def write_lock(lock: Lock, path: Path) -> None:
 
 def structure_digest(interface: Interface) -> str:
     """Return the SHA-256 of an interface in its one spelling."""
-    return hashlib.sha256(canonical(interface).model_dump_json().encode()).hexdigest()
+    spelled = canonical(interface)
+    absent = None if spelled.indexed else {"indexed"}  # as it was before there was such a field
+    return hashlib.sha256(spelled.model_dump_json(exclude=absent).encode()).hexdigest()
 
 
 def _model(sources: Sources, block: Model, settings: Settings) -> ModelLock:

@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from surgery_dsl.interface.gathering import entries
+from surgery_dsl.interface.indexed import list_edit
 from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.paths import list_holder
+from surgery_dsl.modules.arranging import rearrange
 from surgery_dsl.run.changes import find_tensor
 from surgery_dsl.run.probe import probe_inputs
 from surgery_dsl.run.session import Session
@@ -43,6 +46,8 @@ def permutation_difference(session: Session, axes: Sequence[int]) -> float:
     inputs = probe_inputs(session)
     wanted = _contract(session, inputs)
     done: list[tuple[Tensor, int, Tensor]] = []
+    lists = _lists(session, axes)
+    _rearrange(session.model, lists)
     try:
         for tensor, dim, order in _orders(session, axes):
             _reorder(tensor, dim, order)
@@ -51,6 +56,8 @@ def permutation_difference(session: Session, axes: Sequence[int]) -> float:
     finally:
         for tensor, dim, order in reversed(done):
             _reorder(tensor, dim, torch.argsort(order))
+        back = {path: [order.index(slot) for slot in range(len(order))] for path, order in lists.items()}
+        _rearrange(session.model, back)
     return max((_relative(a, b) for a, b in zip(found, wanted, strict=True)), default=0.0)
 
 
@@ -82,6 +89,21 @@ def _orders(session: Session, axes: Sequence[int]) -> Iterator[tuple[Tensor, int
                 lists[dim] = torch.tensor(entries(dim, rotated, interface), dtype=torch.int64)
             live = find_tensor(session.model, tensor.name)
             yield live, position, lists[dim].to(live.device)
+
+
+def _lists(session: Session, axes: Sequence[int]) -> dict[str, list[int]]:
+    """Return the new order of the entries of lists that axes index."""
+    interface = session.interface
+    if not any(one.dim[0] in axes for one in interface.indexed):
+        return {}
+    edit = list_edit({axis: _rotated(interface.exact_size(axis) or 1) for axis in axes}, interface)
+    return {} if edit is None else {path: list(order) for path, order in edit.lists.items()}
+
+
+def _rearrange(model: nn.Module, lists: Mapping[str, Sequence[int]]) -> None:
+    for path, order in lists.items():
+        holder, stem = list_holder(path)
+        rearrange(model.get_submodule(holder), order, False, model, stem)
 
 
 def _rotated(size: int) -> list[int]:

@@ -16,6 +16,7 @@ from typing import Literal
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.expression import Expression, add, evaluate, floor_divide, multiply
 from surgery_dsl.trace.atoms import Atom, Product, Sizes, find, flat, leaves, segments
+from surgery_dsl.trace.entries import Turns
 
 
 def _divides(small: Sizes, large: Sizes) -> bool:
@@ -41,6 +42,7 @@ class Axes:
         self.record = -1
         self.operator = ""
         self.place = ""
+        self.turns = Turns()
         self._known: dict[Sizes, Expression] = {}
         for name in samples[0]:
             self._known.setdefault(tuple(sample[name] for sample in samples), name)

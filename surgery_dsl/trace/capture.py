@@ -14,7 +14,8 @@ from surgery_dsl.trace.choices import chosen_by_values
 from surgery_dsl.trace.collector import collect_young, collector_paused
 from surgery_dsl.trace.fakes import elements_of, made_up, tensors_of
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
-from surgery_dsl.trace.graph import Traced, graph
+from surgery_dsl.trace.graph import graph
+from surgery_dsl.trace.indexing import with_lists
 from surgery_dsl.trace.inputs import Proposal, proposals
 from surgery_dsl.trace.trial import freeze_hard_coded
 
@@ -79,7 +80,7 @@ def _traced(
 ) -> Interface:
     """Trace; where the forward looks at values and has none, on values that are made up."""
     try:
-        return _followed(model, graph(model, inputs, outputs, free), inputs)
+        return _followed(model, inputs, outputs, free)
     except ValuesNeeded as needed:
         elements = elements_of(model)
         refused = Refused(refusals.values_needed(needed, elements if elements > MADE_UP else 0))
@@ -87,7 +88,7 @@ def _traced(
             raise refused from needed
     try:
         with made_up(model):
-            return _followed(model, graph(model, inputs, outputs, free), inputs)
+            return _followed(model, inputs, outputs, free)
     except ForwardFailed as failed:
         if _computes_with_integers(model):
             raise refused from failed
@@ -99,7 +100,10 @@ def _computes_with_integers(model: nn.Module) -> bool:
     return any(not tensor.is_floating_point() and tensor.is_meta for _, tensor, _, _ in tensors_of(model))
 
 
-def _followed(model: nn.Module, traced: Traced, inputs: tuple[InputSpec, ...]) -> Interface:
+def _followed(
+    model: nn.Module, inputs: tuple[InputSpec, ...], outputs: tuple[str, ...] | None, free: tuple[FreeSize, ...]
+) -> Interface:
+    traced = with_lists(model, lambda denied: graph(model, inputs, outputs, free, denied))
     interface = freeze_hard_coded(model, traced, inputs)
     where = chosen_by_values(traced)
     return interface.replaced(by_values=where) if where else interface

@@ -73,7 +73,7 @@ def _idle_conversions() -> Iterator[None]:
 
 @contextmanager
 def _written_as_numbers() -> Iterator[None]:
-    """Let a tensor of one number be written into text as that number (``f"expert_{index}"``), as one with a value is."""
+    """Let a tensor of one number be written into text (``f"expert_{index}"``) as the number, as one with a value is."""
 
     def written(tensor: FakeTensor, form: str) -> str:
         return format(tensor.item(), form) if tensor.dim() == 0 else object.__format__(tensor, form)

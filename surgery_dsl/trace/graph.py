@@ -45,8 +45,12 @@ def graph(
     inputs: Sequence[InputSpec],
     outputs: Sequence[str] | None,
     free: tuple[FreeSize, ...],
+    denied: frozenset[int] = frozenset(),
 ) -> Traced:
     """Run the forward at two assignments of the free sizes, follow the axes, and build the interface.
+
+    Calls at the positions that are ``denied`` do not pick by the numbers of a list's entries
+    (:mod:`~surgery_dsl.trace.entries`).
 
     Raises:
         ForwardFailed: The forward raised.
@@ -58,7 +62,7 @@ def graph(
     _compare(recordings, chosen)
     facts = facts_of(model)
     owners = {fact.name: fact.owner for fact in facts}
-    flow = propagate(recordings, Axes(chosen), [spec.dims for spec in inputs], owners)
+    flow = propagate(recordings, Axes(chosen), [spec.dims for spec in inputs], owners, denied)
     recording = recordings[0]
     del recordings[1:]  # all that they told is in the flow; of a large network they are megabytes
     names = _name_outputs(recording, flow, outputs)

@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from surgery_dsl.interface.model import Module
-from surgery_dsl.interface.paths import common
+from surgery_dsl.interface.paths import ANY, common, entry_prefix, list_holder
+from surgery_dsl.trace.entries import lists_in
 from surgery_dsl.trace.walking import named_modules
 
 _POSITION = re.compile(r"(^|_)(idx|index|id|number|num|i|n|position|depth|level)$")
@@ -42,13 +43,15 @@ def numbering(model: nn.Module) -> dict[str, Numbers]:
     """Return what counts the entries of the model's module lists, by the path of the module that holds it."""
     modules = dict(named_modules(model))
     lists = {path: length for path, module in modules.items() if (length := _length(module))}
+    lists |= {path: length for path, length in lists_in(model).lengths.items() if path.endswith(ANY)}
     found: dict[str, Numbers] = {}
     if not lists:
         return found
     for path, length in lists.items():  # outer lists come first, and what is a position in one is none in another
         inner = any(path.startswith(other + ".") for other in lists if other != path)
-        for holder, attribute in _positions(modules[path], length, lonely=not inner):
-            own = found.setdefault(f"{path}.{holder}" if path else holder, Numbers())
+        holding, stem = list_holder(path)
+        for holder, attribute in _positions(modules[holding], stem, length, lonely=not inner):
+            own = found.setdefault(entry_prefix(path) + holder, Numbers())
             own.positions.setdefault(attribute, path)
     for scope, holders, name, value in _settings(modules):
         chosen = _list_of(name, value, scope, lists)
@@ -85,12 +88,12 @@ def _length(module: nn.Module) -> int:
 # ---- positions -----------------------------------------------------------------------------------------------------
 
 
-def _positions(container: nn.Module, length: int, lonely: bool) -> Iterator[tuple[str, str]]:
-    """Yield the path from the list and the attribute of each integer that is the number of its entry.
+def _positions(container: nn.Module, stem: str, length: int, lonely: bool) -> Iterator[tuple[str, str]]:
+    """Yield number and path from the entry, and the attribute, of each integer that is the number of its entry.
 
     ``lonely``: whether one entry alone may have it, as the one attention layer among recurrent ones.
     """
-    entries = [container._modules[str(i)] for i in range(length)]
+    entries = [container._modules[f"{stem}{i}"] for i in range(length)]
     if len({id(entry) for entry in entries}) < length:
         return
     tables = [dict(_integers_below(entry)) if entry is not None else {} for entry in entries]
@@ -190,9 +193,11 @@ def _lists_of_stages(name: str, value: Sequence[Any], scope: str, lists: Mapping
 
 def _counts_by_name(attribute: str, path: str) -> bool:
     """Whether an attribute of a module is called after a list: ``num_convs`` counts ``convs``."""
-    own = path.rpartition(".")[2]
+    holder, stem = list_holder(path)
+    own = holder.rpartition(".")[2]
+    stems = (own, own.rstrip("s"), *((stem.rstrip("_"), stem.rstrip("_") + "s") if stem else ()))
     return attribute in ("n", "num", "length") or attribute in {
-        form for stem in (own, own.rstrip("s")) for form in (f"n_{stem}", f"num_{stem}", f"{stem}_count", f"n{stem}")
+        form for stem in stems for form in (f"n_{stem}", f"num_{stem}", f"{stem}_count", f"n{stem}")
     }
 
 

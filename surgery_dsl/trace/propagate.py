@@ -10,6 +10,7 @@ from surgery_dsl.trace import declared
 from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.dtypes import name_of
+from surgery_dsl.trace.entries import Turns
 from surgery_dsl.trace.recorder import Record, Recording, Ref
 from surgery_dsl.trace.registry import Outcome, rules
 from surgery_dsl.trace.rules.pointwise import pointwise
@@ -85,7 +86,11 @@ class Flow:
 
 
 def propagate(
-    recordings: Sequence[Recording], axes: Axes, input_sizes: Sequence[Sequence[Expression]], names: dict[str, str]
+    recordings: Sequence[Recording],
+    axes: Axes,
+    input_sizes: Sequence[Sequence[Expression]],
+    names: dict[str, str],
+    denied: frozenset[int] = frozenset(),
 ) -> Flow:
     """Follow the axes of every tensor through the calls.
 
@@ -94,10 +99,12 @@ def propagate(
         axes: The algebra to use.
         input_sizes: Size of each dimension of each input.
         names: Owner of each parameter and buffer: the first name of the same memory.
+        denied: Positions of calls that do not pick by the numbers of a list's entries.
     """
     declared.load_installed()
     flow = Flow(axes, {})
     first = recordings[0]
+    axes.turns = Turns.of(first, denied)
     for name, ref in first.tensors.items():
         if ref not in flow.states:
             dims = [axes.fresh(size) for size in _sizes(recordings, ref)]

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from surgery_dsl.trace.entries import Lists, Masks, lists_in
+from surgery_dsl.trace.operation import Operation
 from surgery_dsl.trace.registry import MODULE, WHOLE_MODULES
 from surgery_dsl.trace.walking import named_modules
 from surgery_dsl.trace.whose_code import is_library
@@ -26,47 +28,6 @@ class Ref(int):
     """The number of a tensor at one moment; a tensor that is written in place gets a new one."""
 
     __slots__ = ()
-
-
-@dataclass(slots=True)
-class Operation:
-    """What is fixed about an ATen operator.
-
-    Attributes:
-        name: Its packet's name (``convolution``), with its namespace where that is not ATen's (``audio::gate``); an
-            in-place form keeps its underscore.
-        overload: Its overload's name.
-        arguments: Argument names and defaults, in order.
-        writes: Positions of arguments that are written.
-        is_view: Whether what it returns shares memory with its first tensor.
-        pointwise: Whether it carries torch's tag for pointwise operators.
-    """
-
-    name: str
-    overload: str
-    arguments: tuple[tuple[str, Any], ...]
-    writes: tuple[int, ...]
-    is_view: bool
-    pointwise: bool
-
-    @classmethod
-    def of(cls, func: Any) -> "Operation":
-        """Read an operator's schema."""
-        schema, packet = func._schema, func.overloadpacket.__name__
-        arguments, writes, is_view = [], [], False
-        for position, argument in enumerate(schema.arguments):
-            arguments.append((argument.name, argument.default_value if argument.has_default_value() else None))
-            if argument.alias_info is not None:
-                writes += [position] if argument.alias_info.is_write else []
-                is_view = is_view or not argument.alias_info.is_write
-        return cls(
-            name=packet if func.namespace == "aten" else f"{func.namespace}::{packet}",
-            overload=func._overloadname,
-            arguments=tuple(arguments),
-            writes=tuple(writes),
-            is_view=is_view,
-            pointwise=torch.Tag.pointwise in func.tags,
-        )
 
 
 @dataclass(slots=True)
@@ -118,6 +79,7 @@ class Recording:
         outputs: Names and tensors of the network's result, in order.
         constants: Tensors that were neither given nor made while recording.
         uses: The calls that were given integers of the Python code, where those were traced.
+        lists: The module lists of the network.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -129,6 +91,7 @@ class Recording:
     outputs: tuple[tuple[str, Ref], ...] = ()
     constants: set[Ref] = field(default_factory=set)
     uses: "Uses | None" = None
+    lists: Lists = field(default_factory=lambda: Lists({}, {}, {}))
 
 
 class Enough(BaseException):
@@ -144,7 +107,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, model: nn.Module, tensors: dict[str, Tensor], until: int | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.until = sys.maxsize if until is None else until
-        self.recording = Recording()
+        self.recording = Recording(lists=lists_in(model))
+        self._masks = Masks(self.recording.lists)
         self.open: list[int] = []
         self.last_source = ""
         self.last_operator = ""
@@ -227,10 +191,13 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             arguments["numbers"] = _numbers(args[0])
         written = [args[p] for p in operation.writes if p < len(args)]
         self.calling = True
-        result = func(*args, **kwargs)
+        run, path = (self.open[-1], self.path) if self.open else (-1, "")
+        result = self._masks.answer(operation.name, args, run, path)
+        if result is None:
+            result = func(*args, **kwargs)
+            self._masks.settle(operation.name, args, result, run, path)
         self.calling = False
         outputs, aliases = self._results(operation, result, written, reads, args)
-        run = self.open[-1] if self.open else -1
         self._append(Record(operation, arguments, tuple(reads), tuple(outputs), tuple(aliases), run, source))
         return result
 
@@ -338,6 +305,8 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             path = recorder._paths.get(id(module))
             if path is None or recorder.paused:
                 return original(module, *args, **kwargs)
+            if recorder.open:
+                recorder._masks.entered(recorder.open[-1], path)
             run = ModuleRun(path, recorder.open[-1] if recorder.open else -1, len(recorder.recording.records))
             run.inputs = tuple(recorder.flatten((args, kwargs)))
             recorder.open.append(len(recorder.recording.runs))

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 
+from surgery_dsl.interface import frozen
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.axes import Axes
-from surgery_dsl.trace.recorder import Operation, Record, Ref
+from surgery_dsl.trace.operation import Operation
+from surgery_dsl.trace.recorder import Record, Ref
 
 
 @dataclass(slots=True)
@@ -103,6 +105,18 @@ class Step:
         if value is None or value == ():
             return list(range(rank))
         return [int(d) % max(rank, 1) for d in ((value,) if isinstance(value, int) else value)]
+
+    def by_entry(self, dim: Product, number: int | None = None) -> bool:
+        """Say whether indices of a dimension may be those of a list's entries: of one, or of all in their order.
+
+        Where so, that is settled when the whole forward is known; where not, the rule freezes the dimension.
+        """
+        axes = self.axes
+        return axes.turns.pick(dim, self.records[0].run, axes.record, number, frozen.selected(axes.place))
+
+    def goes_through(self, size: object) -> bool:
+        """Say whether the module whose call this is runs the entries of a list of that length."""
+        return any(True for _ in self.axes.turns.candidates(self.records[0].run, self.axes.record, size))
 
     def is_mask(self, ref: Ref) -> bool:
         """Say whether a tensor holds truth values."""

@@ -86,7 +86,8 @@ class _Trial:
         self.states = traced.flow.states
 
     def run(self) -> Interface:
-        free = [axis.id for axis in self.interface.axes if not axis.parts and not axis.frozen]
+        listed = {axis for one in self.interface.indexed for axis in one.dim}  # tried with their lists already
+        free = [a.id for a in self.interface.axes if not a.parts and not a.frozen and a.id not in listed]
         left = [axis for axis in free if self.interface.exact_size(axis) is not None]
         blamed: dict[int, str] = {}
         while left:

@@ -1,7 +1,9 @@
 """Concatenation and stacking."""
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.trace.atoms import Product
+from surgery_dsl.interface.loops import ENTRIES
+from surgery_dsl.interface.model import Setting
+from surgery_dsl.trace.atoms import Product, flat
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 
@@ -22,6 +24,8 @@ def cat(step: Step) -> Outcome:
             if position != at:
                 dims[position] = dims[position] or state.dims[position]
                 step.axes.unify(dims[position], state.dims[position])
+    if len(states) > 1 and not any(flat(state.dims[at]) for state in states):
+        return _counted(step, dims, at, "cat")
     dims[at] = step.axes.concatenate([state.dims[at] for state in states])
     return Outcome([dims], kind="cat", settings={"dim": at})
 
@@ -36,5 +40,18 @@ def stack(step: Step) -> Outcome:
     for state in states[1:]:
         for mine, theirs in zip(dims, state.dims, strict=True):
             step.axes.unify(mine, theirs)
-    dims.insert(at, step.axes.fresh(step.output[at], frozen.selected(step.axes.place)))
-    return Outcome([dims], kind="stack", settings={"dim": at})
+    dims.insert(at, [])
+    return _counted(step, dims, at, "stack")
+
+
+def _counted(step: Step, dims: list[Product], at: int, kind: str) -> Outcome:
+    """Return what puts one index of each of several tensors side by side."""
+    dims[at] = step.axes.fresh(step.output[at])
+    settings: dict[str, Setting] = {"dim": at}
+    if step.by_entry(dims[at]):
+        settings[ENTRIES] = True
+    elif kind == "cat":
+        dims[at] = step.axes.concatenate([[] for _ in range(step.output[at][0])])
+    else:
+        step.axes.freeze(dims[at], frozen.selected(step.axes.place))
+    return Outcome([dims], kind=kind, settings=settings)

@@ -5,6 +5,7 @@ chooses), what they pick is that dimension, and its indices may go. All other in
 """
 
 from surgery_dsl.interface import frozen
+from surgery_dsl.interface.loops import ENTRY
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, flat
 from surgery_dsl.trace.recorder import Ref
@@ -121,7 +122,9 @@ def _masked(step: Step) -> Outcome | None:
     for mine, theirs in zip(dims[at : at + len(mask)], mask, strict=True):
         step.axes.unify(mine, theirs)
         step.axes.freeze(mine, frozen.lookup(step.axes.place))
-    count = step.axes.fresh(step.output[at], frozen.lookup(step.axes.place))
+    whole = [atom for dim in mask for atom in flat(dim)]
+    counted = step.axes.expression(whole) if step.output[at] == step.axes.sizes(whole) else None
+    count = step.axes.fresh(step.output[at], frozen.lookup(step.axes.place), expression=counted)
     return Outcome([[*dims[:at], count, *dims[at + len(mask) :]]])
 
 
@@ -194,7 +197,7 @@ def equal(step: Step) -> Outcome | None:
     """
     states = [step.states[ref] for ref in step.records[0].reads]
     if len(states) != 2:
-        return pointwise(step)
+        return _equal_to_entry(step, states) or pointwise(step)
     found = next((state for state in states if state.picks is not None), None)
     numbers = next((state for state in states if state.below is not None and state is not found), None)
     if found is None or numbers is None or found.picks is None or len(_longer(numbers)) != 1:
@@ -203,6 +206,16 @@ def equal(step: Step) -> Outcome | None:
         return pointwise(step)
     other = State([found.picks if flat(dim) else dim for dim in numbers.dims])
     return Outcome([broadcast(step, [found, other], len(step.output))], follows_picks=True)
+
+
+def _equal_to_entry(step: Step, states: list[State]) -> Outcome | None:
+    """Return where indices are the number of the entry of a list whose turn it is."""
+    number = step["other"]
+    if len(states) != 1 or states[0].picks is None or type(number) is not int or step.operation.name != "eq":
+        return None
+    if not step.by_entry(states[0].picks, number):
+        return None
+    return Outcome([states[0].dims], settings={ENTRY: number}, follows_picks=True)
 
 
 def _longer(state: State) -> list[Product]:
@@ -237,8 +250,17 @@ def isin(step: Step) -> Outcome | None:
 
 @rule("masked_select", "nonzero", "argwhere")
 def masked_select(step: Step) -> Outcome:
-    """As many entries as are true."""
+    """As many entries as are true.
+
+    Of a mask that says which entries of a list run, all are taken to be, so that its rows are their indices.
+    """
+    mask = step.states[step.records[0].reads[0]].dims
+    whole = [atom for dim in mask for atom in flat(dim)]
+    counted = step.axes.expression(whole) if step.output[0] == step.axes.sizes(whole) else None
+    if len(mask) == 1 and step.operation.name == "nonzero" and counted is not None and step.goes_through(counted):
+        return Outcome([[mask[0], []]], picks=[mask[0]], follows_picks=True)
     for ref in step.records[0].reads:
         for dim in step.states[ref].dims:
             step.axes.freeze(dim, frozen.lookup(step.axes.place))
-    return Outcome([[step.axes.fresh(size, frozen.lookup(step.axes.place)) for size in step.output]])
+    rows = step.axes.fresh(step.output[0], frozen.lookup(step.axes.place), expression=counted)
+    return Outcome([[rows, *(step.axes.fresh(size, frozen.lookup(step.axes.place)) for size in step.output[1:])]])

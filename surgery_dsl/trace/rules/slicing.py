@@ -2,6 +2,7 @@
 
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.expression import add, floor_divide, multiply
+from surgery_dsl.interface.loops import ENTRIES, ENTRY
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.registry import Outcome, rule
@@ -51,6 +52,9 @@ def slice_(step: Step) -> Outcome | None:
         return Outcome([dims], kind="slice", settings=settings)
     if start == (0,) * len(start) and stop == whole:
         return Outcome([dims], identity=True)
+    if all(b - a == 1 for a, b in zip(start, stop, strict=True)) and step.by_entry(dims[at], start[0]):
+        dims[at] = []
+        return Outcome([dims], kind="slice", settings={"dim": at, ENTRY: start[0]})
     dims[at] = _part(step, dims[at], start, stop)
     return Outcome([dims], kind="slice", settings={"dim": at, "start": start[0]})
 
@@ -93,8 +97,11 @@ def select(step: Step) -> Outcome:
     """Single indices by number."""
     dims = step.of("self").dims
     at = step.dim("dim", len(dims))
-    step.axes.freeze(dims[at], frozen.selected(step.axes.place))
     settings: dict[str, Setting] = {"dim": at}
-    if step.operation.name == "select":
-        settings["index"] = int(step["index"])
+    number = None if step.operation.name == "unbind" else int(step["index"])
+    if step.by_entry(dims[at], number):
+        settings |= {ENTRIES: True} if number is None else {ENTRY: number}
+    else:
+        step.axes.freeze(dims[at], frozen.selected(step.axes.place))
+        settings |= {} if number is None else {"index": number}
     return Outcome([[*dims[:at], *dims[at + 1 :]]] * len(step.output_sizes), settings=settings)

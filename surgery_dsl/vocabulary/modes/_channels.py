@@ -48,8 +48,10 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
     interface = context.interface
     writes: dict[str, None] = {}
     axes: list[int] = []
+    listed: dict[int, tuple[int, ...]] = {}
+    ranked: list[int] = []
     changed = 0
-    for pool, taken in zip(selection.pools, selection.taken, strict=True):
+    for at, (pool, taken) in enumerate(zip(selection.pools, selection.taken, strict=True)):
         if taken.most == 0:
             continue
         axis = axis_of(pool, interface)
@@ -58,6 +60,15 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
             pool, axis, size, taken, context, (span, selection.span or span)
         ):
             continue
+        if any(one.dim == (axis,) for one in interface.indexed):
+            from surgery_dsl.vocabulary.modes import _entries  # what rewires forwards is read only where it is needed
+
+            fixed = selection.indices[at] if selection.indices else None
+            staying = _entries.staying(pool, axis, taken, fixed, context, selection.span or span)
+            if staying is None:
+                continue
+            listed[axis] = staying
+            ranked += [axis] if fixed is None else []
         draft.resize(axis, _kept(size, taken))
         writes |= dict.fromkeys(name for name, _ in interface.carriers.get(axis, ()))
         axes.append(axis)
@@ -70,11 +81,19 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
     _same_way(selection, draft, context, selection.span or span)
     _follow(draft)
     reason = f"{selection.asked} removed" if selection.asked else "units are removed"
+    renamed: Mapping[str, str] = {}
+    if listed:
+        from surgery_dsl.vocabulary.modes import _entries
+
+        moved = _entries.arranged(draft, listed, ranked, context)
+        writes |= dict.fromkeys(moved.writes)
+        renamed, reason = moved.renamed, f"{reason}, and what goes with them in {moved.lists}"
     reason = "; ".join([reason, *notes_on(axes, interface)])
     return Effect(
         function="changing",
         reason=reason,
         writes=frozenset(writes),
+        renamed=renamed,
         matched=len(selection.sites),
         changed=changed,
     )
@@ -184,7 +203,7 @@ def _enough_to_choose_from(
             pool = next(pool for pool in selection.pools if axis_of(pool, context.interface) == axis)
             text = f"{noun(pool, left)} of `{pool.sites[0].path}` would stay, and `{operator.path}` chooses {chosen}"
             facts = {"kept": left, "chosen": chosen}
-            fix = f"keep at least {chosen}, for example with floor = {chosen}"
+            fix = f"name at most {pool.size - chosen} of them, so that {chosen} stay"
             _say(shapes.COUNT_FORBIDDEN, text, operator.path, context, span, facts, fix)
 
 
@@ -231,8 +250,10 @@ def _group_settings(
 # ---- runtime -----------------------------------------------------------------------------------------------------
 
 
-def cut(picked: Picked, runtime: Runtime) -> Change | None:
-    """Return the change that removes what was picked, constants of dead units folded; ``None`` where nothing was.
+def cut(picked: Picked, runtime: Runtime) -> list[Change]:
+    """Return the changes that remove what was picked, constants of dead units folded; none where nothing was.
+
+    Entries of lists that an axis indexes leave after its indices.
 
     Raises:
         Refused: A dead unit gives a constant that nothing can hold.
@@ -248,5 +269,11 @@ def cut(picked: Picked, runtime: Runtime) -> Change | None:
             removed[axis] = taken
     edit = gather(kept, interface)
     if edit is None:
-        return None
-    return Change(edit=edit, tensors=folded(removed, kept, runtime) if picked.selection.unit in FOLDING else {})
+        return []
+    tensors = folded(removed, kept, runtime) if picked.selection.unit in FOLDING else {}
+    changes = [Change(edit=edit, tensors=tensors)]
+    if any(one.dim[0] in kept for one in interface.indexed):
+        from surgery_dsl.interface.indexed import list_edit
+
+        changes.append(Change(edit=list_edit(kept, interface)))
+    return changes

@@ -7,7 +7,7 @@ from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.interface.arranging import Arrangement, arrange, numbers_of
+from surgery_dsl.interface.arranging import Arrangement, arrange, edit_of, lists_of
 from surgery_dsl.interface.coupling import merge, settle
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import ArrangeModules
@@ -89,15 +89,6 @@ def edit(picked: Picked, interface: Interface) -> ArrangeModules | None:
     return edit_of(Arrangement(partners or (pool.key,), order), interface)
 
 
-def edit_of(arrangement: Arrangement, interface: Interface) -> ArrangeModules:
-    """Return the edit of an arrangement."""
-    return ArrangeModules(
-        lists=dict.fromkeys(arrangement.lists, arrangement.order),
-        tie=arrangement.tie,
-        numbers=numbers_of(interface, arrangement),
-    )
-
-
 @dataclass(frozen=True)
 class Report:
     """Where findings about entries of lists go."""
@@ -150,7 +141,7 @@ def _child(path: str, parent: str) -> str:
 
 def _alike(pool: Pool, interface: Interface, report: Report) -> bool:
     """Whether all modules of a pool are built alike."""
-    forms = [_form(path, interface) for path in pool.modules]
+    forms = [form(path, interface) for path in pool.modules]
     odd = next((at for at, form in enumerate(forms) if form != forms[0]), None)
     if odd is None:
         return True
@@ -161,7 +152,7 @@ def _alike(pool: Pool, interface: Interface, report: Report) -> bool:
     return False
 
 
-def _form(path: str, interface: Interface) -> tuple[object, ...]:
+def form(path: str, interface: Interface) -> tuple[object, ...]:
     """Return what modules built alike have in common."""
     below = path + "."
     modules = [(m.path.removeprefix(path), m.type) for m in interface.modules if (m.path + ".").startswith(below)]
@@ -207,7 +198,20 @@ def passes(path: str, moved: Iterable[str], draft: Draft, report: Report) -> lis
         text = f"in the forward that runs the entries of `{path or '.'}`, `{entry}` {loops.text}{where}"
         report.say(shapes.NOT_A_LIST_ENTRY, text, entry, report.instead)
         return None
+    if _goes_with_axis(lists_of(path, loops), draft, report):
+        return None
     return loops if _are_read_alone(moved, draft, report) else None
+
+
+def _goes_with_axis(lists: Iterable[str], draft: Draft, report: Report) -> bool:
+    """Report lists whose entries belong to indices of an axis: without these, the forward would pair them wrongly."""
+    one = next((one for one in draft.indexed if one.path in lists), None)
+    if one is None:
+        return False
+    label = draft.axes[one.dim[0]].label
+    text = f"entry i of `{one.path}` belongs to index i of `{label}`, which the forward picks by its number"
+    report.say(shapes.NOT_A_LIST_ENTRY, text, one.path, "write unit = experts, which takes both")
+    return True
 
 
 def _are_read_alone(moved: Iterable[str], draft: Draft, report: Report) -> bool:
@@ -271,11 +275,6 @@ def kept(path: str, doomed: Iterable[str], interface: Interface) -> tuple[int, .
 def numbers(draft: Draft, path: str) -> list[int]:
     """Return the numbers of the entries of a list."""
     return sorted(set(entries(draft, path)))
-
-
-def lists_of(path: str, loops: Iterable[Loop]) -> tuple[str, ...]:
-    """Return a list and those whose entries go with its own."""
-    return tuple(dict.fromkeys((path, *(partner for loop in loops for partner in loop.partners))))
 
 
 def _below(name: str, paths: Iterable[str]) -> bool:

@@ -24,7 +24,8 @@ class Remove(Mode):
         network's outputs or inputs may shrink only where the step says `changes = outputs` or `changes = inputs`; any
         other frozen axis may not, and the finding says why it is frozen. Modules: entries of a ModuleList or
         Sequential leave it and those behind move up, which renames their tensors; each must give what it takes (equal
-        widths), so that the next can read its input. Single weights cannot be removed. The function changes: units
+        widths), so that the next can read its input. Experts that are modules of a list leave it with their rows of the
+        router. Single weights cannot be removed. The function changes: units
         that were dead on data are not proved dead on other inputs.
 
     Runtime rule:
@@ -67,10 +68,9 @@ class Remove(Mode):
         return Effect(function="none", matched=len(selection.sites))
 
     def execute(self, picked: Picked, runtime: Runtime) -> Sequence[Change]:
-        """Return the one edit, or nothing where nothing was picked."""
+        """Return the edits, or nothing where nothing was picked."""
         if picked.selection.unit in ALONG_AXES:
-            change = _channels.cut(picked, runtime)
-            return [change] if change else []
+            return _channels.cut(picked, runtime)
         from surgery_dsl.vocabulary.modes import _modules
 
         arranged = _modules.edit(picked, runtime.interface)

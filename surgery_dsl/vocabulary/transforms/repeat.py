@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, final
 from pydantic import Field
 
 from surgery_dsl.diagnostics.codes import names, shapes
-from surgery_dsl.interface.arranging import Arrangement, arrange
+from surgery_dsl.interface.arranging import Arrangement, arrange, edit_of, lists_of
 from surgery_dsl.interface.coupling import settle
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.loops import loops_of
@@ -72,7 +72,7 @@ class Repeat(Transform):
         order = self._order(pool, draft)
         if loops is None or not _modules.fits(pool.key, loops, order, context.interface, report):
             return refused(place)
-        arrangement = Arrangement(_modules.lists_of(pool.key, loops), order, place.tie == "keep")
+        arrangement = Arrangement(lists_of(pool.key, loops), order, place.tie == "keep")
         before = tuple(draft.tensors)
         arrange(draft, loops, arrangement)
         settle(draft)
@@ -103,10 +103,10 @@ class Repeat(Transform):
         parent = modules[0].rpartition(".")[0]
         draft = Draft(runtime.interface)
         loops = loops_of(draft, parent)
-        lists = _modules.lists_of(parent, loops) if isinstance(loops, list) else (parent,)
+        lists = lists_of(parent, loops) if isinstance(loops, list) else (parent,)
         order = self._order(Pool(key=parent, size=len(modules), sites=(), modules=modules), draft)
         arrangement = Arrangement(lists, order, place.tie == "keep")
-        return [Change(edit=_modules.edit_of(arrangement, runtime.interface))]
+        return [Change(edit=edit_of(arrangement, runtime.interface))]
 
     def _pool(self, place: Place, report: _modules.Report) -> Pool | None:
         """Return the entries that come again; ``None`` after reporting."""
