@@ -1,0 +1,231 @@
+"""Bounds on how far an edit moves a network, on trained digit classifiers: five methods and an attack side by side.
+
+    python benchmarks/change_bounds.py [--cases 300] [--points 3500]
+
+A perceptron 64-64-64-10 and a convolutional network (8 and 16 channels, stride 2, 32 units) are trained on half of
+scikit-learn's digits, pixels in [0, 1]. Each edit is bounded over balls around six test images (radius 4/255, median of
+the ratios) and over the whole cube of inputs; values are the bound of max_k |f'_k(x) - f_k(x)|, with the ratio to the
+best attack in brackets. Then bounds of many (network, edit, box) cases are held against sampled and attacked points.
+"""
+
+import argparse
+import copy
+import time
+from collections.abc import Callable
+from statistics import median
+
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+from surgery_dsl.evidence.bounds import scalar
+from surgery_dsl.evidence.bounds.analysis import Analysis
+from surgery_dsl.evidence.bounds.attack import attack
+from surgery_dsl.evidence.bounds.change import Comparison
+from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Pointwise
+from surgery_dsl.evidence.bounds.pairing import matches
+from surgery_dsl.evidence.bounds.record import record
+from surgery_dsl.evidence.bounds.region import Box, Region, around
+
+FORMS = torch.cat([torch.eye(10), -torch.eye(10)]).double()
+EXAMPLE = [torch.zeros(1, 64)]
+
+
+def perceptron() -> nn.Sequential:
+    """Return the perceptron, untrained."""
+    return nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+
+
+def convolutional() -> nn.Sequential:
+    """Return the convolutional network, untrained."""
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 8, 8)),
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(256, 32),
+        nn.ReLU(),
+        nn.Linear(32, 10),
+    )
+
+
+def trained(model: nn.Sequential, x: Tensor, y: Tensor) -> nn.Sequential:
+    """Train by Adam for 60 epochs."""
+    optimizer = torch.optim.Adam(model.parameters(), 2e-3)
+    for _ in range(60):
+        for part in torch.split(torch.randperm(len(x)), 64):
+            optimizer.zero_grad()
+            torch.autograd.backward(nn.functional.cross_entropy(model(x[part]), y[part]))
+            optimizer.step()
+    return model.eval()
+
+
+# ---- edits -------------------------------------------------------------------------------------------------------
+
+
+def _weights(model: nn.Module) -> list[nn.Parameter]:
+    return [parameter for parameter in model.parameters() if parameter.dim() > 1]
+
+
+def pruned(model: nn.Sequential, share: float) -> nn.Sequential:
+    """Zero the smallest weights of each layer."""
+    other = copy.deepcopy(model)
+    for weight in _weights(other):
+        limit = weight.detach().abs().flatten().kthvalue(int(share * weight.numel())).values
+        weight.data[weight.abs() <= limit] = 0
+    return other
+
+
+def int8(model: nn.Sequential) -> nn.Sequential:
+    """Round the weights of each output to 255 levels."""
+    other = copy.deepcopy(model)
+    for weight in _weights(other):
+        step = weight.detach().abs().flatten(1).amax(1).reshape(-1, *[1] * (weight.dim() - 1)) / 127
+        weight.data = (weight / step).round() * step
+    return other
+
+
+def without_channels(model: nn.Sequential, share: float) -> nn.Sequential:
+    """Zero the outputs with the smallest weights, a share of each hidden layer."""
+    other = copy.deepcopy(model)
+    layers = [layer for layer in other if isinstance(layer, nn.Linear | nn.Conv2d)]
+    for layer in layers[:-1]:
+        gone = layer.weight.detach().flatten(1).norm(dim=1).argsort()[: int(share * layer.weight.shape[0])]
+        layer.weight.data[gone] = 0
+        assert layer.bias is not None
+        layer.bias.data[gone] = 0
+    return other
+
+
+def leaky(model: nn.Sequential) -> nn.Sequential:
+    """Put leaky ReLUs in the place of ReLUs."""
+    return nn.Sequential(*(nn.LeakyReLU(0.01) if isinstance(m, nn.ReLU) else copy.deepcopy(m) for m in model)).eval()
+
+
+EDITS: dict[str, Callable[[nn.Sequential], nn.Sequential]] = {
+    "prune 30 %": lambda model: pruned(model, 0.3),
+    "prune 50 %": lambda model: pruned(model, 0.5),
+    "prune 80 %": lambda model: pruned(model, 0.8),
+    "int8": int8,
+    "channels 25 %": lambda model: without_channels(model, 0.25),
+    "leaky 0.01": leaky,
+}
+
+
+# ---- methods -----------------------------------------------------------------------------------------------------
+
+
+def interval(graph: Graph, box: Box) -> tuple[Tensor, Tensor]:
+    """Return bounds of the outputs by interval arithmetic alone."""
+    values: dict[int, tuple[Tensor, Tensor]] = {}
+    for at, node in enumerate(graph.nodes):
+        if isinstance(node, Input):
+            values[at] = box.low, box.high
+            continue
+        low, high = values[node.sources[0]]
+        if isinstance(node, Affine):
+            middle, radius = node.apply((low + high) / 2), torch.vmap(node.absolute)((high - low) / 2)
+            values[at] = middle - radius, middle + radius
+        else:
+            assert isinstance(node, Pointwise)
+            values[at] = scalar.span(node.scalar, low, high)
+    return values[graph.output]
+
+
+def apart(first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """Return the largest difference of two outputs of which only bounds are known."""
+    return torch.maximum(second[1] - first[0], first[1] - second[0]).flatten(1).amax(1)
+
+
+def methods(old: Graph, new: Graph, region: Region) -> tuple[dict[str, Tensor], float]:
+    """Return the bound of each method, and the time of the differential pass in that of two CROWN passes."""
+    box = region.boxes[0]
+    found = {"IBP": apart(interval(old, box), interval(new, box))}
+    began = time.process_time()
+    analysis = Analysis((old, new), region)
+    crowns = time.process_time() - began
+    ends = []
+    every = torch.arange(10)
+    for side, graph in enumerate((old, new)):
+        ends.append(analysis.of_units(analysis.alone[side], {(side, graph.output): (every, 1.0)}))
+    found["CROWN each"] = apart(ends[0], ends[1])
+    began = time.process_time()
+    comparison = Comparison(old, new, matches(old, new), region)
+    spent = time.process_time() - began - crowns
+    bound = comparison.bound(FORMS)
+    found["CROWN joint"] = bound.apart.amax(1)
+    found["differential"] = bound.bound.amax(1)
+    return found, spent / max(crowns, 1e-6)
+
+
+def table(networks: dict[str, nn.Sequential], images: Tensor) -> None:
+    """Print every method on every edit."""
+    print("| network | edit | box | attack | IBP | CROWN each | CROWN joint | **differential** | time of two CROWNs |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    cube = Region({0: Box(torch.zeros(1, 1, 64, dtype=torch.float64), torch.ones(1, 1, 64, dtype=torch.float64))})
+    for name, network in networks.items():
+        for edit, change in EDITS.items():
+            old, new = (record(model, EXAMPLE) for model in (network, change(network)))
+            for place, region in (("4/255", around(images[:6], 4 / 255, 0, 1)), ("cube", cube)):
+                found, ratio = methods(old, new, region)
+                values = attack(old, new, region.boxes[0], FORMS, steps=100).values
+                cells = [
+                    f"{median(bound.tolist()):.3g} ({median((bound / values).tolist()):.3g})"
+                    for bound in found.values()
+                ]
+                row = [name, edit, place, f"{median(values.tolist()):.3g}", *cells, f"{ratio:.2f}"]
+                print(f"| {' | '.join(row)} |", flush=True)
+
+
+def held(networks: dict[str, nn.Sequential], images: Tensor, cases: int, points: int) -> None:
+    """Hold bounds against points of their boxes, sampled and attacked."""
+    generator = torch.Generator().manual_seed(1)
+    tried = violations = count = 0
+    tightest = torch.inf
+    pairs = [
+        tuple(record(model, EXAMPLE) for model in (network, change(network)))
+        for network in networks.values()
+        for change in EDITS.values()
+    ]
+    radii = (0.0, 1 / 255, 4 / 255, 16 / 255, 0.2, 1.0)
+    while count < cases:
+        old, new = pairs[count % len(pairs)]
+        radius = radii[(count // len(pairs)) % len(radii)]
+        image = images[int(torch.randint(len(images), (1,), generator=generator))][None]
+        region = around(image, radius, 0, 1)
+        box = region.boxes[0]
+        bound = Comparison(old, new, matches(old, new), region).bound(FORMS).bound[0]
+        share = torch.rand(points, 1, 64, generator=generator, dtype=torch.float64)
+        share[: points // 2] = share[: points // 2].round()
+        spots = torch.cat([box.low + (box.high - box.low) * share, attack(old, new, box, FORMS, steps=20).points])
+        spots = spots.clamp(box.low, box.high)
+        change = ((new.run(spots) - old.run(spots)).flatten(1) @ FORMS.T).amax(0)
+        violations += int((change > bound).sum())
+        tightest = min(tightest, float(bound.amax() / change.amax()) if float(change.amax()) > 0 else torch.inf)
+        tried += spots.shape[0]
+        count += 1
+    print(f"\n{count} cases, {tried:,} points: {violations} violations; tightest bound {tightest:.12f} of a value")
+
+
+def main() -> None:
+    """Train, and print both parts."""
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--cases", type=int, default=300)
+    arguments.add_argument("--points", type=int, default=3500)
+    given = arguments.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    digits = load_digits()
+    x, y = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
+    networks = {
+        "MLP": trained(perceptron(), x[:898], y[:898]),
+        "CNN": trained(convolutional(), x[:898], y[:898]),
+    }
+    table(networks, x[898:])
+    held(networks, x[898:], given.cases, given.points)
+
+
+if __name__ == "__main__":
+    main()
