@@ -10,10 +10,10 @@ over integers.
 
 from collections.abc import Mapping
 from fractions import Fraction
-from math import comb
 from typing import Any
 
 from surgery_dsl.proof.amount import Amount, Monomial
+from surgery_dsl.proof.cells import by_powers
 from surgery_dsl.proof.questions import BudgetQuestion
 from surgery_dsl.proof.smt.messages import budget_in
 from surgery_dsl.proof.smt.process import Message
@@ -127,28 +127,6 @@ def outcomes(question: BudgetQuestion, solver: Any) -> dict[str, Any]:
 
 
 # ---- linear arithmetic -------------------------------------------------------------------------------------------
-
-
-def by_powers(question: BudgetQuestion) -> dict[Monomial, dict[Monomial, Fraction]]:
-    """Write N = least + n for each size without end; return the coefficient of every monomial of such n."""
-    domains = question.domains
-    groups: dict[Monomial, dict[Monomial, Fraction]] = {}
-    for monomial, coefficient in question.slack.terms.items():
-        rest = tuple(name for name in monomial if domains[name].most is not None)
-        parts: dict[Monomial, Fraction] = {(): coefficient}
-        for name in dict.fromkeys(name for name in monomial if domains[name].most is None):
-            times, least = monomial.count(name), domains[name].least
-            parts = {
-                (*powers, *([name] * kept)): value * comb(times, kept) * least ** (times - kept)
-                for powers, value in parts.items()
-                for kept in range(times + 1)
-                if kept == times or least
-            }
-        for powers, value in parts.items():
-            group = groups.setdefault(tuple(sorted(powers)), {})
-            group[rest] = group.get(rest, Fraction(0)) + value
-    groups.setdefault((), {})
-    return groups
 
 
 def _by_envelopes(question: BudgetQuestion, below: Fraction, strict: bool, rlimit: int) -> bool:

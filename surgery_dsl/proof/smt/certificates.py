@@ -5,19 +5,18 @@ that the cells cover every outcome (integers), that no power of an endless size 
 the polynomial with the multipliers cannot go below its bound (reals within the envelopes that the contract names).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
-from itertools import combinations, product
+from itertools import combinations
+from math import lcm
 from typing import Any
 
 from surgery_dsl.proof.amount import Monomial
-from surgery_dsl.proof.questions import BudgetQuestion, Cell, DualCertificate
-from surgery_dsl.proof.smt.budgets import by_powers, outcomes, rational
+from surgery_dsl.proof.cells import Ranges, Terms, cell_polynomial, ends_of, in_unit_cube, incomplete, pieces
+from surgery_dsl.proof.questions import BudgetQuestion, Cell, Sum
+from surgery_dsl.proof.smt.budgets import outcomes, rational
 from surgery_dsl.proof.smt.messages import budget_in, certificate_in
 from surgery_dsl.proof.smt.process import Message
-
-Terms = dict[Monomial, Fraction]
-Ranges = dict[str, tuple[int, int]]
 
 
 def replay(job: Message, rlimit: int) -> Message:
@@ -25,10 +24,14 @@ def replay(job: Message, rlimit: int) -> Message:
     import z3
 
     question, certificate = budget_in(job["question"]), certificate_in(job["certificate"])
-    wrong = _incomplete(question, certificate)
+    wrong = incomplete(question, certificate)
     if wrong:
         return {"status": "sat", "reason": wrong}
-    for powers, corner, cells in _pieces(certificate):
+    for fixed, ends in zip(question.sums, ends_of(question), strict=True):
+        between = _between_steps(question, fixed, ends, rlimit)
+        if between != z3.unsat:
+            return {"status": str(between), "reason": "a sum between whole steps"}
+    for powers, corner, cells in pieces(certificate):
         uncovered = _uncovered(question, cells, rlimit)
         if uncovered != z3.unsat:
             return {"status": str(uncovered), "reason": "cells that cover every outcome"}
@@ -40,37 +43,23 @@ def replay(job: Message, rlimit: int) -> Message:
     return {"status": "unsat"}
 
 
-def _pieces(certificate: DualCertificate) -> Iterator[tuple[Monomial, tuple[tuple[str, int], ...], list[Cell]]]:
-    pieces: dict[tuple[Monomial, tuple[tuple[str, int], ...]], list[Cell]] = {}
-    for cell in certificate.cells:
-        pieces.setdefault((tuple(sorted(cell.powers)), tuple(sorted(cell.corner))), []).append(cell)
-    yield from ((powers, corner, cells) for (powers, corner), cells in pieces.items())
+def _between_steps(question: BudgetQuestion, fixed: Sum, ends: tuple[int, int], rlimit: int) -> Any:
+    """Ask for whole steps whose total is allowed, and not between the ends that are to be used."""
+    import z3
 
-
-def _incomplete(question: BudgetQuestion, certificate: DualCertificate) -> str:
-    """Say what a certificate leaves out; empty where nothing."""
-    plain = [cell.bound for cell in certificate.cells if not cell.powers]
-    if not plain or min(plain) != certificate.bound:
-        return "the bound is not the least of its cells"
-    if any(cell.bound < 0 for cell in certificate.cells if cell.powers):
-        return "a power of an endless size pulls down"
-    if any(len(cell.multipliers) != len(question.sums) for cell in certificate.cells):
-        return "not every sum has a multiplier"
-    corners: dict[Monomial, set[tuple[tuple[str, int], ...]]] = {}
-    for powers, corner, _ in _pieces(certificate):
-        corners.setdefault(powers, set()).add(corner)
-    for powers, terms in by_powers(question).items():
-        found = corners.get(powers)
-        if found is None and any(terms.values()):
-            return f"no cell bounds the coefficient of {'·'.join(powers) or '1'}"
-        names = sorted({name for corner in found or () for name, _ in corner})
-        if any(monomial.count(name) > 1 for monomial in terms for name in names):
-            return "the polynomial is not linear in a size that only its ends were tried of"
-        ends = [tuple(dict.fromkeys((question.domains[n].least, question.domains[n].most or 0))) for n in names]
-        wanted = {tuple(zip(names, values, strict=True)) for values in product(*ends)}
-        if found is not None and found != wanted:
-            return "not every corner was tried"
-    return ""
+    if ends == (fixed.least, fixed.most):
+        return z3.unsat
+    solver = z3.Solver()
+    solver.set("rlimit", rlimit)
+    scale = lcm(*(weight.denominator for _, _, weight in fixed.parts))
+    terms = []
+    for name, whole, weight in fixed.parts:
+        domain = question.domains[name]
+        terms.append(int(scale * weight) * (whole - domain.least - domain.step * z3.Int(name)))
+    removed = z3.Sum(terms)
+    solver.add(removed >= scale * fixed.least, removed <= scale * fixed.most)
+    solver.add(z3.Or(removed < scale * ends[0], removed > scale * ends[1]))
+    return solver.check()
 
 
 def _uncovered(question: BudgetQuestion, cells: list[Cell], rlimit: int) -> Any:
@@ -85,51 +74,6 @@ def _uncovered(question: BudgetQuestion, cells: list[Cell], rlimit: int) -> Any:
     for cell in cells:
         solver.add(z3.Or([z3.Or(sizes[name] < least, sizes[name] > most) for name, least, most in cell.box]))
     return solver.check()
-
-
-def cell_polynomial(
-    question: BudgetQuestion, powers: Monomial, corner: Mapping[str, int], cell: Cell
-) -> tuple[Terms, Ranges]:
-    """Return the polynomial of a cell with its multipliers, and the ranges of its axes, ends on their grids."""
-    terms: Terms = {}
-    for monomial, coefficient in by_powers(question).get(powers, {}).items():
-        for name in monomial:
-            coefficient *= corner.get(name, 1)
-        rest = tuple(name for name in monomial if name not in corner)
-        terms[rest] = terms.get(rest, Fraction(0)) + coefficient
-    for multiplier, fixed in zip(cell.multipliers, question.sums, strict=True):
-        end = fixed.least if multiplier > 0 else fixed.most
-        terms[()] = terms.get((), Fraction(0)) + multiplier * end
-        for name, whole, weight in fixed.parts:
-            terms[()] -= multiplier * weight * whole
-            terms[name,] = terms.get((name,), Fraction(0)) + multiplier * weight
-    box = {name: (least, most) for name, least, most in cell.box}
-    ranges: Ranges = {}
-    for name in {name for monomial in terms for name in monomial}:
-        domain = question.domains[name]
-        most = domain.least if domain.most is None else domain.most
-        most -= (most - domain.least) % domain.step
-        low, high = box.get(name, (domain.least, most))
-        ranges[name] = (max(low, domain.least), min(high, most))
-    return {monomial: c for monomial, c in terms.items() if c}, ranges
-
-
-def in_unit_cube(terms: Terms, ranges: Ranges) -> Terms:
-    """Put a = least + width · u in and multiply out; monomials of the result are of u, named like their axes."""
-    result: Terms = {}
-    for monomial, coefficient in terms.items():
-        parts: Terms = {(): coefficient}
-        for name in monomial:
-            least, most = ranges[name]
-            longer = parts
-            parts = {key: value * least for key, value in longer.items() if least}
-            for key, value in longer.items():
-                if most > least:
-                    with_u = tuple(sorted((*key, name)))
-                    parts[with_u] = parts.get(with_u, Fraction(0)) + value * (most - least)
-        for key, value in parts.items():
-            result[key] = result.get(key, Fraction(0)) + value
-    return result
 
 
 def _undercut(terms: Terms, ranges: Ranges, cell: Cell, rlimit: int) -> Any:
