@@ -15,7 +15,7 @@ from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import budgets, names, shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label, Sink
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.language.plan import Comparison, Control, Identify, Obligation
+from surgery_dsl.language.plan import Comparison, Control, Identify, Obligation, Reading
 from surgery_dsl.proof.amount import Domain
 from surgery_dsl.proof.gates import foregone
 from surgery_dsl.proof.questions import Sum
@@ -301,6 +301,54 @@ def excluded(state: State, first: Obligation, second: Obligation, why: str) -> D
         labels=(Label(first.span, "this line asks for the opposite"),) if first.span is not None else (),
         notes=(why,),
         help="keep one of the two, or let the limits overlap",
+    )
+
+
+# ---- what weighs most --------------------------------------------------------------------------------------------
+
+
+def largest_part(state: State, statement: Comparison, sizes: Mapping[str, int]) -> list[str]:
+    """Say which parts of the network make up most of what a limit from above speaks of, at a given outcome.
+
+    With the outcome fixed, the line and one of these facts conflict: no solver is needed to find which.
+    """
+    if not isinstance(statement.left, Reading) or statement.relation not in ("<=", "<"):
+        return []
+    from surgery_dsl.proof import replay
+    from surgery_dsl.proof.folding import pattern
+
+    there = replay.network_of(state, statement.left, sizes)
+    found = sorted(replay.parts(statement.left.word, there), key=lambda part: -part[2])
+    total = sum(amount for _, _, amount in found)
+    if not total or len(found) < 2:
+        return []
+    path, shape, amount = found[0]
+    text = f"the largest part of it: `{path}` {shape} with {amount:,} ({_share(amount, total)})"
+    alike = [part for part in found[1:] if part[1:] == found[0][1:] and pattern(part[0]) == pattern(path)]
+    return [f"{text}, and {len(alike)} more like it" if alike else text]
+
+
+def out_of_reach(state: State, statement: Comparison) -> str:
+    """Say so where what no step changes is already more than a limit from above; empty where it is not."""
+    if not isinstance(statement.left, Reading) or statement.relation not in ("<=", "<"):
+        return ""
+    from surgery_dsl.proof import replay
+
+    word, limit = statement.left.word, None
+    try:
+        limit = Reader(state).read(statement.right).number
+    except NotStatic:
+        return ""
+    if limit is None or word.name not in ("params", "weight_bytes") or statement.left.point.at != "now":
+        return ""
+    written = {name for effect in state.effects.values() for name in (*effect.writes, *effect.creates)}
+    network = replay.network_of(state, statement.left, {})
+    held = Fraction(sum(n for name, _, n in replay.parts(word, network) if name not in written), word.denominator)
+    if held <= limit:
+        return ""
+    return (
+        f"no amount closes it: tensors that no step changes hold {rounded_text(held)}, more than the limit of "
+        f"{rounded_text(limit)}; take other sites too"
     )
 
 

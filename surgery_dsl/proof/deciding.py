@@ -1,5 +1,6 @@
 """From a comparison to an answer: both sides as amounts, the tiers asked, the numbers at the worst outcome."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -81,10 +82,14 @@ def numbers(decided: Decided, statement: Comparison) -> tuple[str, str, str]:
 
 def worst_sides(decided: Decided, statement: Comparison) -> tuple[Fraction, Fraction]:
     """Return both sides where the slack is least: at the witness, or at the corner that the proof looked at."""
+    return sides_at(decided, statement, worst_sizes(decided, statement))
+
+
+def sides_at(decided: Decided, statement: Comparison, sizes: Mapping[str, int]) -> tuple[Fraction, Fraction]:
+    """Return both sides at an outcome, each at the end that the statement has most to fear from."""
     upper = statement.relation in ("<=", "<", "==")
     left = decided.left.high if upper else decided.left.low
     right = decided.right.low if upper else decided.right.high
-    sizes = worst_sizes(decided, statement)
     return left.at(sizes), right.at(sizes)
 
 

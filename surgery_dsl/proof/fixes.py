@@ -1,22 +1,28 @@
-"""Edits that make a refuted budget hold; each is offered only after the changed plan was proved."""
+"""Edits that make a refuted budget hold; each is offered only after the changed plan was proved.
+
+Every trial follows the whole plan again, which at 500 layers costs a few times what the refutation does. There are at
+most :data:`MOST_TRIALS` of them, amounts being found by halving.
+"""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from surgery_dsl.language.plan import Arithmetic, Comparison, Expression, Identify, Plan, Quantified, Reading
 from surgery_dsl.proof.state import State
-from surgery_dsl.vocabulary.kinds import Take
-from surgery_dsl.vocabulary.values import Bytes, Percent, number_text
+from surgery_dsl.vocabulary.values import Bytes, NumberArrow, Percent, number_text
 
 MOST_SHARE = 95
 """Greatest percentage that is proposed."""
 LARGE = 1000
 """Operators from which on only every fifth percentage is tried: each trial follows the whole plan again."""
-
-
+MOST_TRIALS = 16
+"""Most changed plans that are followed for one refutation."""
 MOST_LIMIT = 1000
 """Greatest share of the base, in hundredths, that is proposed as a limit."""
+
+Retry = Callable[[Plan], State | None]
 
 
 def base_value(state: State, reading: Reading) -> Fraction | None:
@@ -27,17 +33,30 @@ def base_value(state: State, reading: Reading) -> Fraction | None:
     return None if least is None or least != most else Fraction(least, reading.word.denominator)
 
 
-def smallest_limit(state: State, statement: Comparison, worst: Fraction) -> str:
-    """Return the tightest right side that holds, in the form the plan has it, to two decimals; empty where none is."""
+# ---- another limit -----------------------------------------------------------------------------------------------
+
+
+def smallest_limit(state: State, statement: Comparison, worst: Fraction, bound: Fraction | None = None) -> str:
+    """Return the tightest right side that holds, in the form the plan has it, to two decimals; empty where none is.
+
+    Args:
+        state: The place of the statement.
+        statement: A statement that is refuted.
+        worst: What the worst outcome that is known gives.
+        bound: What no outcome passes, where that is proved.
+    """
     found = _literal_of(statement.right)
     if found is None:
         return ""
     factor, reading = found
     upper = statement.relation in ("<=", "<")
     if reading is None:
-        limit = Fraction(-(-worst // 1)) if upper else Fraction(worst // 1)
-        right: Expression = factor.replaced(value=Bytes(value=limit) if isinstance(factor.value, Bytes) else limit)
-        return _written(right) if _holds(state, statement, right) else ""
+        step = (1 if upper else -1) * (1024 if isinstance(factor.value, Bytes) else 1)
+        for value in (worst, worst + step, *(() if bound is None else (bound, bound + step))):
+            right = _limit_at(factor, value, upper)
+            if _holds(state, statement, right):
+                return _written(right)
+        return ""
     hundredths = range(1, MOST_LIMIT + 1) if upper else range(MOST_LIMIT, 0, -1)
     rights = [_share_of(statement.right, factor, Fraction(share, 100)) for share in hundredths]
     first = bisect_left(rights, True, key=lambda right: _holds(state, statement, right))
@@ -51,11 +70,17 @@ def _share_of(side: Expression, factor: Quantified, share: Fraction) -> Expressi
     return side.replaced(**{"left" if side.left is factor else "right": changed})
 
 
+def _limit_at(factor: Quantified, value: Fraction, upper: bool) -> Expression:
+    """Return a whole number (of KiB, for bytes) on the side of a value that is kept."""
+    unit = 1024 if isinstance(factor.value, Bytes) else 1
+    limit = Fraction(-(-value // unit) if upper else value // unit) * unit
+    return factor.replaced(value=Bytes(value=limit) if isinstance(factor.value, Bytes) else limit)
+
+
 def _holds(state: State, statement: Comparison, right: Expression) -> bool:
     from surgery_dsl.proof.deciding import decide
 
-    relation = "<=" if statement.relation in ("<=", "<") else ">="
-    return decide(state, statement.replaced(right=right, relation=relation)).answer.status == "proved"
+    return decide(state, statement.replaced(right=right)).answer.status == "proved"
 
 
 def _literal_of(side: Expression) -> tuple[Quantified, Reading | None] | None:
@@ -83,54 +108,111 @@ def _written(side: Expression) -> str:
     return "…"
 
 
-def other_amount(plan: Plan, state: State, statement: Comparison, retry: Callable[[Plan], State | None]) -> str:
-    """Return the change of one percentage that makes the statement hold, the smallest one; empty where none does."""
-    upper = statement.relation in ("<=", "<")
+# ---- another plan ------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Trials:
+    """Follows changed plans and decides a statement in each, as long as there is something left to spend.
+
+    Attributes:
+        plan: The plan as it is.
+        statement: What has to hold.
+        retry: Follows a plan up to the statement's block.
+        made: How many were followed.
+    """
+
+    plan: Plan
+    statement: Comparison
+    retry: Retry
+    made: int = field(default=0)
+
+    def prove(self, step: Identify, **changes: object) -> bool:
+        """Whether the statement is proved of the plan with some attributes of a step changed."""
+        from surgery_dsl.proof.deciding import decide
+
+        if self.made >= MOST_TRIALS:
+            return False
+        self.made += 1
+        changed = step.replaced(**changes)
+        steps = tuple(changed if other is step else other for other in self.plan.steps)
+        state = self.retry(self.plan.replaced(steps=steps))
+        return state is not None and decide(state, self.statement).answer.status == "proved"
+
+    def first(self, step: Identify, values: Sequence[object], change: Callable[[object], dict[str, object]]) -> object:
+        """Return the first of some values that proves it, by halving, where all after the first do; else ``None``."""
+        low, high, best = 0, len(values) - 1, None
+        while low <= high:
+            middle = (low + high) // 2
+            if self.prove(step, **change(values[middle])):
+                best, high = values[middle], middle - 1
+            else:
+                low = middle + 1
+        return best
+
+
+def edit(state: State, trials: Trials) -> str:
+    """Return the change of one attribute that closes a refutation, as a plan would write it; empty where none does.
+
+    The ranking of each site by itself comes first, because it keeps the amount; then the nearest amount that does; then
+    the weakest cap or floor.
+    """
+    upper = trials.statement.relation in ("<=", "<")
     grain = 5 if len(state.interface.operators) > LARGE else 1
-    for step in plan.steps:
-        amount = getattr(step.take, "amount", None) if isinstance(step, Identify) else None
-        if not isinstance(step, Identify) or not isinstance(amount, Percent) or step.take is None:
-            continue
-        shares = [share for share in range(grain, MOST_SHARE + 1, grain) if (share > amount.value) is upper]
-        found = _nearest(shares if upper else shares[::-1], step, step.take, plan, statement, retry)
-        if found is not None:
-            return _share_text(plan, step, step.take, amount, found)
+    steps = [step for step in trials.plan.steps if isinstance(step, Identify) and step.take is not None]
+    for find in (_per_site, _other_amount, _other_rule):
+        for step in steps:
+            found = find(step, trials, upper, grain)
+            if found:
+                return found
     return ""
 
 
-def _nearest(
-    shares: list[int],
-    step: Identify,
-    take: Take,
-    plan: Plan,
-    statement: Comparison,
-    retry: Callable[[Plan], State | None],
-) -> int | None:
-    """Return the first share that proves the statement, by halving: counts fall as the share grows."""
-    from surgery_dsl.proof.deciding import decide
-
-    def holds(share: int) -> bool:
-        changed = step.replaced(take=take.replaced(amount=Percent(value=Fraction(share))))
-        steps = tuple(changed if other is step else other for other in plan.steps)
-        state = retry(plan.replaced(steps=steps))
-        return state is not None and decide(state, statement).answer.status == "proved"
-
-    low, high, best = 0, len(shares) - 1, None
-    while low <= high:
-        middle = (low + high) // 2
-        if holds(shares[middle]):
-            best, high = shares[middle], middle - 1
-        else:
-            low = middle + 1
-    return best
+def _per_site(step: Identify, trials: Trials, upper: bool, grain: int) -> str:
+    amount = getattr(step.take, "amount", None)
+    if step.per != "global" or not isinstance(amount, Percent) or not trials.prove(step, per="site"):
+        return ""
+    return f"write `per = site` in `{step.name}`"
 
 
-def _share_text(plan: Plan, step: Identify, take: Take, amount: Percent, share: int) -> str:
-    new = Percent(value=Fraction(share))
+def _other_amount(step: Identify, trials: Trials, upper: bool, grain: int) -> str:
+    take = step.take
+    amount = getattr(take, "amount", None)
+    if take is None or amount is None:
+        return ""
+    values = list(_amounts(amount, upper, grain))
+    found = trials.first(step, values, lambda value: {"take": take.replaced(amount=value)})
+    return "" if found is None else _amount_text(trials.plan, step, take.name, amount, found)
+
+
+def _amounts(amount: object, upper: bool, grain: int) -> Iterator[object]:
+    """Yield other amounts in the direction that helps, the nearest first."""
+    if isinstance(amount, Percent):
+        shares = [share for share in range(grain, MOST_SHARE + 1, grain) if (share > amount.value) is upper]
+        yield from (Percent(value=Fraction(share)) for share in (shares if upper else shares[::-1]))
+    elif isinstance(amount, NumberArrow):
+        left, right = int(amount.left), int(amount.right)
+        ends = range(right - 1, 0, -1) if upper else range(right + 1, left)
+        yield from (amount.replaced(right=Fraction(end)) for end in ends)
+    elif isinstance(amount, int):
+        yield from range(amount + 1, 16 * amount) if upper else range(amount - 1, 0, -1)
+
+
+def _amount_text(plan: Plan, step: Identify, take: str, amount: object, found: object) -> str:
     for param in plan.params:
-        if isinstance(param.value, Percent) and param.value.value == amount.value:
+        if isinstance(amount, Percent) and isinstance(param.value, Percent) and param.value.value == amount.value:
+            assert isinstance(found, Percent)
             most = param.most.value if isinstance(param.most, Percent) else None
-            inside = most is None or new.value <= most
-            wider = "" if inside else f" (and widen its range, which ends at {param.most})"
-            return f"set `{param.name}` to {new}{wider}: then it is proved"
-    return f"write `take = {take.name}({new})` in `{step.name}`: then it is proved"
+            wider = "" if most is None or found.value <= most else f" (and widen its range, which ends at {param.most})"
+            return f"set `{param.name}` to {found}{wider}"
+    shown = f"{found.left} -> {found.right}" if isinstance(found, NumberArrow) else str(found)
+    return f"write `take = {take}({shown})` in `{step.name}`"
+
+
+def _other_rule(step: Identify, trials: Trials, upper: bool, grain: int) -> str:
+    """Return the weakest cap that closes it: of a ranking it spreads what goes, of open counts it keeps some."""
+    if step.cap is not None or (upper and step.per != "global"):
+        return ""
+    shares = [Percent(value=Fraction(share)) for share in range(MOST_SHARE, 0, -grain)]
+    found = trials.first(step, shares, lambda cap: {"cap": cap})
+    return f"write `cap = {found}` in `{step.name}`" if found is not None else ""

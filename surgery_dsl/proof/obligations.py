@@ -1,12 +1,13 @@
 """What has to hold: always, after every step, and as the plan's control blocks say."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from surgery_dsl.diagnostics.codes import budgets
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Property, Reading
-from surgery_dsl.proof import blame, counterexample, uniform
-from surgery_dsl.proof.deciding import decide, numbers, worst_sizes
+from surgery_dsl.proof import blame, uniform
+from surgery_dsl.proof.deciding import Decided, decide, numbers, worst_sizes
 from surgery_dsl.proof.gates import readings
 from surgery_dsl.proof.measured import bound, measurement
 from surgery_dsl.proof.readings import NotStatic
@@ -144,6 +145,8 @@ def _property(state: State, obligation: Obligation, statement: Property, block: 
 
 
 def _property_refuted(state: State, obligation: Obligation, ruling: Ruling) -> Diagnostic:
+    from surgery_dsl.proof import counterexample  # most lines hold
+
     labels = tuple(
         Label(span, f"`{name}` stands here")
         for name in ruling.steps
@@ -179,31 +182,54 @@ def _proof(
     try:
         decided = decide(state, statement)
     except NotStatic as reason:
-        verdict = verdict_of(obligation, block, "budget", "undecided", reason=str(reason))
+        from surgery_dsl.proof import counterexample
+
         state.sink.say(counterexample.undecided(state, obligation, None, str(reason)))
-        return verdict
-    if decided.reader.zero_bases:
-        reading = decided.reader.zero_bases[0]
-        state.sink.say(counterexample.zero_base(state, obligation, reading))
-        return verdict_of(
-            obligation, block, "budget", "refuted", reason="a relative limit stands on a baseline of zero"
-        )
-    answer = decided.answer
+        return verdict_of(obligation, block, "budget", "undecided", reason=str(reason))
     if state.transcript is not None:
-        entry = Entry(f"prove {obligation.text}", decided.question, answer, obligation.span, bool(decided.vacuous))
-        state.transcript.note(entry)
+        claim = f"prove {obligation.text}"
+        state.transcript.note(Entry(claim, decided.question, decided.answer, obligation.span, bool(decided.vacuous)))
     if decided.vacuous:
         state.sink.say(blame.impossible(state, obligation, decided.vacuous))
         return verdict_of(obligation, block, "budget", "vacuous", "intervals", reason=decided.vacuous)
+    answer = decided.answer
+    if answer.status != "proved" or decided.reader.zero_bases:
+        return _not_proved(state, obligation, statement, block, decided, plan, retry)
     value, limit, margin = numbers(decided, statement)
-    if answer.status == "refuted":
-        state.sink.say(counterexample.refuted(state, obligation, statement, decided, plan, retry))
-    elif answer.status == "undecided":
-        state.sink.say(counterexample.undecided(state, obligation, decided, answer.reason))
-    verdict = verdict_of(obligation, block, "budget", answer.status, answer.tier, value, limit, margin, answer.reason)
-    if answer.status == "proved" and state.sums and statement.relation in ("<=", "<"):
+    verdict = verdict_of(obligation, block, "budget", "proved", answer.tier, value, limit, margin, answer.reason)
+    if state.sums and statement.relation in ("<=", "<"):
         return uniform.noted(verdict, decided, state.sums, worst_sizes(decided, statement))
     return verdict
+
+
+def _not_proved(
+    state: State,
+    obligation: Obligation,
+    statement: Comparison,
+    block: str,
+    decided: Decided,
+    plan: Plan,
+    retry: Retry | None,
+) -> Verdict:
+    """Report why a comparison is not proved; return the verdict."""
+    from surgery_dsl.proof import counterexample
+    from surgery_dsl.proof.smallest import smallest_free
+
+    if decided.reader.zero_bases:
+        state.sink.say(counterexample.zero_base(state, obligation, decided.reader.zero_bases[0]))
+        why = "a relative limit stands on a baseline of zero"
+        return verdict_of(obligation, block, "budget", "refuted", reason=why)
+    status, why = decided.answer.status, decided.answer.reason
+    if status == "refuted":
+        witness = smallest_free(decided.question, decided.answer.witness)
+        decided = replace(decided, answer=replace(decided.answer, witness=witness))
+        finding = counterexample.refuted(state, obligation, statement, decided, plan, retry)
+        if finding.code is not budgets.REFUTED:
+            status, why = "undecided", "the counterexample that was found is none"
+    else:
+        finding = counterexample.undecided(state, obligation, decided, why)
+    state.sink.say(finding)
+    return verdict_of(obligation, block, "budget", status, decided.answer.tier, *numbers(decided, statement), why)
 
 
 def _without_meaning(state: State, obligation: Obligation, block: str, kind: str) -> Verdict | None:

@@ -71,7 +71,7 @@ class Reader:
         word: Quantity = reading.word
         if not word.static:
             raise NotStatic(f"`{word.name}` is known only from data")
-        state = self._state_at(reading.point)
+        state = state_at(self.state, reading.point)
         prefix = f"{reading.point.name} " if reading.point.at == "model" else ""
         context: Static = state.static()
         low, high = word.bounds(state.interface, context)
@@ -82,19 +82,6 @@ class Reader:
             return Bounds(lower, lower)
         upper = self._amount(high, state, prefix, stated).scale(scale)
         return Bounds(lower, upper, 1, word.reached(state.interface, context))
-
-    def _state_at(self, point: Point) -> State:
-        if point.at == "now":
-            return self.state
-        if point.at == "base":
-            return self.state.at_base()
-        if point.at == "model" and point.name in self.state.models:
-            interface = self.state.models[point.name]
-            return State(self.state.file, self.state.sink, interface, interface, data=self.state.data)
-        known: Mapping[str, State] = {"before": self.state.before, "after": self.state.after}.get(point.at, {})
-        if point.name in known:
-            return known[point.name]
-        raise NotStatic(f"`{point.at}({point.name})` is known only after a run")
 
     def _amount(self, polynomial: Polynomial, state: State, prefix: str, stated: Mapping[str, int]) -> Amount:
         factors: dict[int, Amount | int] = {}
@@ -214,6 +201,21 @@ class Reader:
         if node.function == "abs":
             return Bounds.exactly(abs(known[0]))
         return Bounds.exactly(max(known) if node.function == "max" else min(known))
+
+
+def state_at(state: State, point: Point) -> State:
+    """Return the state that a point means; raise :class:`NotStatic` where only a run knows it."""
+    if point.at == "now":
+        return state
+    if point.at == "base":
+        return state.at_base()
+    if point.at == "model" and point.name in state.models:
+        interface = state.models[point.name]
+        return State(state.file, state.sink, interface, interface, data=state.data)
+    known: Mapping[str, State] = {"before": state.before, "after": state.after}.get(point.at, {})
+    if point.name in known:
+        return known[point.name]
+    raise NotStatic(f"`{point.at}({point.name})` is known only after a run")
 
 
 def literal(node: Quantified) -> Fraction:

@@ -11,4 +11,7 @@ UNDECLARED_WRITE = Code(
 RELOAD_DIFFERS = Code("SD904", "reload-differs", "the written result does not reload to the same outputs", exit_code=2)
 EDIT_MISFIT = Code("SD905", "edit-misfit", "a change that a rule asked for does not fit the network", exit_code=2)
 CROSS_CHECK = Code("SD907", "cross-check-differs", "z3 says otherwise than the tier that decided", exit_code=2)
+COUNTEREXAMPLE = Code(
+    "SD908", "counterexample-differs", "a counterexample does not break what it was found for", exit_code=2
+)
 COUPLING = Code("SD906", "coupling-differs", "what was taken for one axis is not one on these weights", exit_code=2)
