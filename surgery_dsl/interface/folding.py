@@ -36,11 +36,10 @@ def fold(items: Iterable[tuple[str, Sequence[str]]]) -> tuple[Folded, ...]:
     Args:
         items: Paths with what is said of each, in words. Outer lists are folded before inner ones.
     """
-    found = [Folded(path, tuple(texts), first=at) for at, (path, texts) in enumerate(items)]
-    depth = max((item.path.count(".") + 1 for item in found), default=0)
-    for position in range(depth):
+    found = [_Item(tuple(path.split(".")), tuple(texts), 1, at) for at, (path, texts) in enumerate(items)]
+    for position in range(max((len(item.segments) for item in found), default=0)):
         found = _fold_at(found, position)
-    return tuple(found)
+    return tuple(Folded(".".join(item.segments), item.texts, item.count, item.first) for item in found)
 
 
 def fold_paths(paths: Iterable[str]) -> tuple[str, ...]:
@@ -48,18 +47,25 @@ def fold_paths(paths: Iterable[str]) -> tuple[str, ...]:
     return tuple(item.path for item in fold((path, ()) for path in paths))
 
 
-def _fold_at(items: Sequence[Folded], position: int) -> list[Folded]:
+@dataclass(frozen=True, slots=True)
+class _Item:
+    segments: tuple[str, ...]
+    texts: tuple[str, ...]
+    count: int
+    first: int
+
+
+def _fold_at(items: Sequence[_Item], position: int) -> list[_Item]:
     """Fold over the numbers that stand at one segment of the paths."""
-    groups: dict[object, list[tuple[int, Folded]]] = {}
+    groups: dict[object, list[_Item]] = {}
     for item in items:
-        segments = item.path.split(".")
-        number = segments[position] if position < len(segments) else ""
+        number = item.segments[position] if position < len(item.segments) else ""
         if not number.isdecimal():
-            groups[object()] = [(-1, item)]
+            groups[object()] = [item]
             continue
-        prefix, rest = ".".join(segments[:position]), tuple(segments[position + 1 :])
-        texts = tuple(_without(text, prefix, number) for text in item.texts)
-        groups.setdefault((prefix, rest, texts, item.count), []).append((int(number), replace(item, texts=texts)))
+        head, rest = item.segments[:position], item.segments[position + 1 :]
+        texts = tuple(_without(text, ".".join(head), number) for text in item.texts)
+        groups.setdefault((head, rest, texts, item.count), []).append(replace(item, texts=texts))
     return [_joined(group, position) for group in groups.values()]
 
 
@@ -71,14 +77,14 @@ def _without(text: str, prefix: str, number: str) -> str:
     return re.sub(rf"(?<![\w.]){re.escape(head)}{number}(?![\w])", lambda _: f"{head}{_HERE}", text)
 
 
-def _joined(group: Sequence[tuple[int, Folded]], position: int) -> Folded:
-    first = group[0][1]
-    if group[0][0] < 0:
+def _joined(group: Sequence[_Item], position: int) -> _Item:
+    first = group[0]
+    if position >= len(first.segments) or not first.segments[position].isdecimal():
         return first
-    segments = first.path.split(".")
-    segments[position] = numbers_text([number for number, _ in group])
-    texts = tuple(text.replace(_HERE, segments[position]) for text in first.texts)
-    return Folded(".".join(segments), texts, sum(item.count for _, item in group), first.first)
+    shown = numbers_text([int(item.segments[position]) for item in group])
+    segments = (*first.segments[:position], shown, *first.segments[position + 1 :])
+    texts = tuple(text.replace(_HERE, shown) for text in first.texts)
+    return _Item(segments, texts, sum(item.count for item in group), first.first)
 
 
 def numbers_text(numbers: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ from surgery_dsl.interface.model import Data, Interface, Tensor
 from surgery_dsl.language.plan import Excise, Recover, Replace
 from surgery_dsl.proof.bookkeeping import module_moves, moved
 from surgery_dsl.proof.change_reasons import Reason, Reasons, range_of, resized, step_reason
+from surgery_dsl.proof.contract import shape_text
 from surgery_dsl.vocabulary.context import Effect
 
 Form = tuple[str, tuple[tuple[int, int], ...]]
@@ -44,6 +45,7 @@ class Course:
         modules: The same of modules.
         reasons: Why a tensor of the base changed or went.
         module_reasons: Why a module of the base changed, went or moved.
+        port_reasons: Why an input or output changed, by name.
         origins: What brought a present tensor or module that the base does not have, by ``tensor`` or ``module`` name.
         steps_of: Which steps write a tensor of the base.
         written: Which tensors each step writes: those of the base by their first names.
@@ -55,6 +57,7 @@ class Course:
     modules: dict[str, str] = field(default_factory=dict)
     reasons: dict[str, list[Reason]] = field(default_factory=dict)
     module_reasons: dict[str, list[Reason]] = field(default_factory=dict)
+    port_reasons: dict[str, list[Reason]] = field(default_factory=dict)
     origins: dict[tuple[str, str], Reason] = field(default_factory=dict)
     steps_of: dict[str, set[str]] = field(default_factory=dict)
     written: dict[tuple[str, str], tuple[Reason, set[str], str]] = field(default_factory=dict)
@@ -90,6 +93,9 @@ class Course:
         self.changing[step.block, step.name] = None
         self._tensors(effect, reasons, before, after)
         self._modules(effect, reasons, before, after)
+        for old, new in zip((*before.inputs, *before.outputs), (*after.inputs, *after.outputs), strict=False):
+            if shape_text(before, old) != shape_text(after, new):
+                self._note(self.port_reasons, old.name, reasons.step)
 
     def _tensors(self, effect: Effect, reasons: Reasons, before: Interface, after: Interface) -> None:
         taken = set(effect.renamed.values())

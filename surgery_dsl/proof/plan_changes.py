@@ -117,7 +117,8 @@ def _ports(course: Course, end: Interface) -> Iterator[Change]:
         for old, new in zip(getattr(course.base, side), getattr(end, side), strict=False):
             was, now = shape_text(course.base, old), shape_text(end, new)
             if was != now:
-                yield Change(kind=kind, action="changed", path=old.name, before=was, after=now)
+                reasons = tuple(course.port_reasons.get(old.name, ()))
+                yield Change(kind=kind, action="changed", path=old.name, before=was, after=now, reasons=reasons)
 
 
 def _modules(course: Course, end: Interface) -> Iterator[Change]:
@@ -245,6 +246,11 @@ def _fields(plan: Plan, lock: Lock, report: CheckReport) -> list[Change]:
     if solution.misfits:
         return []
     values: Mapping[str, int] = solution.values
+    patient = plan.patient
+    place = patient.spans.get("target", patient.span)
+    source = "the host builds every size from its config"
+    line = place.line if place else None
+    reason = Reason(why="follows", step=patient.name, block="model", line=line, source=source)
     return [
         Change(
             kind="field",
@@ -252,6 +258,7 @@ def _fields(plan: Plan, lock: Lock, report: CheckReport) -> list[Change]:
             path=f"{facts.config}.{known.name}",
             before=str(known.value),
             after=str(values[known.name]),
+            reasons=(reason,),
         )
         for known in facts.fields
         if known.name in values and values[known.name] != known.value

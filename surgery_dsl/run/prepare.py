@@ -150,9 +150,8 @@ def _lock(
     from surgery_dsl.run.lock import make_lock, write_lock
 
     progress("tracing the network (there is no lock file yet)")
-    lock = make_lock(plan, path.parent, collect(allow_code), allow_pickle)
-    write_lock(lock, where)
-    return lock, True
+    write_lock(make_lock(plan, path.parent, collect(allow_code), allow_pickle), where)
+    return read_lock(where), True  # as it stands in the file, with the file's digest
 
 
 @dataclass(frozen=True)

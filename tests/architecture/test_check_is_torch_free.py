@@ -32,6 +32,17 @@ def test_check_needs_no_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("arguments", [("plan", str(PLAN)), ("diff", str(PLAN), "--against", str(PLAN))])
+def test_reviewing_needs_no_torch(arguments: tuple[str, ...]) -> None:
+    done = run({"torch", "numpy", "sklearn", "safetensors", "rich", "jsonschema", "z3"}, *arguments)
+    assert done.returncode == 0, done.stderr
+
+
+def test_saving_needs_no_torch(tmp_path: Path) -> None:
+    done = run({"torch", "numpy", "safetensors"}, "plan", str(PLAN), "-o", str(tmp_path / "saved.json"))
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_guard_trips() -> None:
     done = run({"pydantic"}, "check", str(PLAN))
     assert done.returncode == 2
