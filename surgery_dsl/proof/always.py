@@ -1,6 +1,6 @@
 """What holds after every step unwritten: sizes fit, nothing is empty, counts divide, the contract stands."""
 
-from surgery_dsl.diagnostics.codes import budgets, shapes
+from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.expression import evaluate, symbols, text
@@ -81,7 +81,9 @@ def _sizes(state: State, interface: Interface, span: Span | None, known: Known) 
         if answer.status != "proved":
             worst = answer.status if worst != "refuted" else worst
             if requirement in fresh:  # what a step left as it was has been told already
-                state.sink.say(_misfit(state, requirement, answer, span))
+                from surgery_dsl.proof.misfits import misfit  # most sizes fit
+
+                state.sink.say(misfit(state, requirement, _claim_text(requirement), answer, ranges, span))
     where = ", ".join(
         f"{name} ≥ {least}" if most is None else f"{name} in {least}..{most}" for name, least, most in ranges
     )
@@ -96,32 +98,6 @@ def _key(requirement: Requirement) -> tuple[str, object, object]:
 
 def _claim_text(requirement: Requirement) -> str:
     return f"{text(requirement.left)} {RELATIONS[requirement.relation]} {text(requirement.right)}"
-
-
-def _misfit(state: State, requirement: Requirement, answer: Answer, span: Span | None) -> Diagnostic:
-    claim = _claim_text(requirement)
-    if answer.status == "undecided":
-        return Diagnostic(
-            budgets.UNDECIDED,
-            f"`{claim}` could be neither proved nor refuted: {answer.reason}",
-            file=state.file,
-            span=span,
-            path=requirement.operator,
-            notes=(requirement.reason,),
-            help="give the free sizes ranges in `input`, such as `H = 8..64`",
-        )
-    sizes = ", ".join(f"{name} = {size}" for name, size in answer.witness.items())
-    values = [str(evaluate(side, answer.witness)) for side in (requirement.left, requirement.right)]
-    return Diagnostic(
-        budgets.SIZES_DO_NOT_FIT,
-        f"`{requirement.operator}` does not run for every size: {claim} fails at {sizes or 'every size'}",
-        file=state.file,
-        span=span,
-        path=requirement.operator,
-        facts={"left": int(values[0]), "right": int(values[1]), **answer.witness},
-        notes=(requirement.reason, f"there it is {values[0]} against {values[1]}"),
-        help="give the free size a range that fits, such as `H = 8..64` in `input`",
-    )
 
 
 def _non_empty(state: State, name: str, old: Interface, new: Interface, span: Span | None) -> Verdict:

@@ -63,7 +63,7 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> Check
     inputs_within(plan, state)
     known: always.Known = {}
     found = _Found()
-    found.add("", always.of_base(state, plan.patient.span, known))
+    found.add("", always.of_base(state, plan.patient.spans.get("input", plan.patient.span), known))
     steps: list[StepSummary] = []
     states: list[State] = []
     costs = Costs()

@@ -1,0 +1,129 @@
+"""Relations of sizes that do not always hold: where they fail, and a range or a number of the input that ends it.
+
+Imported only where a relation is refuted or undecided.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from surgery_dsl.diagnostics.codes import budgets, defects
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.expression import evaluate, symbols
+from surgery_dsl.interface.model import Interface, Requirement
+from surgery_dsl.proof.nominal import USUAL
+from surgery_dsl.proof.questions import Answer, SizeQuestion
+from surgery_dsl.proof.state import State
+
+LOOKED_AT = 1024
+"""Sizes from the least on that are tried one by one; what is offered was then proved."""
+LONGEST = 4096
+"""End of a range that is offered where the plan gives none."""
+
+Ranges = tuple[tuple[str, int, int | None], ...]
+
+
+def misfit(
+    state: State, requirement: Requirement, claim: str, answer: Answer, ranges: Ranges, span: Span | None
+) -> Diagnostic:
+    """Explain a relation of sizes that fails, or that was not decided.
+
+    Args:
+        state: Where the plan stands.
+        requirement: The relation.
+        claim: The relation as people write it.
+        answer: What a tier said.
+        ranges: Every free size with its range.
+        span: The line that the finding is about: the inputs, or a step.
+    """
+    closing = _closing(state.interface, requirement, ranges)
+    if answer.status == "undecided":
+        return Diagnostic(
+            budgets.UNDECIDED,
+            f"`{claim}` could be neither proved nor refuted: {answer.reason}",
+            file=state.file,
+            span=span,
+            path=requirement.operator,
+            notes=(requirement.reason, _free_text(requirement, ranges)),
+            help=closing or "give the free sizes ranges in `input`, such as `H = 8..64`",
+        )
+    if SizeQuestion(requirement.relation, requirement.left, requirement.right, ranges).holds(answer.witness):
+        return Diagnostic(
+            defects.COUNTEREXAMPLE,
+            f"the sizes that were found to break `{claim}` do not, put in",
+            file=state.file,
+            span=span,
+            path=requirement.operator,
+            facts=dict(answer.witness),
+            help="this is a defect of surgery-dsl, not of your plan; please report it",
+        )
+    sizes = ", ".join(f"{name} = {size}" for name, size in answer.witness.items())
+    left, right = (evaluate(side, answer.witness) for side in (requirement.left, requirement.right))
+    return Diagnostic(
+        budgets.SIZES_DO_NOT_FIT,
+        f"`{requirement.operator}` does not run for every size: {claim} fails at {sizes or 'every size'}",
+        file=state.file,
+        span=span,
+        path=requirement.operator,
+        facts={"left": left, "right": right, **answer.witness},
+        notes=(requirement.reason, f"there it is {left} against {right}", _free_text(requirement, ranges)),
+        help=closing or "no range of the free sizes is known that ends it: give `input` sizes that the forward takes",
+    )
+
+
+def _free_text(requirement: Requirement, ranges: Ranges) -> str:
+    used = symbols(requirement.left) | symbols(requirement.right)
+    known = [
+        f"`{name}` from {least} on" if most is None else f"`{name}` from {least} to {most}"
+        for name, least, most in ranges
+        if name in used
+    ]
+    return f"the plan leaves {' and '.join(known)} free" if known else "no size is free here"
+
+
+# ---- what ends it ------------------------------------------------------------------------------------------------
+
+
+def _closing(interface: Interface, broken: Requirement, ranges: Ranges) -> str:
+    """Return a range, or else a number, with which every relation is proved; empty where none was found."""
+    used = symbols(broken.left) | symbols(broken.right)
+    names = [name for name, _, _ in ranges if name in used]
+    if not names:
+        return ""
+    concerned = [r for r in interface.requirements if not used.isdisjoint(symbols(r.left) | symbols(r.right))]
+    least = max(low for name, low, _ in ranges if name in used)
+    most = min((high for name, _, high in ranges if name in used and high is not None), default=None)
+    tried = range(least, min(least + LOOKED_AT, LONGEST if most is None else most) + 1)
+    fits = [size for size in tried if _fits(concerned, names, size, ranges)]
+    if not fits:
+        return ""
+    start = _last_run(fits, tried)
+    end = LONGEST if most is None else most
+    if start is not None and start < end and _proved(concerned, names, (start, end), ranges):
+        return f"write `{', '.join(f'{name} = {start}..{end}' for name in names)}` in `input`"
+    usual = [size for size in reversed(USUAL) if size in set(fits) and size >= 8]
+    number = usual[0] if usual else fits[0]
+    if _proved(concerned, names, (number, number), ranges):
+        return f"write {number} in place of {' and '.join(f'`{name}`' for name in names)} in `input`"
+    return ""
+
+
+def _fits(concerned: Sequence[Requirement], names: Sequence[str], size: int, ranges: Ranges) -> bool:
+    """Whether all relations hold with some sizes equal to a number, others at their least."""
+    sizes: Mapping[str, int] = {name: low for name, low, _ in ranges} | dict.fromkeys(names, size)
+    return all(SizeQuestion(r.relation, r.left, r.right, ranges).holds(sizes) for r in concerned)
+
+
+def _last_run(fits: Sequence[int], tried: range) -> int | None:
+    """Return where the sizes begin that fit up to the last that was tried; ``None`` where too few do."""
+    start = len(fits)
+    while start and fits[start - 1] == tried[-1] - (len(fits) - start):
+        start -= 1
+    return fits[start] if len(fits) - start >= min(64, len(tried)) else None
+
+
+def _proved(concerned: Sequence[Requirement], names: Sequence[str], ends: tuple[int, int], ranges: Ranges) -> bool:
+    from surgery_dsl.proof.tiers.order import decide_all_sizes
+
+    narrowed = tuple((name, *ends) if name in names else (name, low, high) for name, low, high in ranges)
+    questions = [SizeQuestion(r.relation, r.left, r.right, narrowed) for r in concerned]
+    return all(answer.status == "proved" for answer in decide_all_sizes(questions))
