@@ -37,11 +37,9 @@ class _Part:
 def budget(question: BudgetQuestion) -> Answer | None:
     """Decide a budget whose variables are under sums; ``None`` where they are not."""
     names = question.slack.variables | question.reached.variables
-    sums = tuple(
-        fixed.on_grid(question.domains) for fixed in question.sums if any(name in names for name, _, _ in fixed.parts)
-    )
-    if not sums:
+    if not any(name in names for fixed in question.sums for name, _, _ in fixed.parts):
         return None
+    sums = tuple(fixed.on_grid(question.domains) for fixed in question.sums)
     question = replace(question, sums=sums)
     if not all(_possible(fixed, question) for fixed in sums):
         return Answer("undecided", TIER, reason="no outcome keeps the sums of the global rankings")
