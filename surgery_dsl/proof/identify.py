@@ -199,7 +199,7 @@ def _criterion_fits(block: Identify, unit: Unit, take: Take, pools: tuple[Pool, 
 
 
 def roundings_of(block: Identify, pools: Iterable[Pool]) -> tuple[Rounding, ...]:
-    """Return ``round``, ``floor`` and ``cap`` in the units of each pool; at least one unit stays.
+    """Return ``round``, ``floor`` and ``cap`` in the units of each pool; as many units stay as it must keep.
 
     The plan counts channels of the site, of which one unit may be several: a multiple of ``round`` channels is then the
     least number of units that makes one. Shares of a floor round up, those of a cap down.
@@ -213,7 +213,7 @@ def _rounding(block: Identify, pool: Pool) -> Rounding:
     multiple = block.round or 1
     floor = _count(block.floor, channels, up=True)
     cap = _count(block.cap, channels, up=False)
-    keep = max(1, -(-floor // pool.width)) if floor is not None else 1
+    keep = max(pool.least, -(-floor // pool.width)) if floor is not None else pool.least
     removed = None if cap is None else cap // pool.width
     if pool.original is not None and removed is not None:  # of which earlier stages may have taken some
         keep, removed = max(keep, original - removed), None
@@ -268,12 +268,16 @@ def _stuck(block: Identify, pool: Pool, rounding: Rounding, context: Static) -> 
     span, rule = block.spans.get("round"), f"round = {block.round}"
     if rounding.remove_at_most is not None and rounding.remove_at_most == 0:
         span, rule = block.spans.get("cap"), f"cap = {_text(block.cap)}"
-    if rounding.keep_at_least >= pool.size > 1:
-        span, rule = block.spans.get("floor"), f"floor = {_text(block.floor)}"
-    if pool.size == 1:
-        span, rule = block.spans.get("in"), "the rule that at least one stays"
     fix = f'give another {rule.split(" ")[0]}, or add except = ["{path_of(pool)}"]'
-    if pool.size == 1:
+    if rounding.keep_at_least >= pool.size > pool.least:
+        span, rule = block.spans.get("floor"), f"floor = {_text(block.floor)}"
+        largest = (pool.size - 1) // rounding.multiple * rounding.multiple * width
+        fix = f'write floor = {largest}, or add except = ["{path_of(pool)}"]' if largest else fix
+    if pool.size <= pool.least:
+        span, rule = (
+            block.spans.get("in"),
+            f"the rule that at least {'one stays' if pool.least == 1 else f'{pool.least} stay'}",
+        )
         fix = f'add except = ["{path_of(pool)}"]'
     _say(
         context,

@@ -40,6 +40,7 @@ class Pool(Data):
         size: How many units there are.
         sites: The matched sites that the units belong to (all members of a coupled group).
         axis: For channels: the leaf axis whose indices are the units.
+        least: How many units must stay of what is excised: one, or as many experts as each token goes through.
         width: For channels: how many channels of the site one unit is (groups make it more than one).
         tensor: For weights: the tensor's name.
         modules: For modules: the paths, in module order.
@@ -54,6 +55,7 @@ class Pool(Data):
     size: int
     sites: tuple[Site, ...]
     axis: int | None = None
+    least: int = 1
     width: int = 1
     tensor: str = ""
     modules: tuple[str, ...] = ()

@@ -49,9 +49,12 @@ def taken_within(size: int, found: int, rounding: Rounding) -> int:
     return size - max(-(-(size - found) // step) * step, legal[0])
 
 
-def is_plain(rounding: Rounding) -> bool:
-    """Say whether the plan gives neither round nor floor nor cap, so that a plan's own list may name every unit."""
-    return rounding.multiple == 1 and rounding.keep_at_least <= 1 and rounding.remove_at_most is None
+def is_plain(rounding: Rounding, least: int) -> bool:
+    """Say whether the plan gives neither round nor floor nor cap, so that a plan's own list may name every unit.
+
+    ``least`` is what the pool itself must keep.
+    """
+    return rounding.multiple == 1 and rounding.keep_at_least <= least and rounding.remove_at_most is None
 
 
 def exactly(count: int) -> Extent:

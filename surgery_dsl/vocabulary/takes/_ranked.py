@@ -96,7 +96,7 @@ class Ranked(Take, ABC):
         """Say whether the amount can be meant; ``floor`` is what must stay, ``least`` the least that a plan can say."""
         amount, units = self.amount, units_of(pool)
         if isinstance(amount, Percent):
-            if self.count(pool) == pool.size and floor <= least:
+            if self.count(pool) == pool.size and floor <= least * pool.least:
                 reports.emptied(pool, units)
                 return False
             return True
@@ -104,7 +104,7 @@ class Ranked(Take, ABC):
             reports.untrue_arrow(pool, int(amount.left))
             return False
         count = int(amount.left - amount.right) if isinstance(amount, NumberArrow) else amount
-        if count >= units:
+        if count >= units or (pool.least > 1 and count > units - pool.least * pool.width):
             reports.emptied(pool, count)
         elif count % pool.width:
             reports.indivisible(pool, count)

@@ -60,8 +60,9 @@ class Reports:
     def emptied(self, pool: Pool, taken: int) -> None:
         """Nothing would be left of a pool."""
         units = units_of(pool)
-        text = f"{taken} of {noun(pool, units)} of {shown(pool)} would be taken; at least {pool.width} must stay"
-        self._say(shapes.EMPTIED_SITE, text, pool, f"take at most {units - pool.width}", taken=taken, units=units)
+        least = pool.least * pool.width
+        text = f"{taken} of {noun(pool, units)} of {shown(pool)} would be taken; at least {least} must stay"
+        self._say(shapes.EMPTIED_SITE, text, pool, f"take at most {units - least}", taken=taken, units=units)
 
     def rounds_to_nothing(self, pool: Pool, asked: str, fix: str) -> None:
         """What is asked for comes to nothing."""
@@ -86,7 +87,8 @@ class Reports:
         if rounding.multiple > 1:
             rules.append(f"a multiple of {rounding.multiple * width} must stay (round)")
         if rounding.keep_at_least > 1:
-            rules.append(f"at least {rounding.keep_at_least * width} must stay (floor)")
+            rule = " (floor)" if rounding.keep_at_least > pool.least else ""
+            rules.append(f"at least {rounding.keep_at_least * width} must stay{rule}")
         if rounding.remove_at_most is not None:
             rules.append(f"at most {rounding.remove_at_most * width} may go (cap)")
         text = f"{kept * width} of {noun(pool, units_of(pool))} of {shown(pool)} would stay, but {' and '.join(rules)}"

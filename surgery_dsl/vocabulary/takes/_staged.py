@@ -74,7 +74,7 @@ class Staged(Ranked):
     def _of_one(self, pool: Pool, rounding: Rounding, reports: Reports) -> int:
         original = original_of(pool)
         asked = share_of(self.reached, original)
-        if asked == original and rounding.keep_at_least <= 1:
+        if asked == original and rounding.keep_at_least <= pool.least:
             reports.emptied(pool, units_of(pool))
             return 0
         gone = taken_nearest(original, asked, rounding)

@@ -57,7 +57,7 @@ class All(Take):
         """Take all units; round, floor and cap contradict that."""
         reports = Reports(context, self.span)
         for pool, rounding in zip(pools, roundings, strict=True):
-            if not is_plain(rounding) and most_taken(pool.size, rounding) < pool.size:
+            if not is_plain(rounding, pool.least) and most_taken(pool.size, rounding) < pool.size:
                 reports.forbidden(pool, 0, rounding, pool.size - most_taken(pool.size, rounding))
         taken = tuple(exactly(pool.size) for pool in pools)
         return taken, exactly(sum(pool.size for pool in pools)), tuple(tuple(range(pool.size)) for pool in pools)

@@ -176,7 +176,7 @@ class Only(Take):
 
     def _is_legal(self, taken: int, pool: Pool, rounding: Rounding, context: Static) -> bool:
         kept = pool.size - taken
-        if kept in kept_range(pool.size, rounding) or (kept == 0 and is_plain(rounding)):
+        if kept in kept_range(pool.size, rounding) or (kept < pool.least and is_plain(rounding, pool.least)):
             return True
         least = pool.size - taken_within(pool.size, taken, rounding)
         Reports(context, self.span).forbidden(pool, kept, rounding, least)

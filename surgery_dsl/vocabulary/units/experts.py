@@ -21,7 +21,8 @@ class Experts(Unit):
     Static rule:
         The expert axis is what a router writes and chooses from, and stacked weights carry as their first dimension. A
         site is any module that holds mixtures, or the router itself. As many experts must stay as each token goes
-        through. Refused: a site that belongs to no mixture.
+        through: shares and bounds leave so many, a count that would leave fewer is refused. Refused: a site that
+        belongs to no mixture.
 
     Runtime rule:
         Indices of the axis: rows of the router, its bias, and entries of all stacked weights go together.
@@ -76,6 +77,7 @@ def _pool(mixture: Mixture, sites: tuple[Site, ...], interface: Interface) -> Po
         sites=sites,
         axis=mixture.axis,
         noun="expert",
+        least=min(mixture.chosen, size),
         about=about if mixture.chosen > 1 else "",
         dim=(mixture.axis,),
     )

@@ -123,7 +123,7 @@ def test_as_many_experts_stay_as_are_chosen() -> None:
     Remove().transfer(selection, Draft(interface), context)
     assert [finding.code.id for finding in context.sink.found] == ["SD223", "SD223"]
     assert context.sink.found[0].facts == {"kept": 1, "chosen": 2}
-    assert "floor = 2" in context.sink.found[0].help
+    assert context.sink.found[0].help == "name at most 2 of them, so that 2 stay"
 
 
 def test_the_residual_stream_of_a_decoder_shrinks_everywhere() -> None:
