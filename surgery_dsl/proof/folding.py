@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.folding import fold
 
 _NUMBER = re.compile(r"(?<=[.`/])\d+(?=[.`/\[]|$)|^\d+(?=\.|$)")
 MOST_LISTED = 8
@@ -17,13 +18,7 @@ def pattern(path: str) -> str:
 
 def folded_items(items: Iterable[tuple[str, str]], most: int) -> str:
     """Write (path, text) pairs, those that differ in a block's number alone together, at most so many groups."""
-    groups: dict[tuple[str, str], list[str]] = {}
-    for path, text in items:
-        groups.setdefault((pattern(path), text), []).append(path)
-    shown = [
-        f"`{paths[0]}` {text}" if len(paths) == 1 else f"`{common}` {text} ({len(paths)} of them)"
-        for (common, text), paths in groups.items()
-    ]
+    shown = [f"`{one.path}` {one.texts[0]}" for one in fold((path, (text,)) for path, text in items)]
     more = f" and {len(shown) - most} more kinds" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more
 

@@ -10,10 +10,9 @@ from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.model import Data
 from surgery_dsl.language.params import value_text
 from surgery_dsl.language.plan import Plan
-from surgery_dsl.proof.bookkeeping import extremes
 from surgery_dsl.proof.check import CheckReport
+from surgery_dsl.proof.count_ranges import count_range
 from surgery_dsl.proof.plan_changes import PlanChanges, plan_changes
-from surgery_dsl.proof.state import State
 from surgery_dsl.proof.summaries import Count, StepSummary
 from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.vocabulary import catalogue
@@ -71,12 +70,8 @@ def preview(plan: Plan, report: CheckReport, lock: Lock) -> Preview:
 
 
 def _cost(name: str, report: CheckReport) -> Cost:
-    return Cost(quantity=name, before=_count(name, report.end.at_base()), after=_count(name, report.end))
-
-
-def _count(name: str, state: State) -> Count:
-    low, high = catalogue.find("quantities", name)().bounds(state.interface, state.static())
-    return Count(least=extremes(state.interface, low)[0], most=extremes(state.interface, high)[1])
+    word = catalogue.find("quantities", name)()
+    return Cost(quantity=name, before=count_range(word, report.end.at_base()), after=count_range(word, report.end))
 
 
 def _summary(changes: PlanChanges, verdicts: tuple[Verdict, ...]) -> str:
