@@ -1,5 +1,6 @@
 """Counts: what is predicted from the interface is what the live network has, and what its definition says."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -149,3 +150,56 @@ def test_buffers_that_are_not_saved_weigh_nothing() -> None:
     model.register_buffer("kept", torch.ones(10))
     word = catalogue.find("quantities", "weight_bytes")()
     assert word.measure(model, traced(model, "N", 4), Bench(model)) == 4 * (15 + 10)
+
+
+# ---- bytes of mixed dtypes ---------------------------------------------------------------------------------------
+
+
+class Mixed(nn.Module):
+    """Halves, bytes, codes of four bits two to a byte with their scales, buffers saved and not, a tie."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 8).bfloat16()
+        self.norm = nn.BatchNorm1d(8)
+        self.coded = QuantizedLinear(8, 8)
+        self.register_buffer("packed", torch.zeros(8, 4, dtype=torch.uint8))
+        self.register_buffer("scale", torch.ones(8, 1, dtype=torch.float16))
+        self.register_buffer("mask", torch.ones(8, dtype=torch.bool))
+        self.register_buffer("table", torch.ones(50), persistent=False)
+        self.out, self.again = nn.Linear(8, 8, bias=False), nn.Linear(8, 8, bias=False)
+        self.again.weight = self.out.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.coded(self.norm(self.first(x.bfloat16()).float()))
+        low, high = (self.packed & 15).float() - 8, (self.packed >> 4).float() - 8
+        weight = torch.stack([low, high], -1).flatten(1) * self.scale
+        return self.again(self.out(F.linear(x, weight.float()) * self.mask * self.table[:8]).relu())
+
+
+def test_bytes_of_mixed_dtypes_are_those_of_the_file() -> None:
+    from safetensors.torch import save
+
+    model = Mixed().eval()
+    interface = traced(model, "N", 6)
+    word = catalogue.find("quantities", "weight_bytes")()
+    low, high = word.bounds(interface, static(interface))
+    kept = {name: tensor for name, tensor in model.state_dict().items() if name != "again.weight"}
+    data = save({name: tensor.contiguous() for name, tensor in kept.items()})
+    payload = len(data) - 8 - int.from_bytes(data[:8], "little")
+    assert low == high
+    assert low.value == word.measure(model, interface, Bench(model)) == payload
+    assert {tensor.dtype for tensor in interface.tensors} >= {"bf16", "f32", "i8", "u8", "f16", "bool", "i64"}
+
+
+def test_a_tie_is_counted_once_and_every_dtype_has_a_size() -> None:
+    from surgery_dsl.evidence.counts import DTYPES
+    from surgery_dsl.vocabulary.quantities._counting import BYTES
+
+    assert {name: torch.zeros(1, dtype=dtype).element_size() for name, dtype in DTYPES.items()} == BYTES
+    model, interface = Mixed().eval(), traced(Mixed().eval(), "N", 6)
+    word = catalogue.find("quantities", "weight_bytes")()
+    untied = copy.deepcopy(model)
+    untied.again.weight = nn.Parameter(untied.out.weight.detach().clone())
+    more = word.measure(untied, interface, Bench(untied)) - word.measure(model, interface, Bench(model))
+    assert more == 4 * 64
