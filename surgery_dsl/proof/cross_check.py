@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from surgery_dsl.diagnostics.codes import defects
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.interface.expression import symbols
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, SizeQuestion
 from surgery_dsl.proof.smt.messages import budget_out, certificate_out, sizes_out
 from surgery_dsl.proof.smt.process import Limits, Message, Replies, ask
@@ -106,6 +107,8 @@ def _jobs(entry: Entry) -> Iterator[_Asked]:
 
 
 def _sizes(question: SizeQuestion, answer: Answer) -> _Asked:
+    used = symbols(question.left) | symbols(question.right)
+    question = replace(question, ranges=tuple(ends for ends in question.ranges if ends[0] in used))
     asked: Message = {"kind": "sizes", "hints": False, "question": sizes_out(question)}
     if answer.status == "proved":
         return _Asked(asked, "unsat")
