@@ -9,6 +9,7 @@ from surgery_dsl.diagnostics.code import Severity
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.proof.preview import Preview, preview
 from surgery_dsl.run.prepare import Checked, Progress, check, silent
+from surgery_dsl.run.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ def plan(
     allow_code: Iterable[str] = (),
     dtype: Literal["f16", "bf16", "f32", "f64"] | None = None,
     seed: int = 0,
+    allow_undecided: bool = False,
     progress: Progress = silent,
 ) -> Planned:
     """Check a plan and say what it would change; save it for ``apply`` where ``output`` is given.
@@ -47,12 +49,17 @@ def plan(
         allow_code: Globs of user code that may run where a lock must be made.
         dtype: What ``apply`` of the saved plan turns floating-point tensors into.
         seed: What it mixes into every seed of the plan.
+        allow_undecided: Whether it puts claims that no tier decides to the outcome that ``identify`` finds.
         progress: Called with a few words when long work starts.
 
     Returns:
         What was found; nothing is raised for what the plan, the lock or the files hold.
     """
     checked = check(plan, sets=sets, allow_code=allow_code, progress=progress)
+    if allow_undecided:
+        from surgery_dsl.run.assertions import admitted_checked
+
+        checked = admitted_checked(checked)
     if checked.plan is None or checked.lock is None or checked.report is None:
         return Planned(checked, None, checked.diagnostics)
     seen = preview(checked.plan, checked.report, checked.lock)
@@ -60,8 +67,9 @@ def plan(
         return Planned(checked, seen, checked.diagnostics)
     from surgery_dsl.run.saved_plan import save
 
+    settings = Settings(sets=dict(sets or {}), dtype=dtype or "", seed=seed, allow_undecided=allow_undecided)
     try:
-        saved = save(checked, seen, Path(output), sets or {}, dtype or "", seed)
+        saved = save(checked, seen, Path(output), settings)
     except Refused as refusal:
         return Planned(checked, seen, (*checked.diagnostics, *refusal.diagnostics))
     return Planned(checked, seen, checked.diagnostics, saved)

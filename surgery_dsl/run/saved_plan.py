@@ -8,7 +8,7 @@ the preview anew from what it finds; where anything differs, it stops before a w
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +53,7 @@ class SavedPlan(Data):
         sets: Values of params, as written after ``--set``.
         dtype: What floating-point tensors are turned into; empty leaves them.
         seed: Mixed into every seed of the plan.
+        allow_undecided: Whether claims that no tier decides are put to the outcome that ``identify`` finds.
         grants: Code that the plan runs, ``module:function``: a grant must come from outside.
         preview: What was reviewed.
         digest: SHA-256 of all this without this entry.
@@ -70,6 +71,7 @@ class SavedPlan(Data):
     sets: dict[str, str]
     dtype: Literal["", "f16", "bf16", "f32", "f64"]
     seed: int
+    allow_undecided: bool = False
     grants: tuple[str, ...]
     preview: Preview
     digest: str = ""
@@ -84,14 +86,7 @@ class SavedPlan(Data):
 # ---- writing -----------------------------------------------------------------------------------------------------
 
 
-def save(
-    checked: Checked,
-    seen: Preview,
-    output: Path,
-    sets: Mapping[str, str],
-    dtype: Literal["", "f16", "bf16", "f32", "f64"],
-    seed: int,
-) -> Path:
+def save(checked: Checked, seen: Preview, output: Path, settings: Settings) -> Path:
     """Write a plan that was checked without errors.
 
     Raises:
@@ -116,9 +111,10 @@ def save(
         lock=checked.lock.digest,
         sources=tuple(_sources(checked.plan, checked.lock, folder)),
         weights=tuple(_weights(checked.plan, folder)),
-        sets=dict(sorted(sets.items())),
-        dtype=dtype,
-        seed=seed,
+        sets=dict(sorted(settings.sets.items())),
+        dtype=settings.dtype,
+        seed=settings.seed,
+        allow_undecided=settings.allow_undecided,
         grants=tuple(sorted(_grants(checked.plan))),
         preview=seen,
     )
@@ -224,6 +220,7 @@ def settings_of(saved: SavedPlan, settings: Settings, path: Path) -> tuple[Setti
         **{f"--set {name}={value}": saved.sets.get(name) == value for name, value in settings.sets.items()},
         f"--dtype {settings.dtype}": settings.dtype in ("", saved.dtype),
         f"--seed {settings.seed}": settings.seed in (0, saved.seed),
+        "--allow-undecided": settings.allow_undecided <= saved.allow_undecided,
         "--allow-pickle": not settings.allow_pickle,
     }
     found = tuple(
@@ -236,7 +233,8 @@ def settings_of(saved: SavedPlan, settings: Settings, path: Path) -> tuple[Setti
         for option, same in given.items()
         if not same
     )
-    return settings.replaced(sets=saved.sets, dtype=saved.dtype, seed=saved.seed), found
+    fixed = {name: getattr(saved, name) for name in ("sets", "dtype", "seed", "allow_undecided")}
+    return settings.replaced(**fixed), found
 
 
 def stale(saved: SavedPlan, path: Path, plan: Path) -> Iterator[Diagnostic]:

@@ -20,6 +20,7 @@ from surgery_dsl.cli.options import grants, output_format, parse_sets, plan_argu
 @settings()
 @click.option("--dtype", type=click.Choice(["f16", "bf16", "f32", "f64"]), help="Floating dtype of a saved plan's run.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of a saved plan's run.")
+@click.option("--allow-undecided", is_flag=True, help="Let a saved plan's run decide what no proof decides.")
 @grants()
 @click.option("--strict", is_flag=True, help="Let warnings fail the check.")
 @output_format()
@@ -29,6 +30,7 @@ def command(
     sets: tuple[str, ...],
     dtype: Literal["f16", "bf16", "f32", "f64"] | None,
     seed: int,
+    allow_undecided: bool,
     allow_code: tuple[str, ...],
     strict: bool,
     output_format: str,
@@ -41,7 +43,16 @@ def command(
     from surgery_dsl.run.planning import plan as make
 
     values = parse_sets(sets)
-    planned = make(plan, output, sets=values, allow_code=allow_code, dtype=dtype, seed=seed, progress=progress)
+    planned = make(
+        plan,
+        output,
+        sets=values,
+        allow_code=allow_code,
+        dtype=dtype,
+        seed=seed,
+        allow_undecided=allow_undecided,
+        progress=progress,
+    )
     found = few_of_each(planned.diagnostics)
     code = exit_code_of(found, strict)
     if output_format == "json":

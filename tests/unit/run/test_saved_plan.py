@@ -13,6 +13,9 @@ import pytest
 
 import surgery_dsl
 from surgery_dsl.interface.lock import sealed
+from surgery_dsl.proof import deciding
+from surgery_dsl.proof.questions import Answer, BudgetQuestion
+from surgery_dsl.proof.tiers import order
 from surgery_dsl.resources import read_resource
 from surgery_dsl.run.saved_plan import SavedPlan, read_saved
 from tests.cli.program import EXAMPLES, Ran, run, tree
@@ -80,13 +83,33 @@ def test_grants_are_not_part_of_a_saved_plan(slim: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [("--set", "ratio=40%"), ("--seed", "4"), ("--dtype", "f64"), ("--allow-pickle",)], ids=lambda o: o[0]
+    "option",
+    [("--set", "ratio=40%"), ("--seed", "4"), ("--dtype", "f64"), ("--allow-pickle",), ("--allow-undecided",)],
+    ids=lambda option: option[0],
 )
 def test_what_changes_the_meaning_is_refused(slim: Path, option: tuple[str, ...]) -> None:
     ran = apply(slim, *option)
     assert (ran.code, ran.codes) == (2, ["SD428"])
     assert " ".join(option) in ran.findings[0]["message"]
     assert not (slim / "out").exists()
+
+
+def test_what_is_undecided_may_be_saved_where_that_is_allowed(slim: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided = order.decide_budget
+
+    def gives_up(question: BudgetQuestion) -> Answer:
+        return Answer("undecided", "none", reason="told to") if question.slack.variables else decided(question)
+
+    monkeypatch.setattr(deciding, "decide_budget", gives_up)
+    text = (slim / "plan.surg").read_text().replace("  round = 4\n  floor = 8\n", "  per = global\n  floor = 8\n")
+    (slim / "plan.surg").write_text(text)
+    options = ("-o", "reviews/slim.json", "--output-format", "json")
+    assert run(slim, "plan", "plan.surg", *options).code == 3
+    ran = run(slim, "plan", "plan.surg", *options, "--allow-undecided")
+    assert (ran.code, ran.document["saved"]) == (0, "slim.json")
+    assert "undecided" in ran.document["preview"]["summary"]
+    assert read_saved(slim / "reviews" / "slim.json").allow_undecided
+    assert apply(slim, "--dry-run").code == 0
 
 
 def test_what_says_the_same_is_no_contradiction(slim: Path) -> None:
