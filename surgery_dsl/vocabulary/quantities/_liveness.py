@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from surgery_dsl.interface.model import Dim, Interface, Operator
-from surgery_dsl.vocabulary.quantities._counting import BYTES
+from surgery_dsl.interface.model import FLOATS, Dim, Interface, Operator
+from surgery_dsl.vocabulary.quantities import _counting
 from surgery_dsl.vocabulary.quantities._stated import axis_size
 
 SHOWN = frozenset(
@@ -142,7 +142,5 @@ class _Sizes:
 
 
 def element_bytes(dtype: str, real: str = "") -> int:
-    """Return the bytes of one element of an activation; real ones count as ``real`` where that is given."""
-    if real and dtype in ("f16", "bf16", "f32", "f64"):
-        return BYTES[real]
-    return BYTES.get(dtype, 8)
+    """Return the bytes of one element; real ones count as ``real`` where that is given."""
+    return _counting.element_bytes(real if real and dtype in FLOATS else dtype)

@@ -101,7 +101,7 @@ class KvCacheBytes(Quantity):
         return _counting.total(
             interface,
             [
-                (kept * _counting.BYTES[self.dtype or interface.values[value].dtype], dim)
+                (kept * _counting.element_bytes(self.dtype or interface.values[value].dtype), dim)
                 for value, dim in self._kept(interface, context)
             ],
         )

@@ -18,7 +18,8 @@ class WeightBytes(Quantity):
     """Bytes of parameters and saved buffers: Σ numel · bytes(dtype), tied tensors once.
 
     Static rule:
-        The file is larger by its header. Activations, gradients and optimizer state are not in it.
+        Every tensor in its own dtype, codes of fewer than eight bits as they are packed. The file is larger by its
+        header. Activations, gradients and optimizer state are not in it.
 
     Runtime rule:
         Counted on the live network; nothing is read but shapes and dtypes.
@@ -40,7 +41,7 @@ class WeightBytes(Quantity):
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
         """Return the count twice: it is exact."""
-        products = [(_counting.BYTES[t.dtype], _counting.dims_of(t)) for t in _counting.saved(interface)]
+        products = [(_counting.element_bytes(t.dtype), _counting.dims_of(t)) for t in _counting.saved(interface)]
         count = _counting.total(interface, products)
         return count, count
 

@@ -193,10 +193,12 @@ def test_bytes_of_mixed_dtypes_are_those_of_the_file() -> None:
 
 
 def test_a_tie_is_counted_once_and_every_dtype_has_a_size() -> None:
-    from surgery_dsl.evidence.counts import DTYPES
-    from surgery_dsl.vocabulary.quantities._counting import BYTES
+    from surgery_dsl.trace.dtypes import BY_NAME, name_of
+    from surgery_dsl.vocabulary.quantities._counting import element_bytes
 
-    assert {name: torch.zeros(1, dtype=dtype).element_size() for name, dtype in DTYPES.items()} == BYTES
+    others = (torch.float8_e4m3fn, torch.float8_e5m2, torch.uint16, torch.uint32, torch.uint64)
+    for dtype in (*BY_NAME.values(), *others):
+        assert element_bytes(name_of(dtype)) == dtype.itemsize
     model, interface = Mixed().eval(), traced(Mixed().eval(), "N", 6)
     word = catalogue.find("quantities", "weight_bytes")()
     untied = copy.deepcopy(model)
