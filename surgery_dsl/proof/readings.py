@@ -84,31 +84,33 @@ class Reader:
         return Bounds(lower, upper, 1, word.reached(state.interface, context))
 
     def _amount(self, polynomial: Polynomial, state: State, prefix: str, stated: Mapping[str, int]) -> Amount:
-        factors: dict[int, Amount | int] = {}
+        factors: dict[int, Amount | int | str] = {}
         parts: list[Amount] = []
-        plain: dict[tuple[str, ...], Fraction] = {}
+        plain: dict[tuple[str, ...], int] = {}
         for monomial, coefficient in polynomial.terms.items():
             names: list[str] = []
             rest: list[Amount] = []
             for axis in monomial:
-                if axis not in factors:
-                    factors[axis] = self._axis(axis, state, prefix, stated)
-                factor = factors[axis]
-                if isinstance(factor, int):
+                factor = factors.get(axis)
+                if factor is None:
+                    factor = factors[axis] = _single(self._axis(axis, state, prefix, stated))
+                if isinstance(factor, str):
+                    names.append(factor)
+                elif isinstance(factor, int):
                     coefficient *= factor
-                elif len(factor.terms) == 1 and all(c == 1 and len(m) == 1 for m, c in factor.terms.items()):
-                    names.append(next(iter(factor.terms))[0])
                 else:
                     rest.append(factor)
-            key = tuple(sorted(names))
+            names.sort()
+            key = tuple(names)
             if rest:
                 product = Amount({key: Fraction(coefficient)}) if coefficient else Amount({})
-                for factor in rest:
-                    product = product * factor
+                for amount in rest:
+                    product = product * amount
                 parts.append(product)
             else:
-                plain[key] = plain.get(key, Fraction(0)) + coefficient
-        return Amount.sum_of([Amount({m: c for m, c in plain.items() if c}), *parts])
+                plain[key] = plain.get(key, 0) + coefficient
+        whole = Amount({m: Fraction(c) for m, c in plain.items() if c})
+        return Amount.sum_of([whole, *parts]) if parts else whole
 
     def _axis(self, axis: int, state: State, prefix: str, stated: Mapping[str, int]) -> Amount | int:
         size = state.interface.axes[axis].size
@@ -216,6 +218,14 @@ def state_at(state: State, point: Point) -> State:
     if point.name in known:
         return known[point.name]
     raise NotStatic(f"`{point.at}({point.name})` is known only after a run")
+
+
+def _single(factor: Amount | int) -> Amount | int | str:
+    """Return the name of an amount that is one variable; anything else as it is."""
+    if isinstance(factor, int) or len(factor.terms) != 1:
+        return factor
+    ((monomial, coefficient),) = factor.terms.items()
+    return monomial[0] if coefficient == 1 and len(monomial) == 1 else factor
 
 
 def literal(node: Quantified) -> Fraction:

@@ -7,10 +7,13 @@ from math import ceil, floor
 
 import pytest
 
+from surgery_dsl.interface.model import Axis, Extent, Interface, Tensor
+from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.proof.amount import Amount, Domain
 from surgery_dsl.proof.questions import BudgetQuestion, Sum
 from surgery_dsl.proof.tiers import regions
 from surgery_dsl.proof.tiers.order import decide_budget
+from surgery_dsl.vocabulary.quantities import _counting
 from tests.unit.proof.test_budgets import outcomes
 
 CYCLE = (64, 128, 256, 512, 256, 128)
@@ -174,3 +177,44 @@ def test_five_hundred_layers_take_milliseconds() -> None:
             assert decide_budget(question).status == status
             times.append(time.process_time() - began)
         assert min(times) * 1000 < 4 * milliseconds  # other machines are slower; the benchmark holds the limit
+
+
+def densely_connected(layers: int) -> Interface:
+    """Return an interface in which each layer reads what all before it have written."""
+    axes: list[Axis] = []
+
+    def axis(size: int | Extent, parts: tuple[tuple[int, ...], ...] = ()) -> int:
+        axes.append(Axis(id=len(axes), size=size, parts=parts))
+        return len(axes) - 1
+
+    written = [axis(Extent(least=8, most=64, step=8))]
+    tensors = []
+    for i in range(1, layers + 1):
+        read = axis(0, tuple((a,) for a in written)) if i % 2 else axis(0, ((axes[-1].id,), (written[-1],)))
+        inner, out, kernel = axis(Extent(least=16, most=128, step=8)), axis(Extent(least=8, most=32, step=8)), axis(3)
+        shapes = {"norm": ((read,),), "first": ((inner,), (read,)), "square": ((read,), (read,))}
+        shapes["second"] = ((out,), (inner,), (kernel,), (kernel,))
+        tensors += [Tensor(name=f"{i}.{n}", role="parameter", dtype="f32", dims=dims) for n, dims in shapes.items()]
+        written.append(out)
+    return Interface(
+        network="net.Dense",
+        axes=tuple(axes),
+        tensors=tuple(tensors),
+        modules=(),
+        values=(),
+        operators=(),
+        calls=(),
+        inputs=(),
+        outputs=(),
+        free=(),
+        requirements=(),
+    )
+
+
+def test_sums_of_axes_are_multiplied_out_as_the_interface_says() -> None:
+    interface = densely_connected(7)
+    products = [(i + 1, _counting.dims_of(tensor)) for i, tensor in enumerate(interface.tensors)]
+    expected = Polynomial.sum_of(
+        [interface.size(dims).scale(factor).substitute(interface.exact_size) for factor, dims in products]
+    )
+    assert _counting.total(interface, products) == expected
