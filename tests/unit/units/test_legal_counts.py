@@ -113,7 +113,7 @@ def test_the_legal_counts_are_numbers() -> None:
     assert "legal keep counts are 2, 4, 6, … and 14" in refusal("14 on 2", "heads", "lowest(3)").notes[0]
     assert "legal keep counts of key/value heads: 1" in refusal("4 on 1", "kv_groups", "lowest(1)").message
     found = refusal("2 of 6 experts", "experts", "lowest(5)")
-    assert found.notes == ("each token goes through 2 of 6 experts, so at least 2 must stay",)
+    assert found.notes[0] == "each token goes through 2 of 6 experts, so at least 2 must stay"
     assert (found.message.endswith("at least 2 must stay"), found.help) == (True, "take at most 4")
 
 
