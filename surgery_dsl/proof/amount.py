@@ -89,13 +89,16 @@ class Amount:
 
     def at(self, sizes: Mapping[str, int]) -> Fraction:
         """Return the value where every variable is given."""
-        total = Fraction(0)
+        whole, rest = 0, Fraction(0)  # most coefficients are whole, and integers add up ten times faster
         for monomial, coefficient in self.terms.items():
             product = 1
             for name in monomial:
                 product *= sizes[name]
-            total += coefficient * product
-        return total
+            if coefficient.denominator == 1:
+                whole += coefficient.numerator * product
+            else:
+                rest += coefficient * product
+        return whole + rest
 
     def put_in(self, sizes: Mapping[str, int]) -> "Amount":
         """Put in some variables; the others stay."""

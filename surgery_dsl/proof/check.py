@@ -91,7 +91,17 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> Check
 
         found.verdicts.extend(loadable(plan, host, runs, states, begin))
     verdicts = tuple(without_meaning(found.verdicts, sink))
-    return CheckReport(sink.found, verdicts, tuple(steps), runs, tuple(states), begin)
+    return CheckReport(_told(sink), verdicts, tuple(steps), runs, tuple(states), begin)
+
+
+def _told(sink: Sink) -> tuple[Diagnostic, ...]:
+    """Return the findings, what repeats in many blocks told once."""
+    found = sink.found
+    if len(found) < 2:
+        return found
+    from surgery_dsl.proof.folding import folded  # most plans have nothing to tell
+
+    return folded(found)
 
 
 class _Found:

@@ -38,10 +38,10 @@ def refuted(
 
     The outcome is replayed first; where that does not break the line, the finding is a defect of this program.
     """
-    from surgery_dsl.proof.deciding import worst_sides, worst_sizes
+    from surgery_dsl.proof.deciding import sides_at, worst_sizes
 
-    left, right = worst_sides(decided, statement)
     worst = worst_sizes(decided, statement)
+    left, right = sides_at(decided, statement, worst)
     outcome = smallest(decided.question, worst)
     defect = _disagreement(state, obligation, statement, decided, worst, outcome)
     if defect is not None:
@@ -56,7 +56,7 @@ def refuted(
         *blame.largest_part(state, statement, worst),
         *_relative(state, statement, left),
     ]
-    closing, more = _closing(state, obligation, statement, decided, plan, retry)
+    closing, more = _closing(state, obligation, statement, decided, (left, right), plan, retry)
     return Diagnostic(
         budgets.REFUTED,
         f"`{obligation.text}` does not hold: {name} {'can be' if _open(decided) else 'is'} {rounded_text(left)}, "
@@ -87,9 +87,9 @@ def _disagreement(
     from surgery_dsl.proof.deciding import sides_at
 
     why = ""
-    for sizes in (worst, outcome.sizes) if outcome.built else (worst,):
+    for sizes in (outcome.sizes, worst) if outcome.built else (worst,):
         try:
-            found = replay.replay(state, statement, sizes)
+            found = replay.replay(state, statement, sizes, shapes=sizes is outcome.sizes or not outcome.built)
         except NotStatic:
             continue
         left, right = sides_at(decided, statement, sizes)
@@ -119,13 +119,12 @@ def _closing(
     obligation: Obligation,
     statement: Comparison,
     decided: "Decided",
+    sides: tuple[Fraction, Fraction],
     plan: Plan,
     retry: Callable[[Plan], State | None] | None,
 ) -> tuple[str, list[str]]:
     """Return at most two edits after which the line was proved, and notes on what was looked for."""
-    from surgery_dsl.proof.deciding import worst_sides
-
-    left, right = worst_sides(decided, statement)
+    left, right = sides
     sized = nominal.stated(state, statement) if any(d.most is None for d in decided.reader.domains.values()) else ""
     if sized:
         proved = f"{sized} {statement.relation} {side_text(statement.right)}"
@@ -143,8 +142,8 @@ def _closing(
     if beyond:
         notes.append(beyond)
     elif retry is not None:
-        trials = fixes.Trials(plan, statement, retry)
-        found = fixes.edit(state, trials)
+        trials = fixes.Trials(plan, state, statement, retry)
+        found = fixes.edit(trials)
         if found:
             offered.append(found)
         elif trials.made:
@@ -204,7 +203,8 @@ def _outcome_text(decided: "Decided", outcome: Outcome) -> str:
     free = [name for name in others if name not in wholes]
     if free and outcome.apart:
         kept = all(outcome.sizes[name] == axes[name].most for name in free)
-        parts.append(f"the other {len(free)} layers {'all that they have' if kept else 'as little as they may keep'}")
+        which = f"the other {len(free)} layers" if len(free) > 1 else "the other layer"
+        parts.append(f"{which} {'all of it' if kept else 'as little as may stay'}")
     elif free:
         parts.append(folded_items(map(item, free), MOST_SHOWN))
     even = ranked and not outcome.apart

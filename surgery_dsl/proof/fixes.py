@@ -57,10 +57,32 @@ def smallest_limit(state: State, statement: Comparison, worst: Fraction, bound: 
             if _holds(state, statement, right):
                 return _written(right)
         return ""
-    hundredths = range(1, MOST_LIMIT + 1) if upper else range(MOST_LIMIT, 0, -1)
-    rights = [_share_of(statement.right, factor, Fraction(share, 100)) for share in hundredths]
-    first = bisect_left(rights, True, key=lambda right: _holds(state, statement, right))
-    return _written(rights[first]) if first < len(rights) else ""
+    base = base_value(state, reading)
+    if not base or base < 0:
+        return ""
+    start = -(-worst * 100 // base) if upper else worst * 100 // base  # nearer to zero the witness breaks it
+    shares = range(start, MOST_LIMIT + 1) if upper else range(start, 0, -1)
+    best = _first_of(shares, lambda share: _holds(state, statement, _at_share(statement.right, factor, share)))
+    return "" if best is None else _written(_at_share(statement.right, factor, best))
+
+
+def _first_of(shares: range, holds: Callable[[int], bool]) -> int | None:
+    """Return the first share that holds, where all after it do: doubled steps first, because it is mostly near."""
+    missed, step = -1, 1
+    for _ in range(len(shares).bit_length() + 1):
+        at = min(missed + step, len(shares) - 1)
+        if at <= missed:
+            return None
+        if holds(shares[at]):
+            between = range(missed + 1, at)
+            found = bisect_left(between, True, key=lambda index: holds(shares[index])) if between else 0
+            return shares[between[found]] if found < len(between) else shares[at]
+        missed, step = at, 2 * step
+    return None
+
+
+def _at_share(side: Expression, factor: Quantified, share: int) -> Expression:
+    return _share_of(side, factor, Fraction(share, 100))
 
 
 def _share_of(side: Expression, factor: Quantified, share: Fraction) -> Expression:
@@ -117,12 +139,14 @@ class Trials:
 
     Attributes:
         plan: The plan as it is.
+        state: Where it stands at the statement.
         statement: What has to hold.
         retry: Follows a plan up to the statement's block.
         made: How many were followed.
     """
 
     plan: Plan
+    state: State
     statement: Comparison
     retry: Retry
     made: int = field(default=0)
@@ -151,14 +175,14 @@ class Trials:
         return best
 
 
-def edit(state: State, trials: Trials) -> str:
+def edit(trials: Trials) -> str:
     """Return the change of one attribute that closes a refutation, as a plan would write it; empty where none does.
 
     The ranking of each site by itself comes first, because it keeps the amount; then the nearest amount that does; then
     the weakest cap or floor.
     """
     upper = trials.statement.relation in ("<=", "<")
-    grain = 5 if len(state.interface.operators) > LARGE else 1
+    grain = 5 if len(trials.state.interface.operators) > LARGE else 1
     steps = [step for step in trials.plan.steps if isinstance(step, Identify) and step.take is not None]
     for find in (_per_site, _other_amount, _other_rule):
         for step in steps:
@@ -180,13 +204,22 @@ def _other_amount(step: Identify, trials: Trials, upper: bool, grain: int) -> st
     amount = getattr(take, "amount", None)
     if take is None or amount is None:
         return ""
-    values = list(_amounts(amount, upper, grain))
+    values = list(_amounts(amount, upper, grain, _room(step, trials.state)))
     found = trials.first(step, values, lambda value: {"take": take.replaced(amount=value)})
     return "" if found is None else _amount_text(trials.plan, step, take.name, amount, found)
 
 
-def _amounts(amount: object, upper: bool, grain: int) -> Iterator[object]:
-    """Yield other amounts in the direction that helps, the nearest first."""
+def _room(step: Identify, state: State) -> int:
+    """Return the greatest count that a step can ask for: all but one unit, of the smallest site or of all."""
+    selection = state.selections.get(step.name)
+    sizes = [pool.size * pool.width for pool in selection.pools] if selection is not None else []
+    if not sizes:
+        return 0
+    return sum(sizes) - len(sizes) if step.per == "global" else min(sizes) - 1
+
+
+def _amounts(amount: object, upper: bool, grain: int, room: int) -> Iterator[object]:
+    """Yield other amounts in the direction that helps, the nearest first; counts up to what there is room for."""
     if isinstance(amount, Percent):
         shares = [share for share in range(grain, MOST_SHARE + 1, grain) if (share > amount.value) is upper]
         yield from (Percent(value=Fraction(share)) for share in (shares if upper else shares[::-1]))
@@ -195,7 +228,7 @@ def _amounts(amount: object, upper: bool, grain: int) -> Iterator[object]:
         ends = range(right - 1, 0, -1) if upper else range(right + 1, left)
         yield from (amount.replaced(right=Fraction(end)) for end in ends)
     elif isinstance(amount, int):
-        yield from range(amount + 1, 16 * amount) if upper else range(amount - 1, 0, -1)
+        yield from range(amount + 1, room + 1) if upper else range(amount - 1, 0, -1)
 
 
 def _amount_text(plan: Plan, step: Identify, take: str, amount: object, found: object) -> str:

@@ -5,10 +5,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
-from surgery_dsl.interface.folding import fold
+from surgery_dsl.interface.folding import Folded, fold, fold_paths
 
-_NUMBER = re.compile(r"(?<=[.`/])\d+(?=[.`/\[]|$)|^\d+(?=\.|$)")
+_NUMBER = re.compile(r"(?<=[.`/\"])\d+(?=[.`/\[\"]|$)|^\d+(?=\.|$)")
+_BRACES = re.compile(r"\{[^}]*\}")
 MOST_LISTED = 8
+LONGEST = 60
+"""Characters of a folded path from which on its numbers are not listed."""
 
 
 def pattern(path: str) -> str:
@@ -18,9 +21,16 @@ def pattern(path: str) -> str:
 
 def folded_items(items: Iterable[tuple[str, str]], most: int) -> str:
     """Write (path, text) pairs, those that differ in a block's number alone together, at most so many groups."""
-    shown = [f"`{one.path}` {one.texts[0]}" for one in fold((path, (text,)) for path, text in items)]
+    shown = [_short(one) for one in fold((path, (text,)) for path, text in items)]
     more = f" and {len(shown) - most} more kinds" if len(shown) > most else ""
     return ", ".join(shown[:most]) + more
+
+
+def _short(one: Folded) -> str:
+    """Write what is said of some paths; where they are many and lie apart, how many there are."""
+    if len(one.path) <= LONGEST:
+        return f"`{one.path}` {one.texts[0]}"
+    return f"`{_BRACES.sub('*', one.path)}` {one.texts[0]} ({one.count} of them)"
 
 
 def folded(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -47,12 +57,13 @@ def folded(found: Sequence[Diagnostic]) -> tuple[Diagnostic, ...]:
 def _joined(group: Sequence[Diagnostic]) -> Diagnostic:
     first = group[0]
     paths = list(dict.fromkeys(finding.path or _first_path(finding.message) for finding in group))
-    listed = ", ".join(f"`{path}`" for path in paths[:MOST_LISTED])
-    more = f" and {len(paths) - MOST_LISTED} more" if len(paths) > MOST_LISTED else ""
+    common = fold_paths(paths)
+    listed = ", ".join(f"`{path}`" for path in common[:MOST_LISTED])
+    more = f" and {len(common) - MOST_LISTED} more" if len(common) > MOST_LISTED else ""
     note = f"the same in {len(group)} places: {listed}{more}"
-    common = pattern(first.help)
-    fix = common if common != first.help else first.help
-    return replace(first, notes=(*first.notes, note), facts={**first.facts, "places": len(group)}, help=fix)
+    return replace(
+        first, notes=(*first.notes, note), facts={**first.facts, "places": len(group)}, help=pattern(first.help)
+    )
 
 
 def _first_path(message: str) -> str:

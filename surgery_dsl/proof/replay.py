@@ -215,11 +215,18 @@ class Replayed:
         return low[1] > high[0] if relation in ("<=", ">=") else low[1] >= high[0]
 
 
-def replay(state: State, statement: Comparison, witness: Mapping[str, int]) -> Replayed:
-    """Put an outcome in and work a comparison out; raise :class:`NotStatic` where a side is not one of numbers."""
+def replay(state: State, statement: Comparison, witness: Mapping[str, int], *, shapes: bool = True) -> Replayed:
+    """Put an outcome in and work a comparison out; raise :class:`NotStatic` where a side is not one of numbers.
+
+    Args:
+        state: The place of the comparison.
+        statement: The comparison.
+        witness: Sizes by variable.
+        shapes: Whether operators are judged too, in every network that the outcome says something of.
+    """
     seen: list[Concrete] = []
     left, right = (_evaluated(side, state, witness, seen) for side in (statement.left, statement.right))
-    return Replayed(left, right, next(filter(None, map(misfit, seen)), ""))
+    return Replayed(left, right, next(filter(None, map(misfit, seen)), "") if shapes else "")
 
 
 def network_of(state: State, reading: Reading, witness: Mapping[str, int]) -> Concrete:
@@ -264,7 +271,7 @@ def _counted(reading: Reading, state: State, witness: Mapping[str, int], seen: l
     word = reading.word
     there = state_at(state, reading.point)
     network = network_of(state, reading, witness)
-    if network not in seen:
+    if network.sizes and network not in seen:  # of the others every size was traced
         seen.append(network)
     amounts = [amount for _, _, amount in parts(word, network)]
     if amounts:
@@ -302,5 +309,6 @@ def forbidden(state: State, witness: Mapping[str, int]) -> str:
         else:
             total = selection.total
             if total is not None and not total.least <= sum(gone) <= total.most:
-                return f"`{name}` takes {sum(gone)} in all, and {total.least} to {total.most} go"
+                fixed = str(total.least) if total.least == total.most else f"{total.least} to {total.most}"
+                return f"`{name}` takes {sum(gone)} in all, and {fixed} go"
     return ""

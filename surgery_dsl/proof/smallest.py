@@ -39,7 +39,7 @@ def smallest(question: BudgetQuestion, witness: Mapping[str, int]) -> Outcome:
     """Return the plainest outcome that breaks a question, given one that does."""
     sizes = smallest_free(question, witness)
     free = {name: size for name, size in sizes.items() if question.domains[name].kind != "axis"}
-    rest = question.reached.put_in(free)
+    rest = question.reached.put_in(free) if free else question.reached
     axes = {name: question.domains[name] for name in sorted(rest.variables | _ranked(question))}
     if not axes or question.relation == "==" or any(domain.most is None for domain in axes.values()):
         return Outcome(sizes)
@@ -185,23 +185,27 @@ class _Builder:
         if self.breaks(plain):
             return (), plain
         order, ends = self._deviations(plain, witness)
-        low, high, trials, best = 0, 1, 0, None
-        while order and trials < MOST_TRIALS and (best is None or high - low > 1):
-            count = high if best is None else (low + high) // 2
-            trials += 1
+        few, many = 0, len(order) + 1  # too few to break it; enough of them, or more than any outcome has
+        best: tuple[tuple[str, ...], dict[str, int]] | None = None
+        for trial in range(MOST_TRIALS):
+            if many - few <= 1:
+                break
+            doubled = 1 << trial
+            count = doubled if best is None and few < doubled < many else (few + many) // 2
             sizes = self.built({name: ends[name] for name in order[:count]})
-            if sizes is not None and self.breaks(sizes):
-                best, high = (tuple(order[:count]), sizes), count
-                continue
-            low = count
-            if best is None:
-                if count >= len(order):
-                    return None
-                high = min(2 * count, len(order))
+            if sizes is None:
+                many = count
+            elif self.breaks(sizes):
+                best, many = (tuple(order[:count]), sizes), count
+            else:
+                few = count
         return best
 
     def _deviations(self, plain: Mapping[str, int], witness: Mapping[str, int]) -> tuple[list[str], dict[str, int]]:
-        """Return the axes that a witness has elsewhere than even shares, dearest first, each with the end it is at."""
+        """Return the axes by which a witness breaks the limit, dearest first, each with the end that it is at.
+
+        Axes that a witness has elsewhere and that help the limit stay with the others, and share evenly.
+        """
         land = self.land
         start = [plain[name] for name in land.names]
         ends = {
@@ -210,4 +214,5 @@ class _Builder:
             if witness.get(name, plain[name]) != plain[name]
         }
         costs = {name: land.change(start, land.number[name], end - plain[name]) for name, end in ends.items()}
-        return sorted(costs, key=lambda name: (costs[name], name)), ends
+        dear = [name for name in ends if costs[name] < 0]
+        return sorted(dear, key=lambda name: (costs[name], land.number[name])), ends
