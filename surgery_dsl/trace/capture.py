@@ -12,6 +12,7 @@ from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
 from surgery_dsl.trace.choices import chosen_by_values
 from surgery_dsl.trace.collector import collect_young, collector_paused
+from surgery_dsl.trace.failing_sizes import smallest_failing, within
 from surgery_dsl.trace.fakes import elements_of, made_up, tensors_of
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 from surgery_dsl.trace.graph import graph
@@ -65,6 +66,9 @@ def trace(
     try:
         return _traced(model, inputs, outputs, free, make_up)
     except ForwardFailed as failed:
+        smallest = smallest_failing(model, inputs, free, failed)
+        if smallest is not None:
+            raise Refused(refusals.fails_at_some_sizes(smallest)) from failed.error
         fixed = _fails_at_every_size(model, inputs, free, failed)
         raise Refused(refusals.forward_fails(failed, inputs, _takes(model, failed) if fixed else "", fixed)) from (
             failed.error
@@ -162,7 +166,7 @@ def _fails_at_every_size(
 ) -> bool:
     """Whether the forward fails in the same place whatever the free sizes are: then they are not to blame."""
     for size in _OTHER_SIZES if free else ():
-        sizes = {one.name: min(max(size, one.least), one.most or size) for one in free}
+        sizes = {one.name: within(one, size) for one in free}
         try:
             record(model, inputs, [sizes])
         except ForwardFailed as again:

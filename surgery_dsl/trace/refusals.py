@@ -8,6 +8,7 @@ from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.trace import dtypes
+from surgery_dsl.trace.failing_sizes import Smallest
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded
 
 Sizes = Mapping[str, int]
@@ -59,6 +60,25 @@ def forward_fails(
         facts=dict(failed.sizes),
         notes=(f"{by}called at {failed.source}",) if failed.source else (),
         help=fix,
+    )
+
+
+def fails_at_some_sizes(smallest: Smallest) -> Diagnostic:
+    """The forward runs at some of the sizes that the plan leaves free, and not at others."""
+    failed, name, runs = smallest.failed, smallest.name, sorted(smallest.runs)
+    by = f"{failed.operator} was " if failed.operator else ""
+    notes = [f"{by}called at {failed.source}"] if failed.source else []
+    fits = f", multiples of {smallest.multiple}" if smallest.multiple > 1 else ""
+    shown = " and ".join(str(size) for size in runs[-2:])
+    notes.append(f"it runs with {name} = {shown}{fits}; {name} = {failed.sizes[name]} is the smallest that fails")
+    return Diagnostic(
+        shapes.FORWARD_FAILS,
+        f"the forward fails in {_place(failed.path)}{_at(failed.sizes)}: {first_line(failed.error)}",
+        path=failed.path,
+        facts=dict(failed.sizes),
+        notes=tuple(notes),
+        help=f"write a fixed size for `{name}`, such as {runs[-1]}, or give the range in which the forward runs, "
+        f"as in `{name} = 1..512`",
     )
 
 
