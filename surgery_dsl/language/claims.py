@@ -8,7 +8,7 @@ least as large, whatever the base turns out to be.
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Literal
 
@@ -34,8 +34,6 @@ Known = Callable[[Reading], Fraction | None]
 """What a reading of the base is known to be."""
 
 STRENGTH = {"prove": 2, "certify": 1, "measure": 0}
-RELATIONS = {"==": 0, "<": 1, "<=": 2}
-"""From tight to loose."""
 ALWAYS_MORE = frozenset({"confidence", "samples", "batches"})
 """Arguments of which more is stricter, whatever the limit."""
 COUNTED = frozenset({"tokens", "sequences", "window", "sizes"})
@@ -130,6 +128,7 @@ def claim(obligation: Obligation, block: str, place: int) -> Claim:
     whole = {**left}
     for product, factor in right.items():
         whole[product] = whole.get(product, Fraction(0)) - factor
+    whole = reader.whole(whole)
     here = sorted((p, f) for p, f in whole.items() if f and not reader.of_base(p))
     if not here:  # only the base is read: all of it is the subject
         here = sorted((p, f) for p, f in whole.items() if f and p)
@@ -171,8 +170,21 @@ class _Forms:
         ((product, factor),) = right.items()
         return _multiplied(left, {tuple((key, -power) for key, power in product): 1 / factor})
 
+    def whole(self, form: Form) -> dict[Product, Fraction]:
+        """Multiply by counts of the base that are divided by: they are positive, or the line says nothing."""
+        divisors: dict[str, int] = {}
+        for product in form:
+            for key, power in product:
+                if power < 0 and self.of_base(((key, power),)):
+                    divisors[key] = max(divisors.get(key, 0), -power)
+        return _multiplied(form, {tuple(sorted(divisors.items())): Fraction(1)})
+
     def _atom(self, node: Atom) -> dict[Product, Fraction]:
-        key = json.dumps(bare(node), default=str)
+        if isinstance(node, Apply):
+            sides = sorted(repr(sorted(self.form(argument).items())) for argument in node.arguments)
+            key = f"{node.function}({', '.join(sides)})"
+        else:
+            key = json.dumps(bare(node), default=str)
         self.atoms[key] = node
         return {((key, 1),): Fraction(1)}
 
@@ -194,39 +206,55 @@ def _multiplied(left: Form, right: Form) -> dict[Product, Fraction]:
 
 def compared(old: Claim, new: Claim, known: Known | None = None) -> tuple[Ruling, str] | None:
     """Say whether a claim that speaks of the same has become looser, and how; ``None`` where it is the same."""
+    found: list[tuple[Ruling, str]] = []
     verbs = old.obligation.verb, new.obligation.verb
     if verbs[0] != verbs[1]:
         weaker = STRENGTH[verbs[1]] < STRENGTH[verbs[0]]
-        return "loosened" if weaker else "tightened", f"`{verbs[1]}` in place of `{verbs[0]}`"
+        found.append(("loosened" if weaker else "tightened", f"`{verbs[1]}` in place of `{verbs[0]}`"))
     if not old.relation or not new.relation:
-        same = old.meaning == new.meaning
-        return None if same else ("loosened", f"the property has other arguments; {UNCOMPARED}")
+        if bare(old.obligation.statement) != bare(new.obligation.statement):
+            found.append(("loosened", f"the property has other arguments; {UNCOMPARED}"))
+        return _worst(found)
     arguments = _arguments(old, new)
-    if arguments is not None:
-        return arguments
-    if old.subject != new.subject:
-        return "loosened", f"it reads something else; {UNCOMPARED}"
-    return _limits(old, new, known)
+    if old.subject != new.subject and not arguments:
+        found.append(("loosened", f"it reads something else; {UNCOMPARED}"))
+    limit = _limits(old, new, known)
+    return _worst([*found, *arguments, *([limit] if limit is not None else [])])
+
+
+def _worst(found: list[tuple[Ruling, str]]) -> tuple[Ruling, str] | None:
+    """Join what differs of one claim: it is looser where any of it is."""
+    if not found:
+        return None
+    worst = next((ruling for ruling, _ in found if ruling == "loosened"), found[0][0])
+    return worst, "; ".join(dict.fromkeys(words for _, words in found))
 
 
 def _limits(old: Claim, new: Claim, known: Known | None) -> tuple[Ruling, str] | None:
-    if old.relation == new.relation == "==" or old.sign == new.sign:
-        atoms = {**old.atoms, **new.atoms}
-        side = _sign_of(_less(new.limit, old.limit), atoms, None)
-        side = side if side is not None else _sign_of(_less(new.limit, old.limit), atoms, known)
-        words = f"the limit goes from {_bound(old)} to {_bound(new)}"
-        if side is None or (side and old.relation == new.relation == "=="):
+    """Compare limits: the later claim is no looser where it implies the earlier one for every base."""
+    words = f"the limit goes from {_bound(old)} to {_bound(new)}"
+    if old.relation == "==":
+        same = new.relation == "==" and old.limit == new.limit
+        return None if same else ("loosened", words)
+    limit = new.limit
+    if old.sign != new.sign:
+        if new.relation != "==":
             return "loosened", f"{words}; {UNCOMPARED}"
-        if side:
-            return "loosened" if side > 0 else "tightened", words
-        if old.relation == new.relation:
-            return None
-    if _less(new.limit, old.limit) and old.relation != new.relation:
-        return "loosened", f"{_bound(new)} in place of {_bound(old)}; {UNCOMPARED}"
-    looser = RELATIONS[new.relation] > RELATIONS[old.relation]
-    if old.sign != new.sign and "==" not in (old.relation, new.relation):
-        return "loosened", f"a bound from the other side; {UNCOMPARED}"
-    return "loosened" if looser else "tightened", f"{_bound(new)} in place of {_bound(old)}"
+        limit = _negated(limit)
+    atoms = {**old.atoms, **new.atoms}
+    rise = _less(limit, old.limit)
+    side, strict = _rise(rise, atoms, None)
+    if side is None:
+        side, strict = _rise(rise, atoms, known)
+    if side is None:
+        return "loosened", f"{words}; {UNCOMPARED}"
+    if side > 0 or (old.relation == "<" and new.relation != "<" and not strict):
+        return "loosened", words
+    return None if side == 0 and old.relation == new.relation else ("tightened", words)
+
+
+def _negated(limit: tuple[tuple[Product, Fraction], ...]) -> tuple[tuple[Product, Fraction], ...]:
+    return tuple((product, -factor) for product, factor in limit)
 
 
 def _bound(one: Claim) -> str:
@@ -235,8 +263,7 @@ def _bound(one: Claim) -> str:
         return f"`== {one.limit_text()}`"
     if one.sign > 0:
         return f"`{one.relation} {one.limit_text()}`"
-    turned = tuple((product, -factor) for product, factor in one.limit)
-    shown = Claim(one.obligation, one.block, one.place, 1, one.subject, turned, one.relation, one.atoms)
+    shown = replace(one, sign=1, limit=_negated(one.limit))
     return f"`{one.relation.replace('<', '>')} {shown.limit_text()}`"
 
 
@@ -247,8 +274,11 @@ def _less(left: tuple[tuple[Product, Fraction], ...], right: tuple[tuple[Product
     return {product: factor for product, factor in rest.items() if factor}
 
 
-def _sign_of(form: Form, known_atoms: Mapping[str, Atom], known: Known | None) -> int | None:
-    """Return the sign of a sum for every base, 0 where it is nothing; ``None`` where it depends on the base."""
+def _rise(form: Form, known_atoms: Mapping[str, Atom], known: Known | None) -> tuple[int | None, bool]:
+    """Return the sign of a sum for every base, and whether it is never zero.
+
+    The sign is 0 where the sum is nothing, and ``None`` where it depends on the base.
+    """
     signs: set[int] = set()
     number = form.get((), Fraction(0))
     for product, factor in form.items():
@@ -261,24 +291,20 @@ def _sign_of(form: Form, known_atoms: Mapping[str, Atom], known: Known | None) -
         elif product:
             least = [atom.word.least for atom in atoms if isinstance(atom, Reading)]
             if len(least) < len(atoms) or any(low is None or low < 0 for low in least):
-                return None
+                return None, False
             signs.add(1 if factor > 0 else -1)
     if number:
         signs.add(1 if number > 0 else -1)
-    return None if len(signs) > 1 else next(iter(signs), 0)
+    return (None if len(signs) > 1 else next(iter(signs), 0)), number != 0
 
 
-def _arguments(old: Claim, new: Claim) -> tuple[Ruling, str] | None:
+def _arguments(old: Claim, new: Claim) -> list[tuple[Ruling, str]]:
     """Say what other arguments of the same quantities mean."""
     found: list[tuple[Ruling, str]] = []
     for was, now in zip(old.words(), new.words(), strict=False):
-        if was.word.name != now.word.name or bare(was) == bare(now):
-            continue
-        found += _fields(was.word, now.word, new.sign)
-    if not found:
-        return None
-    worst = next((one for one in found if one[0] == "loosened"), found[0])
-    return worst[0], "; ".join(dict.fromkeys(words for _, words in found))
+        if was.word.name == now.word.name and bare(was) != bare(now):
+            found += _fields(was.word, now.word, new.sign)
+    return found
 
 
 def _fields(old: Word, new: Word, sign: int) -> list[tuple[Ruling, str]]:

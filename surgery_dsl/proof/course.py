@@ -14,6 +14,9 @@ from surgery_dsl.vocabulary.context import Effect
 Form = tuple[str, tuple[tuple[int, int], ...]]
 """A tensor's dtype and sizes, each from least to greatest."""
 
+CONSTANTS = "constants of what goes move into them"
+"""What an excision writes where it does not cut: see ADR 20."""
+
 
 class Written(Data):
     """Tensors whose values a step writes: a surgery where their shapes stay, training all that it may train.
@@ -73,7 +76,8 @@ class Course:
         if effect.writes:
             self.changing[key] = None
         names = self.written[key][1] if key in self.written else set()
-        self.written[key] = step_reason(step), names, effect.reason
+        moves = isinstance(step, Excise) and not effect.zeros
+        self.written[key] = step_reason(step), names, CONSTANTS if moves else effect.reason
         for first, now in self.tensors.items():
             if now in effect.writes:
                 names.add(first)
