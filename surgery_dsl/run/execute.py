@@ -12,28 +12,26 @@ from surgery_dsl.certificate.model import Digest, Input, Parameter, Predicate
 from surgery_dsl.diagnostics.code import Severity
 from surgery_dsl.diagnostics.codes import defects, hosts, runs, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
-from surgery_dsl.interface.canonical import differences
-from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.staleness import weights_digest
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.language.plan import Excise, Plan, Recover, Replace
-from surgery_dsl.proof.check import check as prove
 from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
 from surgery_dsl.run import grants, load, write
 from surgery_dsl.run.apply import Progress
-from surgery_dsl.run.assertions import Assertions, admitted
+from surgery_dsl.run.assertions import Assertions
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
 from surgery_dsl.run.figures import Figures
 from surgery_dsl.run.host_files import attention_of, copy_companions, write_host_files
 from surgery_dsl.run.load import Sources
-from surgery_dsl.run.lock import lock_of, trace_block, write_lock
+from surgery_dsl.run.lock import trace_block, write_lock
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.prepare import Checked
 from surgery_dsl.run.probe import probe_inputs
+from surgery_dsl.run.proved import proved, refuse_other
 from surgery_dsl.run.record import Record
 from surgery_dsl.run.reload import Answer, Job, Probe, Reloader
 from surgery_dsl.run.report import report
@@ -76,13 +74,14 @@ class _Execution:
 
     def __init__(self, checked: Checked, settings: Settings, progress: Progress, evidence: RunEvidence) -> None:
         assert checked.plan is not None
-        assert checked.lock is not None
         self.plan: Plan = checked.plan
         self.checked, self.settings, self.progress, self.evidence = checked, settings, progress, evidence
         with evidence.phase("load"):
             allowed = grants.collect(settings.allow_code)
             self.sources = Sources(self.plan, checked.path.parent, allowed, settings.allow_pickle, settings.seed)
-            self.lock, self.found = self._proved(checked.lock)
+            named = {model.name for model in self.plan.models if model.weights}
+            self.lock, verdicts, self.found = proved(checked, self.sources, settings, named)
+            evidence.verdicts.extend(verdicts)
             progress("loading the network", 0, 0)
             with memory_reported("load the network", self.plan.file, self.plan.patient.span):
                 self.session = Session(self.sources, self.lock, settings, progress, needs_base=_changes(self.plan))
@@ -118,27 +117,6 @@ class _Execution:
 
     # ---- before the first step -----------------------------------------------------------------------------------
 
-    def _proved(self, lock: Lock) -> tuple[Lock, tuple[Diagnostic, ...]]:
-        """Return the lock of the network that will run, and what stands against the plan with it.
-
-        A lock is for the dtype that factories build, and may know nothing of new weights; then it is made anew here,
-        and the plan proved again.
-        """
-        assert self.checked.report is not None
-        report = self.checked.report
-        earlier = tuple(d for d in self.checked.diagnostics if d not in report.diagnostics)
-        named = {model.name for model in self.plan.models if model.weights}
-        if self.settings.dtype or any(model.weights is None and model.name in named for model in lock.models):
-            lock = lock_of(self.sources, self.settings)
-            report = prove(self.plan, lock)
-            report = admitted(report, self.plan) if self.settings.allow_undecided else report
-        found = (*earlier, *report.diagnostics)
-        bad = {Severity.ERROR, Severity.WARNING} if self.settings.strict else {Severity.ERROR}
-        if any(d.severity in bad for d in found):
-            raise Refused(*found)
-        self.evidence.verdicts.extend(report.verdicts)
-        return lock, found
-
     def _refuse_drift(self) -> None:
         """Refuse data, or a network, that is not the one which the proof was about."""
         for facts in self.lock.data:
@@ -157,19 +135,7 @@ class _Execution:
                 )
         block = self.plan.patient
         with self.evidence.phase("trace"):
-            apart = differences(self.session.base_interface, trace_block(self.sources, block, self.settings))
-        if apart:
-            raise Refused(
-                Diagnostic(
-                    trust.STALE_LOCK,
-                    f"the network is not the one that the lock describes: {apart[0]}",
-                    file=self.plan.file,
-                    span=block.spans.get("load", block.span),
-                    facts={"differences": len(apart)},
-                    notes=apart[1:4],
-                    help=f"look at the change, then run `surgery-dsl lock {self.plan.file}`",
-                )
-            )
+            refuse_other(self.plan, self.session.base_interface, trace_block(self.sources, block, self.settings))
 
     # ---- after the last step -------------------------------------------------------------------------------------
 

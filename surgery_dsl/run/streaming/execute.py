@@ -8,28 +8,27 @@ from surgery_dsl.certificate.build import certify
 from surgery_dsl.certificate.build import write as write_certificate
 from surgery_dsl.certificate.model import Digest, Input, Parameter, Predicate
 from surgery_dsl.diagnostics.code import Severity
-from surgery_dsl.diagnostics.codes import runs, trust
+from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
-from surgery_dsl.interface.canonical import differences
-from surgery_dsl.interface.lock import Lock, SourceDigest, WeightFacts
+from surgery_dsl.interface.lock import SourceDigest, WeightFacts
 from surgery_dsl.interface.shards import INDEX
 from surgery_dsl.interface.staleness import compare_weights, digest_of, digest_of_files
 from surgery_dsl.language.lower import value_text
-from surgery_dsl.proof.check import check as prove
 from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
 from surgery_dsl.run import grants, write
 from surgery_dsl.run.apply import Progress
-from surgery_dsl.run.assertions import Assertions, admitted
+from surgery_dsl.run.assertions import Assertions
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.execute import LOCK, PLAN, REPORT
 from surgery_dsl.run.load import Sources, as_built
-from surgery_dsl.run.lock import lock_of, write_lock
+from surgery_dsl.run.lock import write_lock
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.prepare import Checked
+from surgery_dsl.run.proved import proved, refuse_other
 from surgery_dsl.run.report import report
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
@@ -74,13 +73,13 @@ class _Streaming:
 
     def __init__(self, checked: Checked, settings: Settings, progress: Progress, evidence: RunEvidence) -> None:
         assert checked.plan is not None
-        assert checked.lock is not None
         self.plan, self.checked, self.settings = checked.plan, checked, settings
         self.progress, self.evidence = progress, evidence
         with evidence.phase("load"):
             allowed = grants.collect(settings.allow_code)
             self.sources = Sources(self.plan, checked.path.parent, allowed, False, settings.seed)
-            self.lock, self.found = self._proved(checked.lock)
+            self.lock, verdicts, self.found = proved(checked, self.sources, settings, {self.plan.patient.name})
+            evidence.verdicts.extend(verdicts)
             progress("reading headers", 0, 0)
             block = self.plan.patient
             locked = self.lock.model(block.name)
@@ -116,43 +115,13 @@ class _Streaming:
         layout = lay_out(self.streamed, self.settings.shard_size)
         return self._predicate(self.streamed.facts) if place is None else self._write(layout, place)
 
-    # ---- before the first step -----------------------------------------------------------------------------------
-
-    def _proved(self, lock: Lock) -> tuple[Lock, tuple[Diagnostic, ...]]:
-        """Return the lock, made anew where it knows nothing of these weights, and what stands against the plan."""
-        assert self.checked.report is not None
-        report = self.checked.report
-        earlier = tuple(d for d in self.checked.diagnostics if d not in report.diagnostics)
-        if lock.model(self.plan.patient.name).weights is None:
-            lock = lock_of(self.sources, self.settings)
-            report = prove(self.plan, lock)
-            report = admitted(report, self.plan) if self.settings.allow_undecided else report
-        found = (*earlier, *report.diagnostics)
-        bad = {Severity.ERROR, Severity.WARNING} if self.settings.strict else {Severity.ERROR}
-        if any(d.severity in bad for d in found):
-            raise Refused(*found)
-        self.evidence.verdicts.extend(report.verdicts)
-        return lock, found
-
     def _refuse_drift(self) -> None:
         """Refuse a network that is not the one which the proof was about."""
         block = self.plan.patient
         free = tuple({size.name: size for spec in block.inputs for size in spec.free}.values())
         with self.evidence.phase("trace"):
             traced = trace(self.session.model, block.inputs, block.outputs or None, free)
-            apart = differences(self.session.base_interface, traced)
-        if apart:
-            raise Refused(
-                Diagnostic(
-                    trust.STALE_LOCK,
-                    f"the network is not the one that the lock describes: {apart[0]}",
-                    file=self.plan.file,
-                    span=block.spans.get("load", block.span),
-                    facts={"differences": len(apart)},
-                    notes=apart[1:4],
-                    help=f"look at the change, then run `surgery-dsl lock {self.plan.file}`",
-                )
-            )
+            refuse_other(self.plan, self.session.base_interface, traced)
 
     # ---- after the last step -------------------------------------------------------------------------------------
 

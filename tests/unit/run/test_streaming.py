@@ -15,7 +15,12 @@ from safetensors.torch import load_file, save_file
 
 import surgery_dsl
 from surgery_dsl.certificate.verify import verify
+from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import defects, runs, trust
+from surgery_dsl.proof import deciding
+from surgery_dsl.proof import questions as proof
+from surgery_dsl.proof.questions import BudgetQuestion
+from surgery_dsl.proof.tiers import order
 from surgery_dsl.run import apply as applying
 from surgery_dsl.run import reload
 from surgery_dsl.run.apply import apply
@@ -290,6 +295,42 @@ def test_figures_are_those_of_a_run_in_core(place: Path, tmp_path: Path) -> None
     assert all(rows[row.quantity] == row for row in outside.predicate.efficiency)
     assert inside.predicate.selections == outside.predicate.selections
     assert inside.predicate.claims.proved == outside.predicate.claims.proved
+
+
+GLOBAL = """
+identify narrow {
+  in = linear("layers.*.gate")
+  unit = channels
+  by = magnitude(p = 1)
+  take = lowest(50%)
+  per = global
+}
+excise narrow { mode = remove }
+control final {
+  prove params <= LIMIT * base.params
+}
+"""
+
+
+@pytest.mark.parametrize(("limit", "code"), [("0.9", None), ("0.3", runs.ASSERTION_FAILED)])
+def test_claims_that_nobody_decided_are_put_to_the_outcome(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, code: Code | None
+) -> None:
+    original = order.decide_budget
+
+    def decide(question: BudgetQuestion) -> proof.Answer:
+        if question.slack.number is None:
+            return proof.Answer("undecided", "none", reason="the tiers were told to give up")
+        return original(question)
+
+    monkeypatch.setattr(deciding, "decide_budget", decide)
+    write_weights(place / "weights")
+    path = write_plan(place, GLOBAL.replace("LIMIT", limit))
+    outcome = go(path, tmp_path / "out", out_of_core=True, allow_undecided=True)
+    assert codes(outcome) == ([code.id] if code else [])
+    assert (tmp_path / "out").exists() == (code is None)
+    (verdict,) = [verdict for verdict in outcome.verdicts if verdict.verb == "prove"]
+    assert verdict.status == ("undecided" if code else "passed")
 
 
 # ---- which way -----------------------------------------------------------------------------------------------------
