@@ -3,7 +3,7 @@
 Imported only where a relation is refuted or undecided.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from surgery_dsl.diagnostics.codes import budgets, defects
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
@@ -35,7 +35,7 @@ def misfit(
         ranges: Every free size with its range.
         span: The line that the finding is about: the inputs, or a step.
     """
-    closing = _closing(state.interface, requirement, ranges)
+    closing = _closing(state.interface, requirement, ranges, answer.witness)
     if answer.status == "undecided":
         return Diagnostic(
             budgets.UNDECIDED,
@@ -83,7 +83,7 @@ def _free_text(requirement: Requirement, ranges: Ranges) -> str:
 # ---- what ends it ------------------------------------------------------------------------------------------------
 
 
-def _closing(interface: Interface, broken: Requirement, ranges: Ranges) -> str:
+def _closing(interface: Interface, broken: Requirement, ranges: Ranges, witness: Mapping[str, int]) -> str:
     """Return a range, or else a number, with which every relation is proved; empty where none was found."""
     used = symbols(broken.left) | symbols(broken.right)
     names = [name for name, _, _ in ranges if name in used]
@@ -92,6 +92,9 @@ def _closing(interface: Interface, broken: Requirement, ranges: Ranges) -> str:
     concerned = [r for r in interface.requirements if not used.isdisjoint(symbols(r.left) | symbols(r.right))]
     least = max(low for name, low, _ in ranges if name in used)
     most = min((high for name, _, high in ranges if name in used and high is not None), default=None)
+    last = _last_before(lambda size: _fits(concerned, names, size, ranges), least, witness.get(names[0], least))
+    if last > least and _proved(concerned, names, (least, last), ranges):  # a table of positions ends there
+        return f"write `{', '.join(f'{name} = {least}..{last}' for name in names)}` in `input`"
     tried = range(least, min(least + LOOKED_AT, LONGEST if most is None else most) + 1)
     fits = [size for size in tried if _fits(concerned, names, size, ranges)]
     if not fits:
@@ -111,6 +114,17 @@ def _fits(concerned: Sequence[Requirement], names: Sequence[str], size: int, ran
     """Whether all relations hold with some sizes equal to a number, others at their least."""
     sizes: Mapping[str, int] = {name: low for name, low, _ in ranges} | dict.fromkeys(names, size)
     return all(SizeQuestion(r.relation, r.left, r.right, ranges).holds(sizes) for r in concerned)
+
+
+def _last_before(fits: Callable[[int], bool], least: int, bad: int) -> int:
+    """Return the last size that fits where all below it do; ``least`` where that one does not, or ``bad`` does."""
+    if not fits(least) or fits(bad):
+        return least
+    good = least
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(middle) else (good, middle)
+    return good
 
 
 def _last_run(fits: Sequence[int], tried: range) -> int | None:

@@ -11,6 +11,7 @@ from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.entries import Turns
+from surgery_dsl.trace.greatest import greatest
 from surgery_dsl.trace.recorder import Record, Recording, Ref
 from surgery_dsl.trace.registry import Outcome, rules
 from surgery_dsl.trace.rules.pointwise import pointwise
@@ -156,7 +157,8 @@ def _follow(flow: Flow, recordings: Sequence[Recording], index: int, records: tu
     written: list[int] = []
     for position, ref in enumerate(record.outputs):
         dims = outcome.dims[min(position, len(outcome.dims) - 1)]
-        state = State(dims, names=names, order=_order(step, read), picks=_picks(step, read, outcome, position))
+        picks, known = _picks(step, read, outcome, position), greatest(step, read, outcome)
+        state = State(dims, names=names, order=_order(step, read), picks=picks, greatest=known)
         if active:
             state.value = read[0].value if identity else _value(flow, first, ref, dims)
             written.append(state.value)

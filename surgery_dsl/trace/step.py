@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from surgery_dsl.interface import frozen
+from surgery_dsl.interface.expression import Expression
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.axes import Axes
@@ -25,6 +26,7 @@ class State:
         order: Where it is one parameter, permuted: the parameter's dimension behind each of its own; else ``None``.
         below: For a table position made by the forward (``arange``): what its entries stay below.
         picks: For indices that the forward found by comparing entries (``topk``): the dimension they are indices of.
+        greatest: The greatest entry that it has for some input, where that is followed (:mod:`.greatest`).
     """
 
     dims: list[Product]
@@ -33,6 +35,7 @@ class State:
     order: tuple[int, ...] | None = None
     below: Product | None = None
     picks: Product | None = None
+    greatest: Expression | None = None
 
     @property
     def active(self) -> bool:

@@ -8,6 +8,7 @@ from surgery_dsl.interface import frozen
 from surgery_dsl.interface.loops import ENTRY
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace.atoms import Product, flat
+from surgery_dsl.trace.greatest import hold_every_entry
 from surgery_dsl.trace.recorder import Ref
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.rules.pointwise import broadcast, pointwise
@@ -15,7 +16,8 @@ from surgery_dsl.trace.step import State, Step
 
 
 def pick(step: Step, dim: Product, indices: State | None) -> None:
-    """Join a dimension with what indices were found among; any others freeze it."""
+    """Join a dimension with what indices were found among; any others freeze it. Each index must have its entry."""
+    hold_every_entry(step, dim, indices)
     if indices is not None and indices.picks is not None:
         step.axes.unify(dim, indices.picks)
     else:
@@ -27,10 +29,6 @@ def embedding(step: Step) -> Outcome:
     """Rows of a table."""
     weight, indices = step.of("weight"), step.of("indices")
     pick(step, weight.dims[0], indices)
-    if indices.below is not None:
-        need, have = step.axes.expression(indices.below), step.axes.expression(weight.dims[0])
-        if need is not None and have is not None:
-            step.axes.require("at_least", have, need, "the table must hold every position")
     sizes = {"num_embeddings": weight.dims[0], "embedding_dim": weight.dims[1]}
     return Outcome([[*indices.dims, weight.dims[1]]], kind="embedding", sizes=sizes, follows_picks=True)
 

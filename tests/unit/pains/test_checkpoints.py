@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import surgery_dsl
+from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import budgets, shapes, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.staleness import weights_digest
@@ -188,14 +189,15 @@ GPT2 = {"vocab_size": 101, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions
 
 
 @pytest.mark.parametrize(
-    ("given", "facts", "says", "help_"),
+    ("given", "code", "says", "help_"),
     [
-        ("below = 256, T = 1..64", {"below": 256, "rows": 101}, "`transformer.wte.weight`", "below = 101"),
-        ("T = 1..128", {"longest": 128, "rows": 64}, "`T` goes to 128, and `transformer.wpe.weight`", "T = 1..64"),
+        ("below = 256, T = 1..64", shapes.FORWARD_FAILS, "`transformer.wte.weight` has 101 rows", "below = 101"),
+        ("T = 1..128", budgets.SIZES_DO_NOT_FIT, "`transformer.wpe.weight` must hold every position", "T = 1..64"),
+        ("below = 101", budgets.SIZES_DO_NOT_FIT, "64 ≥ T fails at T = 65", "T = 1..64"),
     ],
 )
 def test_2_what_is_proved_is_not_about_inputs_that_fail(
-    tmp_path: Path, given: str, facts: dict[str, int], says: str, help_: str
+    tmp_path: Path, given: str, code: Code, says: str, help_: str
 ) -> None:
     transformers.GPT2LMHeadModel(transformers.GPT2Config(bos_token_id=0, eos_token_id=0, **GPT2)).save_pretrained(
         tmp_path / "gpt2"
@@ -204,11 +206,11 @@ def test_2_what_is_proved_is_not_about_inputs_that_fail(
     steps = cut('attention("**")', "heads", "lowest(4 -> 3)")
     plan = plan_in(tmp_path, load, steps, "none")
     (found,) = (one for one in found_by_lock(plan) if one.severity == "error")
-    assert (found.code, found.facts) == (shapes.FORWARD_FAILS, facts)
-    assert says in found.message
+    assert found.code is code
+    assert says in " ".join((found.message, *found.notes))
     assert found.span is not None
     assert found.span.line == 5
-    assert found.help == f"write {help_}"
+    assert found.help.replace("`", "").startswith(f"write {help_}")
     wrong = given.split(", ")[0]
     plan.write_text(plan.read_text().replace(wrong, help_))
     (tmp_path / "plan.surg.lock").unlink()
@@ -264,4 +266,7 @@ def test_2_tables_that_are_not_read_by_position_set_no_limit(tmp_path: Path) -> 
     plan.write_text(plan.read_text().replace("1..64", "1..65"))
     (tmp_path / "plan.surg.lock").unlink()
     (found,) = (one for one in found_by_lock(plan) if one.severity == "error")
-    assert found.code is budgets.SIZES_DO_NOT_FIT  # positions are cut from a buffer, which says it by itself
+    assert found.code is budgets.SIZES_DO_NOT_FIT
+    assert found.help == "write `T = 1..64` in `input`"
+    assert found.span is not None
+    assert "input = " in plan.read_text().splitlines()[found.span.line - 1]
