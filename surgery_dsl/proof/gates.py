@@ -12,7 +12,6 @@ from typing import Literal
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.language.plan import Apply, Arithmetic, Comparison, Expression, Obligation, Quantified, Reading
-from surgery_dsl.proof.readings import literal
 from surgery_dsl.proof.tiers.intervals import Interval, scaled, summed
 from surgery_dsl.proof.verdict import Verdict, exact_text, rounded_text
 
@@ -67,7 +66,7 @@ def _difference(left: Linear, right: Linear) -> Iterator[tuple[Fraction, Interva
 
 def _linear(expression: Expression) -> Linear | None:
     if isinstance(expression, Quantified):
-        return {"1": (literal(expression), (Fraction(1), Fraction(1)))}
+        return {"1": (expression.number, (Fraction(1), Fraction(1)))}
     if isinstance(expression, Reading):
         word = expression.word
         key = f"{expression.point.model_dump_json()} {word.model_dump_json(exclude={'span'})}"
@@ -159,7 +158,7 @@ def _holds(relation: str, left: Fraction, right: Fraction) -> bool:
 def _value(expression: Expression, read: Callable[[Reading], float]) -> Fraction | float:
     """Return an exact value, or a float where it is not finite."""
     if isinstance(expression, Quantified):
-        return literal(expression)
+        return expression.number
     if isinstance(expression, Reading):
         value = read(expression)
         if not math.isfinite(value):

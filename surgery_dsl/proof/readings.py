@@ -14,7 +14,7 @@ from surgery_dsl.proof.state import State
 from surgery_dsl.proof.tiers.intervals import span_of
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import Quantity
-from surgery_dsl.vocabulary.values import Bytes, Percent, Point, Points, Seconds
+from surgery_dsl.vocabulary.values import Point
 
 
 class NotStatic(Exception):
@@ -56,7 +56,7 @@ class Reader:
     def read(self, expression: Expression) -> Bounds:
         """Return the bounds of an expression; raise :class:`NotStatic` where it has none."""
         if isinstance(expression, Quantified):
-            return Bounds.exactly(literal(expression))
+            return Bounds.exactly(expression.number)
         if isinstance(expression, Reading):
             return self._reading(expression)
         if isinstance(expression, Arithmetic):
@@ -226,15 +226,3 @@ def _single(factor: Amount | int) -> Amount | int | str:
         return factor
     ((monomial, coefficient),) = factor.terms.items()
     return monomial[0] if coefficient == 1 and len(monomial) == 1 else factor
-
-
-def literal(node: Quantified) -> Fraction:
-    """Return the number that a literal stands for: a percentage is its share, bytes and seconds their count."""
-    value = node.value
-    if isinstance(value, Percent):
-        return value.share
-    if isinstance(value, Points):
-        return value.value / 100
-    if isinstance(value, Bytes | Seconds):
-        return value.value
-    return Fraction(value)

@@ -16,7 +16,7 @@ from surgery_dsl.interface import expression as symbolic
 from surgery_dsl.interface.model import Dim, Extent, Interface, Operator
 from surgery_dsl.language.plan import Apply, Arithmetic, Comparison, Expression, Quantified, Reading
 from surgery_dsl.proof.bookkeeping import variable
-from surgery_dsl.proof.readings import NotStatic, literal, state_at
+from surgery_dsl.proof.readings import NotStatic, state_at
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.kinds import Quantity
 
@@ -237,7 +237,7 @@ def network_of(state: State, reading: Reading, witness: Mapping[str, int]) -> Co
 
 def _evaluated(side: Expression, state: State, witness: Mapping[str, int], seen: list[Concrete]) -> Range:
     if isinstance(side, Quantified):
-        return (literal(side),) * 2
+        return (side.number,) * 2
     if isinstance(side, Reading):
         return _counted(side, state, witness, seen)
     if isinstance(side, Arithmetic):
