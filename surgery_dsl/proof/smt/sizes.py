@@ -7,6 +7,7 @@ Of a relation that fails the smallest sizes are found, first the greatest of the
 """
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Any
 
 from surgery_dsl.interface.expression import Expression, add, floor_divide, multiply
@@ -14,6 +15,8 @@ from surgery_dsl.proof.questions import SizeQuestion
 from surgery_dsl.proof.smt.messages import sizes_in
 from surgery_dsl.proof.smt.process import Message
 
+MOST_QUOTIENTS = 16
+"""Most quotients that are compared with each other."""
 Ints = Mapping[str, Any]
 """z3's integer of each free size."""
 
@@ -24,14 +27,18 @@ def solve(job: Message, rlimit: int) -> Message:
 
     question = sizes_in(job["question"])
     variables = {name: z3.Int(name) for name, _, _ in question.ranges}
+    facts: list[Any] = []
+    for name, least, most in question.ranges:
+        facts += [variables[name] >= least, *([] if most is None else [variables[name] <= most])]
+    translator = Translator(variables, facts.append, job.get("hints", True))
+    broken = _broken(question, translator)
     solver = z3.Solver()
     solver.set("rlimit", rlimit)
-    for name, least, most in question.ranges:
-        solver.add(variables[name] >= least)
-        if most is not None:
-            solver.add(variables[name] <= most)
-    solver.add(_broken(question, variables, solver.add, hints=job.get("hints", True)))
+    solver.add(*facts, broken)
     found = solver.check()
+    if found == z3.unknown and (equations := _equations(facts, translator.quotients, rlimit)):
+        solver.add(*equations)
+        found = solver.check()
     if found != z3.sat:
         return {"status": str(found), "reason": solver.reason_unknown() if found == z3.unknown else ""}
     return {"status": "sat", "witness": _smallest(solver, question, variables)}
@@ -49,22 +56,43 @@ def replay(job: Message, rlimit: int) -> Message:
         return {"status": "unsat", "reason": "the counterexample lacks a size"}
     for name, least, most in question.ranges:
         solver.add(variables[name] >= least, *([] if most is None else [variables[name] <= most]))
-    solver.add(_broken(question, variables, solver.add, hints=False))
+    solver.add(_broken(question, Translator(variables, solver.add, hints=False)))
     return {"status": str(solver.check())}
 
 
-def _broken(question: SizeQuestion, variables: Ints, state: Callable[..., None], hints: bool) -> Any:
-    """Return that the relation fails; what defines its quotients goes to ``state``."""
+def _equations(facts: list[Any], quotients: list[Any], rlimit: int) -> list[Any]:
+    """Return equations between quotients that differ by a number, each shown from the facts alone.
+
+    A product of quotients is too hard for z3 where it does not know which of its factors are equal; that, of chains of
+    quotients of one size, is linear arithmetic.
+    """
     import z3
 
-    translator = Translator(variables, state, hints)
+    solver = z3.Solver()
+    solver.set("rlimit", max(rlimit // 10, 100_000))
+    solver.add(*facts)
+    if solver.check() != z3.sat:
+        return []
+    model = solver.model()
+    found = []
+    for one, other in combinations(quotients[:MOST_QUOTIENTS], 2):
+        apart = model.eval(one, model_completion=True).as_long() - model.eval(other, model_completion=True).as_long()
+        if solver.check(one - other != apart) == z3.unsat:
+            found.append(one - other == apart)
+    return found
+
+
+def _broken(question: SizeQuestion, translator: "Translator") -> Any:
+    """Return that the relation fails; what defines its quotients is stated by the translator."""
+    import z3
+
     left, right = translator.term(question.left), translator.term(question.right)
     if question.relation == "equal":
         broken = left != right
     elif question.relation == "at_least":
         broken = left < right
     else:
-        whole = divided(question.right, question.left) if hints else None
+        whole = divided(question.right, question.left) if translator.hints else None
         quotient = translator.quotient(right, left) if whole is None else translator.term(whole)
         broken = z3.Or(left < 1, left * quotient != right)
     return z3.Or(broken, *(divisor < 1 for divisor in translator.divisors))
@@ -75,7 +103,9 @@ class Translator:
 
     def __init__(self, variables: Ints, state: Callable[..., None], hints: bool = True) -> None:
         self.divisors: list[Any] = []
-        self._variables, self._state, self._hints = variables, state, hints
+        self.quotients: list[Any] = []
+        self.hints = hints
+        self._variables, self._state = variables, state
         self._known: dict[Expression, Any] = {}
 
     def term(self, expression: Expression) -> Any:
@@ -100,7 +130,7 @@ class Translator:
         return z3.Sum(parts) if expression[0] == "+" else z3.Product(parts)
 
     def _floor(self, numerator: Expression, divisor: Expression) -> Any:
-        whole, rest = _taken_out(numerator, divisor) if self._hints else (0, numerator)
+        whole, rest = _taken_out(numerator, divisor) if self.hints else (0, numerator)
         if rest == 0:
             self.divisors.append(self.term(divisor))
             return self.term(whole)
@@ -114,6 +144,7 @@ class Translator:
         result = z3.Int(f"quotient {len(self.divisors)}")
         fits = z3.And(divisor * result <= numerator, numerator < divisor * result + divisor)
         self._state(z3.Implies(divisor >= 1, fits))
+        self.quotients.append(result)
         return result
 
 
