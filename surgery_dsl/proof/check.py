@@ -1,11 +1,12 @@
 """``check``: every step followed, every obligation decided, from a plan and its lock alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from surgery_dsl.diagnostics.codes import budgets, names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.interface.lock import Lock
-from surgery_dsl.language.plan import Control, Excise, Identify, Plan
+from surgery_dsl.language.plan import Control, Excise, Identify, Plan, Step
 from surgery_dsl.proof import always, obligations
 from surgery_dsl.proof.blame import without_meaning
 from surgery_dsl.proof.given import inputs_within
@@ -67,6 +68,7 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> Check
     steps: list[StepSummary] = []
     states: list[State] = []
     costs = Costs()
+    refused: list[tuple[Step, State]] = []
     _schedules(plan, sink)
     runs = sequence(plan)
     for run in runs:
@@ -78,6 +80,8 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> Check
             state = advance(state, step, plan)
         states.append(state)
         if isinstance(step, Control) or step.name in state.broken:
+            if not run.stage and step.name not in before.broken:
+                refused.append((step, before))
             continue
         steps.append(summary(run, before, state, costs))
         if isinstance(step, Identify):
@@ -91,17 +95,36 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> Check
 
         found.verdicts.extend(loadable(plan, host, runs, states, begin))
     verdicts = tuple(without_meaning(found.verdicts, sink))
-    return CheckReport(_told(sink), verdicts, tuple(steps), runs, tuple(states), begin)
+    return CheckReport(_told(sink, refused, plan, lock), verdicts, tuple(steps), runs, tuple(states), begin)
 
 
-def _told(sink: Sink) -> tuple[Diagnostic, ...]:
-    """Return the findings, what repeats in many blocks told once."""
+def _told(sink: Sink, refused: Sequence[tuple[Step, State]], plan: Plan, lock: Lock) -> tuple[Diagnostic, ...]:
+    """Return the findings: those of a refused step explained, what repeats in many blocks told once."""
     found = sink.found
-    if len(found) < 2:
+    if not found:
         return found
     from surgery_dsl.proof.folding import folded  # most plans have nothing to tell
 
+    if refused:
+        from surgery_dsl.proof.refusals import Refusal, explained
+
+        step, before = refused[0]  # what fails after it may fail because of it
+        errors = tuple(d for d in found if d.severity == "error" and _is_of(d, step, plan))
+        better = explained(Refusal(step, before, plan, errors, _Retry(lock, step.name).passes))
+        found = tuple(better.get(id(finding), finding) for finding in found)
     return folded(found)
+
+
+def _is_of(finding: Diagnostic, step: Step, plan: Plan) -> bool:
+    """Whether a finding stands in a step's block, or in that of the ``identify`` it goes by."""
+    lines = [
+        span.line
+        for other in plan.steps
+        if other.name == step.name
+        for span in (other.span, *other.spans.values())
+        if span is not None
+    ]
+    return finding.span is not None and finding.span.line in lines
 
 
 class _Found:
@@ -173,7 +196,7 @@ def _schedules(plan: Plan, sink: Sink) -> None:
 
 @dataclass(frozen=True)
 class _Retry:
-    """Replays a changed plan up to a control block."""
+    """Replays a changed plan up to a control block, or through a step."""
 
     lock: Lock
     block: str
@@ -189,3 +212,13 @@ class _Retry:
                 continue
             state = advance(state, run.step, plan)
         return None if sink.failed or state.broken else state
+
+    def passes(self, plan: Plan) -> bool:
+        """Whether every step up to and including the last run of one of this name can be followed."""
+        sink = Sink(plan.file)
+        state = start(plan, self.lock, sink)
+        last = max((at for at, run in enumerate(sequence(plan)) if run.step.name == self.block), default=-1)
+        for run in sequence(plan)[: last + 1]:
+            if not isinstance(run.step, Control):
+                state = advance(state, run.step, plan)
+        return not sink.failed and not state.broken

@@ -78,6 +78,12 @@ SITUATIONS: dict[str, Situation] = {
     ),
     "an arrow that is not true": (SLIM, "lowest(15 -> 8)", "prove params <= base.params", (8, 16, 16, 4)),
     "nothing that may go": (SLIM, "lowest(25%)\n  floor = 40", "prove params <= base.params", DEEP),
+    "outputs that would change, every site": (
+        SLIM.replace('"hidden.*"', '"head"'),
+        "lowest(25%)",
+        "prove params <= base.params",
+        (8, 16, 12, 4),
+    ),
     "outputs that would change": (
         SLIM.replace('"hidden.*"', '"**"'),
         "lowest(25%)",
@@ -131,6 +137,10 @@ def _line(verdict: Verdict) -> str:
     return f"{verdict.status}: {verdict.verb} {verdict.text}"
 
 
+def _file(name: str) -> str:
+    return f"{name.replace(',', '').replace(' ', '_')}.txt"
+
+
 def situation(name: str) -> tuple[str, CheckReport]:
     if name in SIZES:
         text = HEAD
@@ -142,7 +152,7 @@ def situation(name: str) -> tuple[str, CheckReport]:
 @pytest.mark.parametrize("name", [*SITUATIONS, *SIZES])
 def test_what_is_said(name: str) -> None:
     text, report = situation(name)
-    assert told(text, report) == (FOLDER / f"{name.replace(' ', '_')}.txt").read_text(encoding="utf-8")
+    assert told(text, report) == (FOLDER / f"{_file(name)}").read_text(encoding="utf-8")
 
 
 # ---- every edit that is offered ends it --------------------------------------------------------------------------
@@ -151,6 +161,7 @@ ATTRIBUTE = re.compile(r"write `(\w+) = ([^`]+)` in `(?!input`)(\w+)`")
 LIMIT = re.compile(r"write `([^`=]+ (?:<=|>=|<|>) [^`]+)`")
 STATED = re.compile(r"`([^`]+ <= [^`]+)` is proved")
 RANGE = re.compile(r"write `(\w+) = (\d+\.\.\d+)` in `input`")
+EXCEPT = re.compile(r"add except = (\[[^]]*\]) to the selection")
 NUMBER = re.compile(r"write (\d+) in place of `(\w+)` in `input`")
 
 
@@ -165,6 +176,12 @@ def edits(text: str, help_text: str, line: int) -> list[str]:
         found.append("\n".join(lines))
     found += [text.replace("[N, 8])", f"[N, 8], {name} = {ends})") for name, ends in RANGE.findall(help_text)]
     found += [text.replace(f"[{name}, 8]", f"[{size}, 8]") for size, name in NUMBER.findall(help_text)]
+    for paths in EXCEPT.findall(help_text):
+        found.append(re.sub(r'(in = linear\("[^"]*")\)', rf"\1, except = {paths})", text))
+    if "write changes = outputs in this step" in help_text:
+        found.append(text.replace("{ mode = remove }", "{\n  mode = remove\n  changes = outputs\n}"))
+    if "write mode = zero in this step" in help_text:
+        found.append(text.replace("mode = remove", "mode = zero"))
     return found
 
 
@@ -209,4 +226,4 @@ def test_numbers_beside_one_another_differ() -> None:
 
 if __name__ == "__main__":
     for each in (*SITUATIONS, *SIZES):
-        (FOLDER / f"{each.replace(' ', '_')}.txt").write_text(told(*situation(each)), encoding="utf-8")
+        (FOLDER / f"{_file(each)}").write_text(told(*situation(each)), encoding="utf-8")
