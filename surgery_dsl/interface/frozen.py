@@ -50,6 +50,19 @@ def hard_coded(operator: str, place: str) -> str:
     return f"the forward holds its size as a number at {operator} ({place})"
 
 
+_ROWS = "as many entries as the forward chooses by values"
+
+
+def rows(place: str) -> str:
+    """Say that the axis counts what the forward chooses by values: all that there are, where it is traced."""
+    return f"{_ROWS} ({place})"
+
+
+def is_rows(reason: str) -> bool:
+    """Say whether an axis may be any shorter for other inputs: it counts what a forward chooses by values."""
+    return reason.startswith(_ROWS)
+
+
 def counted(path: str, what: str) -> str:
     """Say that a forward which goes through a list is not what was predicted where the list is longer or shorter."""
     return f"the forward does something else where `{path}` has more or fewer entries: {what}"

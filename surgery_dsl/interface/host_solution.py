@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from surgery_dsl.interface.hosts import HostFacts, HostRule
 from surgery_dsl.interface.model import Extent, Interface
+from surgery_dsl.interface.paths import entry_prefix, length_of
 from surgery_dsl.interface.polynomial import Polynomial
 
 _Key = tuple[tuple[tuple[int, ...], int], ...]
@@ -101,22 +102,23 @@ class _Solver:
     # ---- names ---------------------------------------------------------------------------------------------------
 
     def _length(self, path: str) -> int:
-        return sum(child.rpartition(".")[2].isdecimal() for child in self.interface.children.get(path, ()))
+        return length_of(path, self.interface.children)
 
     def _at_base(self, path: str, lengths: Mapping[str, int]) -> str:
         """Return how a path is called in the base: entries beyond the base's last are like its last."""
         for listed in lengths:
-            if path.startswith(f"{listed}."):
-                number, dot, rest = path[len(listed) + 1 :].partition(".")
-                last = sum(child.rpartition(".")[2].isdecimal() for child in self.base.children.get(listed, ())) - 1
+            prefix = entry_prefix(listed)
+            if path.startswith(prefix):
+                number, dot, rest = path[len(prefix) :].partition(".")
+                last = length_of(listed, self.base.children) - 1
                 if number.isdecimal() and int(number) > last:
-                    return f"{listed}.{last}{dot}{rest}"
+                    return f"{prefix}{last}{dot}{rest}"
         return path
 
     def _dropped(self, path: str, lengths: Mapping[str, int]) -> bool:
         """Whether a path of the base lies in an entry that a counted list no longer has."""
         for listed, length in lengths.items():
-            found = re.match(re.escape(listed) + r"\.(\d+)(\.|$)", path)
+            found = re.match(re.escape(entry_prefix(listed)) + r"(\d+)(\.|$)", path)
             if found and int(found[1]) >= length:
                 return True
         return False

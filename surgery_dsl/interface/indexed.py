@@ -10,12 +10,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from surgery_dsl.interface.arranging import Arrangement, arrange, edit_of, lists_of
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import ArrangeModules
+from surgery_dsl.interface.experts import FEWEST_LISTED
 from surgery_dsl.interface.loops import ENTRY, Loop, Obstacle, entries, loops_of
 from surgery_dsl.interface.model import IndexedList, Interface, Operator
 from surgery_dsl.interface.paths import entry_prefix
-
-FEWEST = 2
-"""Entries that a loop is known by: with one, nothing tells its turn from what stands around it."""
 
 
 def lists_along(interface: Interface, axis: int) -> tuple[str, ...]:
@@ -39,7 +37,7 @@ def with_list(interface: Interface, axis: int, path: str, picking: Collection[in
     if isinstance(loops, Obstacle) or not loops:
         return None
     every = tuple(range(interface.exact_size(axis) or 0))
-    if any(loop.numbers != every for loop in loops) or len(every) < FEWEST:
+    if any(loop.numbers != every for loop in loops) or len(every) < FEWEST_LISTED:
         return None
     seen = {id(operator) for loop in loops for operator in _picking(loop)}
     alone = all(id(interface.operators[at]) in seen for at in picking)
@@ -85,13 +83,31 @@ def list_edit(kept: Mapping[int, Sequence[int]], interface: Interface) -> Arrang
     edits = []
     for one in interface.indexed:
         if one.dim[0] in kept:
-            loops = loops_of(Draft(interface), one.path)
-            partners = (one.path,) if isinstance(loops, Obstacle) else lists_of(one.path, loops)
-            edits.append(edit_of(Arrangement(partners, tuple(kept[one.dim[0]])), interface))
+            lists = _with_partners(interface, one.path)
+            edits.append(edit_of(Arrangement(lists, tuple(kept[one.dim[0]])), interface))
     if not edits:
         return None
-    lists = {path: order for edit in edits for path, order in edit.lists.items()}
-    return ArrangeModules(lists=lists, numbers=tuple(number for edit in edits for number in edit.numbers))
+    orders = {path: order for edit in edits for path, order in edit.lists.items()}
+    return ArrangeModules(lists=orders, numbers=tuple(number for edit in edits for number in edit.numbers))
+
+
+def entry_parameters(interface: Interface, axis: int) -> tuple[tuple[str, ...], ...]:
+    """Return, for each index of an axis, the parameters of the entries that go with it; tied ones by their owner.
+
+    Nothing where the axis indexes no list.
+    """
+    found: list[dict[str, None]] = [{} for _ in range(interface.exact_size(axis) or 0)]
+    listed = [path for one in interface.indexed if one.dim == (axis,) for path in _with_partners(interface, one.path)]
+    for path in listed:
+        for names, entry in zip(found, entries_of(interface, path), strict=True):
+            below = (tensor for tensor in interface.tensors if (tensor.name + ".").startswith(entry + "."))
+            names |= {tensor.tied_to or tensor.name: None for tensor in below if tensor.role == "parameter"}
+    return tuple(tuple(names) for names in found) if listed else ()
+
+
+def _with_partners(interface: Interface, path: str) -> tuple[str, ...]:
+    loops = loops_of(Draft(interface), path)
+    return (path,) if isinstance(loops, Obstacle) else lists_of(path, loops)
 
 
 def entries_of(interface: Interface, path: str) -> list[str]:

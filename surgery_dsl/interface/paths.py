@@ -1,6 +1,6 @@
 """Dotted paths of modules."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 ANY = "*"
 """Stands for the number in the path of a list whose entries have a name before it: ``experts.expert_*``."""
@@ -24,6 +24,13 @@ def list_holder(path: str) -> tuple[str, str]:
 def entry_number(path: str, name: str) -> int:
     """Return the number of the entry of a list that a module below it belongs to."""
     return int(name.removeprefix(entry_prefix(path)).partition(".")[0])
+
+
+def length_of(path: str, children: Mapping[str, Iterable[str]]) -> int:
+    """Return how many entries a list has, given the paths of the modules below each module."""
+    prefix = entry_prefix(path)
+    below = children.get(list_holder(path)[0], ())
+    return sum(child.startswith(prefix) and child[len(prefix) :].isdecimal() for child in below)
 
 
 def list_path(prefix: str) -> str:

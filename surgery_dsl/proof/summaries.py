@@ -11,6 +11,7 @@ from surgery_dsl.proof.bookkeeping import Range, extremes
 from surgery_dsl.proof.sequence import Run
 from surgery_dsl.proof.state import State
 from surgery_dsl.vocabulary.quantities import _counting
+from surgery_dsl.vocabulary.quantities._multiplied import multiplied
 from surgery_dsl.vocabulary.selection import Selection
 from surgery_dsl.vocabulary.sites._paths import count_of
 from surgery_dsl.vocabulary.values import Percent, number_text
@@ -101,9 +102,9 @@ class Costs:
         found = self._known.get(id(interface))
         if found is None:
             weights = [(1, _counting.dims_of(tensor)) for tensor in _counting.weights(interface)]
-            macs = [(1, dims) for operator in interface.operators for dims in operator.macs]
+            fewest, most = multiplied(interface)
             params_range = extremes(interface, _counting.total(interface, weights))
-            macs_range = extremes(interface, _counting.total(interface, macs))
+            macs_range = extremes(interface, fewest)[0], extremes(interface, most)[1]
             found = (interface, _count(params_range), _count(macs_range))
             self._known[id(interface)] = found
         return found[1], found[2]

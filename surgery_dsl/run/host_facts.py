@@ -120,6 +120,8 @@ class _Search:
             step, built = effect
             if built.shapes.keys() != self.base.shapes.keys():
                 counted += self._counted(name, value, step, built)
+                if self._resizes(built):  # experts: a list of them, and a row of the router for each
+                    effects[name] = value, step
             elif self._differs(built):
                 effects[name] = value, step
             multiples += [(name, other) for other in self._multiples(name, value)]
@@ -174,6 +176,11 @@ class _Search:
 
     def _differs(self, built: Built) -> bool:
         return built.shapes != self.base.shapes or built.integers != self.base.integers
+
+    def _resizes(self, built: Built) -> bool:
+        """Whether tensors that stay have other shapes."""
+        shapes = self.base.shapes
+        return shapes.keys() <= built.shapes.keys() and any(built.shapes[name] != shapes[name] for name in shapes)
 
     def _effect(self, name: str, value: int) -> tuple[int, Built] | None:
         """Return another value of a field and what it builds; ``None`` where no other value builds anything."""

@@ -4,8 +4,10 @@ from typing import Any
 
 from torch import nn
 
+from surgery_dsl.interface.paths import ANY
 from surgery_dsl.run.digests import named_tensors
 from surgery_dsl.run.host_facts import Built
+from surgery_dsl.trace.entries import lists_in
 
 
 def built(model: nn.Module, places: tuple[tuple[str, str], ...]) -> Built:
@@ -17,13 +19,12 @@ def built(model: nn.Module, places: tuple[tuple[str, str], ...]) -> Built:
         value = _read(modules.get(path), attribute)
         if value is not None:
             integers[path, attribute] = value
+    sequences = {
+        path: len(module) for path, module in model.named_modules() if isinstance(module, nn.ModuleList | nn.Sequential)
+    }
     return Built(
         shapes={name: tuple(tensor.shape) for name, tensor in named_tensors(model) if name in saved},
-        lists={
-            path: len(module)
-            for path, module in model.named_modules()
-            if isinstance(module, nn.ModuleList | nn.Sequential)
-        },
+        lists=sequences | {path: length for path, length in lists_in(model).lengths.items() if path.endswith(ANY)},
         integers=integers,
     )
 

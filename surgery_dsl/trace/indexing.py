@@ -17,9 +17,9 @@ from surgery_dsl.interface import frozen
 from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import ArrangeModules, Resize
-from surgery_dsl.interface.experts import chosen_along, is_routed
+from surgery_dsl.interface.experts import FEWEST_LISTED, chosen_along, is_routed
 from surgery_dsl.interface.gathering import gather
-from surgery_dsl.interface.indexed import FEWEST, arrange_lists, list_edit, lists_along, with_list
+from surgery_dsl.interface.indexed import arrange_lists, list_edit, lists_along, with_list
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.paths import entry_number, list_holder
 from surgery_dsl.modules.arranging import rearrange, set_numbers
@@ -140,7 +140,7 @@ def _objection(model: nn.Module, interface: Interface, axes: Iterable[int], foll
 def _other_length(axis: int, interface: Interface) -> Sequence[int]:
     """Return all indices but the last, or the last twice where the forward chooses as many as there are."""
     size = interface.exact_size(axis) or 0
-    if size - 1 >= max(FEWEST, chosen_along(axis, interface)):
+    if size - 1 >= max(FEWEST_LISTED, chosen_along(axis, interface)):
         return range(size - 1)
     return (*range(size), size - 1)
 

@@ -5,9 +5,10 @@ chooses), what they pick is that dimension, and its indices may go. All other in
 """
 
 from surgery_dsl.interface import frozen
+from surgery_dsl.interface.expression import Expression
 from surgery_dsl.interface.loops import ENTRY
 from surgery_dsl.interface.model import Setting
-from surgery_dsl.trace.atoms import Product, flat
+from surgery_dsl.trace.atoms import Product, Sizes, flat
 from surgery_dsl.trace.greatest import hold_every_entry
 from surgery_dsl.trace.recorder import Ref
 from surgery_dsl.trace.registry import Outcome, rule
@@ -122,7 +123,7 @@ def _masked(step: Step) -> Outcome | None:
         step.axes.freeze(mine, frozen.lookup(step.axes.place))
     whole = [atom for dim in mask for atom in flat(dim)]
     counted = step.axes.expression(whole) if step.output[at] == step.axes.sizes(whole) else None
-    count = step.axes.fresh(step.output[at], frozen.lookup(step.axes.place), expression=counted)
+    count = _rows(step, step.output[at], counted)
     return Outcome([[*dims[:at], count, *dims[at + len(mask) :]]])
 
 
@@ -246,6 +247,14 @@ def isin(step: Step) -> Outcome | None:
     return None if elements is None else Outcome([elements.dims])
 
 
+def _rows(step: Step, sizes: Sizes, counted: Expression | None) -> Product:
+    """Return the axis that counts what a mask chooses; ``counted`` is everything, where everything was chosen."""
+    place = step.axes.place
+    return step.axes.fresh(
+        sizes, frozen.rows(place) if counted is not None else frozen.lookup(place), expression=counted
+    )
+
+
 @rule("masked_select", "nonzero", "argwhere")
 def masked_select(step: Step) -> Outcome:
     """As many entries as are true.
@@ -260,5 +269,5 @@ def masked_select(step: Step) -> Outcome:
     for ref in step.records[0].reads:
         for dim in step.states[ref].dims:
             step.axes.freeze(dim, frozen.lookup(step.axes.place))
-    rows = step.axes.fresh(step.output[0], frozen.lookup(step.axes.place), expression=counted)
+    rows = _rows(step, step.output[0], counted)
     return Outcome([[rows, *(step.axes.fresh(size, frozen.lookup(step.axes.place)) for size in step.output[1:])]])

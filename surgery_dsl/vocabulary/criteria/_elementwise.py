@@ -1,7 +1,7 @@
 """Criteria that score single weights, and sum these scores over channels and modules."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from surgery_dsl.diagnostics.codes import names
@@ -13,6 +13,7 @@ from surgery_dsl.vocabulary.kinds import Criterion
 from surgery_dsl.vocabulary.modes._channels import axis_of
 from surgery_dsl.vocabulary.selection import Pool
 from surgery_dsl.vocabulary.units._axes import ALONG_AXES, carriers_at
+from surgery_dsl.vocabulary.units._listed import modules_of_experts
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +27,8 @@ class Elementwise(Criterion, ABC):
     """Scores each weight by itself. Abstract.
 
     A channel's score is the sum over all entries of the site's weight that carry it, over all sites of its pool; a
-    module's is the sum over all its parameters. Sums are taken in float64.
+    module's is the sum over all its parameters; an expert's, over its row of the router and its matrices, be they
+    stacked or in modules of its own. Sums are taken in float64.
     """
 
     units: ClassVar[frozenset[str]] = frozenset({"weights", "modules"}) | ALONG_AXES
@@ -80,7 +82,9 @@ class Elementwise(Criterion, ABC):
         carriers = {
             pool.key: carriers_at(pool, axis_of(pool, runtime.interface), flow, roles=("weight",)) for pool in pools
         }
+        entries = {pool.key: modules_of_experts(pool, runtime.interface) for pool in pools}
         names = dict.fromkeys(carrier.tensor for found in carriers.values() for carrier in found)
+        names |= dict.fromkeys(name for found in entries.values() for below in found for name in below)
         arguments = self.arguments(names, runtime)
         scores: dict[str, torch.Tensor] = {}
         for pool in pools:
@@ -90,26 +94,33 @@ class Elementwise(Criterion, ABC):
                 sums = axis_sums(tensors, self.score(), carrier.dim, sizes=carrier.sizes, position=carrier.position)
                 total += gathered(sums.to("cpu"), carrier.owners, pool.size)
                 runtime.release([carrier.tensor])
+            self._add(total, entries[pool.key], arguments, runtime)
             scores[pool.key] = total
         return scores
 
     def _of_modules(self, pools: tuple[Pool, ...], runtime: Runtime) -> "Mapping[str, torch.Tensor]":
         import torch
 
-        from surgery_dsl.kernels.scores import axis_sums
-
         below = {path: parameters_below(path, runtime.interface) for pool in pools for path in pool.modules}
         arguments = self.arguments(dict.fromkeys(name for names in below.values() for name in names), runtime)
         scores: dict[str, torch.Tensor] = {}
         for pool in pools:
             total = torch.zeros(pool.size, dtype=torch.float64)
-            for index, path in enumerate(pool.modules):
-                for name in below[path]:
-                    flat = [tensor.detach().reshape(1, -1) for tensor in arguments[name]]
-                    total[index] += axis_sums(flat, self.score(), 0).to("cpu")[0]
-                    runtime.release([name])
+            self._add(total, [below[path] for path in pool.modules], arguments, runtime)
             scores[pool.key] = total
         return scores
+
+    def _add(
+        self, total: "torch.Tensor", names: Sequence[Sequence[str]], arguments: "Arguments", runtime: Runtime
+    ) -> None:
+        """Add to each entry of ``total`` the scores of whole tensors."""
+        from surgery_dsl.kernels.scores import axis_sums
+
+        for index, below in enumerate(names):
+            for name in below:
+                flat = [tensor.detach().reshape(1, -1) for tensor in arguments[name]]
+                total[index] += axis_sums(flat, self.score(), 0).to("cpu")[0]
+                runtime.release([name])
 
 
 def _scored(unit: str, pool: Pool, flow: Flow) -> Iterable[str]:
@@ -118,7 +129,8 @@ def _scored(unit: str, pool: Pool, flow: Flow) -> Iterable[str]:
         return (pool.tensor,)
     if pool.axis is not None:
         axis = axis_of(pool, flow.interface)
-        return (carrier.tensor for carrier in carriers_at(pool, axis, flow, roles=("weight",)))
+        carried = [carrier.tensor for carrier in carriers_at(pool, axis, flow, roles=("weight",))]
+        return carried + [name for below in modules_of_experts(pool, flow.interface) for name in below]
     return (name for path in pool.modules for name in parameters_below(path, flow.interface))
 
 

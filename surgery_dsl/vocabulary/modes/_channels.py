@@ -160,7 +160,9 @@ def _may_shrink(
     facts = {"before": most * pool.width, "after": (most - taken.most) * pool.width}
     if lifted is None:
         text = f"`{site}` cannot lose {pool.noun or 'channel'}s: {reason}"
-        _say(shapes.FIXED_AXIS, text, site, context, span, facts, f'add except = ["{site}"] to the selection')
+        fix = f'add except = ["{site}"] to the selection'
+        fix += ", or make its experts narrower: unit = channels at their layers" if pool.noun == "expert" else ""
+        _say(shapes.FIXED_AXIS, text, site, context, span, facts, fix)
         return False
     code = shapes.OUTPUT_CONTRACT if lifted == "outputs" else shapes.INPUT_CONTRACT
     text = (

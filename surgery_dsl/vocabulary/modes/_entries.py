@@ -10,7 +10,8 @@ from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.arranging import Arrangement
 from surgery_dsl.interface.coupling import settle
 from surgery_dsl.interface.draft import Draft
-from surgery_dsl.interface.indexed import FEWEST, arrange_lists, entries_of, lists_along
+from surgery_dsl.interface.experts import FEWEST_LISTED
+from surgery_dsl.interface.indexed import arrange_lists, entries_of, lists_along
 from surgery_dsl.interface.model import Extent
 from surgery_dsl.interface.paths import list_holder
 from surgery_dsl.vocabulary.context import Static
@@ -41,15 +42,15 @@ def staying(
     Entries that a ranking picks must be built alike, so that every outcome gives the same network.
     """
     interface, paths = context.interface, lists_along(context.interface, axis)
-    site, noun = pool.sites[0].path if pool.sites else pool.key, pool.noun or "unit"
+    site, noun = pool.sites[0].path if pool.sites else pool.key, pool.noun or "channel"
     if taken.least != taken.most:
         text = f"how many {noun}s of `{site}` go, and with them entries of `{paths[0]}`, only the weights decide"
         _say(context, shapes.OPEN_STRUCTURE, text, site, span, "take a count or a share, such as lowest(25%)")
         return None
     left = pool.size - taken.most
-    if left < FEWEST:
-        text = f"{left} {noun} of `{site}` would stay, and a loop is followed through {FEWEST} entries or more"
-        fix = f"keep at least {FEWEST}, for example with floor = {FEWEST}"
+    if left < FEWEST_LISTED:
+        text = f"{left} {noun} of `{site}` would stay, and a loop is followed through {FEWEST_LISTED} entries or more"
+        fix = f"keep at least {FEWEST_LISTED}, for example with floor = {FEWEST_LISTED}"
         _say(context, shapes.COUNT_FORBIDDEN, text, site, span, fix, kept=left)
         return None
     if fixed is not None:

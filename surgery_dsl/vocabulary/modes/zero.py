@@ -13,6 +13,7 @@ from surgery_dsl.vocabulary.kinds import Mode
 from surgery_dsl.vocabulary.modes._channels import axis_of
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
 from surgery_dsl.vocabulary.units._axes import Carrier, carriers_at
+from surgery_dsl.vocabulary.units._listed import modules_of_experts
 from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
@@ -140,6 +141,9 @@ def _masks(picked: Picked, runtime: Runtime) -> "Mapping[str, torch.Tensor]":
         for index in taken if pool.modules else ():
             for name in _parameters(pool.modules[index], runtime.interface):
                 mask(name).fill_(True)
+        experts = modules_of_experts(pool, runtime.interface)
+        for name in (name for index in taken if experts for name in experts[index]):
+            mask(name).fill_(True)
         if not pool.modules and taken:
             axis = axis_of(pool, runtime.interface)
             chosen = torch.tensor(taken, dtype=torch.int64)
@@ -170,15 +174,8 @@ def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, flow: Flow
     if pool.tensor:
         return {pool.tensor: (taken.least, taken.most, False)}
     if pool.modules:
-        certain = set(range(pool.size) if taken.least == pool.size else fixed or ())
-        possible = certain if fixed is not None else set(range(pool.size))
-        return {
-            name: (least if index in certain else 0, most, False)
-            for index in sorted(possible, key=lambda index: index in certain)
-            for name in _parameters(pool.modules[index], interface)
-            for least, most in (_entries(name, interface),)
-        }
-    found: dict[str, tuple[int, int, bool]] = {}
+        return _whole([_parameters(path, interface) for path in pool.modules], taken, fixed, interface)
+    found = _whole(modules_of_experts(pool, interface), taken, fixed, interface)
     axis = axis_of(pool, interface)
     for carrier in carriers_at(pool, axis, flow):
         least, most = _entries_of_one(carrier, axis, interface)
@@ -186,6 +183,20 @@ def _counts(pool: Pool, taken: Extent, fixed: tuple[int, ...] | None, flow: Flow
         zeros = taken.least * least, taken.most * most
         found[carrier.tensor] = max(known[0], zeros[0]), known[1] + zeros[1], known[2] and bool(carrier.owners)
     return found
+
+
+def _whole(
+    names: Sequence[Sequence[str]], taken: Extent, fixed: tuple[int, ...] | None, interface: Interface
+) -> dict[str, tuple[int, int, bool]]:
+    """Return the zeros of tensors that become zero as a whole, given the tensors of each unit."""
+    certain = set(range(len(names)) if taken.least == len(names) else fixed or ())
+    possible = certain if fixed is not None else set(range(len(names)))
+    return {
+        name: (least if index in certain else 0, most, False)
+        for index in sorted(possible, key=lambda index: index in certain)
+        for name in (names[index] if index < len(names) else ())
+        for least, most in (_entries(name, interface),)
+    }
 
 
 def _entries(name: str, interface: Interface) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity
-from surgery_dsl.vocabulary.quantities import _counting
+from surgery_dsl.vocabulary.quantities._multiplied import multiplied
 from surgery_dsl.vocabulary.quantities._stated import Sizes, check_stated
 from surgery_dsl.vocabulary.word import Card
 
@@ -28,7 +28,8 @@ class Macs(Quantity):
         norms and activations are not counted. Free sizes stay free: ``macs <= 0.7 * base.macs`` is proved for every
         batch and every image. A number alone is a limit that some size breaks, so the sizes that it is meant for must
         be stated: ``macs(N = 1, H = 224, W = 224) <= 2B``. A size that the inputs do not leave free, or that lies
-        outside its range, is an error.
+        outside its range, is an error. Layers that run on what a mask chooses by values (the tokens of an expert) take
+        from none to all of it: their count is a range.
 
     Runtime rule:
         Counted while one forward runs at the stated sizes, others at their least (one example); so are printed values.
@@ -60,9 +61,8 @@ class Macs(Quantity):
         check_stated(self.name, self.sizes, self.span, context)
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
-        """Return the count twice: it is exact."""
-        count = _counting.total(interface, [(1, dims) for op in interface.operators for dims in op.macs])
-        return count, count
+        """Return the count twice where it is exact; what layers chosen by values take lies between nothing and all."""
+        return multiplied(interface)
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Count while one forward of zeros runs, free sizes as stated or at their least."""

@@ -3,7 +3,7 @@
 from typing import ClassVar, final
 
 from surgery_dsl.diagnostics.codes import names
-from surgery_dsl.interface.experts import Mixture, mixtures
+from surgery_dsl.interface.experts import FEWEST_LISTED, Mixture, mixtures
 from surgery_dsl.interface.flow import Flow
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Static
@@ -19,13 +19,14 @@ class Experts(Unit):
     """Experts of mixtures, each with its row of the router, numbered from 0.
 
     Static rule:
-        The expert axis is what a router writes and chooses from, and stacked weights carry as their first dimension. A
-        site is any module that holds mixtures, or the router itself. As many experts must stay as each token goes
-        through: shares and bounds leave so many, a count that would leave fewer is refused. Refused: a site that
-        belongs to no mixture.
+        The expert axis is what a router writes and chooses from, and stacked weights carry as their first dimension, or
+        a list of modules goes with in a loop. A site is any module that holds mixtures, or the router itself. As many
+        experts must stay as each token goes through, of a list two: shares and bounds leave so many, a count that would
+        leave fewer is refused. Refused: a site that belongs to no mixture.
 
     Runtime rule:
-        Indices of the axis: rows of the router, its bias, and entries of all stacked weights go together.
+        Indices of the axis: rows of the router, its bias, and entries of all stacked weights, or modules of the list,
+        go together; those that stay move up.
 
     Source:
         Lu et al., "Not all experts are equal", ACL 2024, arXiv:2402.14800.
@@ -70,14 +71,17 @@ def _mixtures_at(site: Site, every: tuple[Mixture, ...], flow: Flow) -> list[Mix
 
 def _pool(mixture: Mixture, sites: tuple[Site, ...], interface: Interface) -> Pool:
     size = most((mixture.axis,), interface)
+    least = min(max(mixture.chosen, FEWEST_LISTED if mixture.lists else 1), size)
     about = f"each token goes through {mixture.chosen} of {size} experts, so at least {mixture.chosen} must stay"
+    if least > mixture.chosen and mixture.lists:
+        about = f"the forward goes through `{mixture.lists[0]}` in a loop, which is known by {least} turns or more"
     return Pool(
         key=interface.axes[mixture.axis].label or f"axis {mixture.axis}",
         size=size,
         sites=sites,
         axis=mixture.axis,
         noun="expert",
-        least=min(mixture.chosen, size),
-        about=about if mixture.chosen > 1 else "",
+        least=least,
+        about=about if least > 1 else "",
         dim=(mixture.axis,),
     )

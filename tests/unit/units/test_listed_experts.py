@@ -13,9 +13,12 @@ from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.paths import list_holder
 from surgery_dsl.modules.arranging import rearrange
+from surgery_dsl.run.changes import carry_out
+from surgery_dsl.run.identify import identify
 from surgery_dsl.trace.capture import trace
 from surgery_dsl.vocabulary.criteria.magnitude import Magnitude
 from surgery_dsl.vocabulary.modes.remove import Remove
+from surgery_dsl.vocabulary.modes.zero import Zero
 from surgery_dsl.vocabulary.sites.experts import Experts as ExpertSites
 from surgery_dsl.vocabulary.sites.linear import Linear
 from surgery_dsl.vocabulary.sites.module import Module
@@ -24,7 +27,7 @@ from surgery_dsl.vocabulary.takes.only import Only
 from surgery_dsl.vocabulary.units.channels import Channels
 from surgery_dsl.vocabulary.units.experts import Experts
 from surgery_dsl.vocabulary.units.modules import Modules
-from tests.unit.selection.bench import block, refused, selected, static
+from tests.unit.selection.bench import Bench, block, refused, selected, static
 from tests.unit.units import mixtures
 from tests.unit.units.bench import excised
 
@@ -104,6 +107,22 @@ def test_a_loop_that_pairs_them_otherwise_keeps_its_experts(kind: type[nn.Module
     assert "mixtures.py:" in why or "`blocks.0.moe.experts` has more or fewer entries" in why
 
 
+@pytest.mark.parametrize("kind", mixtures.NOT_FOLLOWED, ids=lambda kind: kind.__name__)
+def test_what_is_not_followed_is_refused_with_its_reason(kind: type[nn.Module]) -> None:
+    interface = traced(mixtures.build(kind))
+    context = static(interface)
+    step = block(EVERYWHERE, unit=Experts(), take=Only(units=(1,)), expect=2)
+    Remove().transfer(selected(interface, step), Draft(interface), context)
+    assert {finding.code.id for finding in context.sink.found} == {"SD226"}
+    (axis,) = interface.tensor_by_name["blocks.0.moe.gate.weight"].dims[0]
+    found = context.sink.found[0]
+    assert found.message == f"`blocks.0.moe` cannot lose experts: {interface.axes[axis].frozen}"
+    assert "unit = channels" in found.help
+    narrower = block(Linear(pattern="blocks.*.moe.experts.*.w1"), take=Lowest(amount=2), by=Magnitude())
+    small, _, _ = excised(mixtures.build(kind), interface, narrower, traced)
+    assert small.blocks[0]["moe"].experts[3].w2.weight.shape == (mixtures.WIDTH, 8)
+
+
 def test_parameters_and_multiplications_scale_with_the_list() -> None:
     model = mixtures.build(mixtures.Weighted)
     step = block(EVERYWHERE, unit=Experts(), take=Only(units=(0,)))
@@ -119,13 +138,16 @@ def removed(interface: Interface, step) -> list[tuple[str, str]]:  # type: ignor
 
 
 def test_as_many_experts_stay_as_are_chosen_and_a_loop_is_known_by() -> None:
-    interface = traced(mixtures.build(mixtures.Sparse))
-    found = removed(interface, block(EVERYWHERE, unit=Experts(), take=Only(units=(0, 1, 2))))
-    assert {code for code, _ in found} == {"SD223"}
-    interface = traced(mixtures.build(mixtures.Stacked))  # all are taken, so none is chosen
-    (code, text), *_ = removed(interface, block(EVERYWHERE, unit=Experts(), take=Only(units=(0, 1, 2))))
-    assert code == "SD223"
-    assert "1 expert of `blocks.0.moe` would stay" in text
+    step = block(ExpertSites(pattern="blocks.1.**"), unit=Experts(), take=Only(units=(0, 1, 2)))
+    sparse, stacked = traced(mixtures.build(mixtures.Sparse)), traced(mixtures.build(mixtures.Stacked))
+    assert "SD223" in {code for code, _ in removed(sparse, step)}
+    (pool,) = selected(sparse, step).pools
+    assert (pool.least, pool.about) == (2, "each token goes through 2 of 4 experts, so at least 2 must stay")
+    (pool,) = selected(stacked, step).pools  # all are taken, so none is chosen
+    assert (pool.least, pool.about[:54]) == (2, "the forward goes through `blocks.1.moe.experts` in a l")
+    router = block(Linear(pattern="blocks.1.moe.gate"), unit=Channels(), take=Only(units=(0, 1, 2)))
+    ((code, text),) = removed(stacked, router)
+    assert (code, "1 channel of `blocks.1.moe.gate` would stay" in text) == ("SD223", True)
 
 
 def test_an_expert_that_is_not_there_is_refused() -> None:
@@ -164,3 +186,25 @@ def test_ranked_experts_must_be_built_alike() -> None:
     torch.testing.assert_close(
         mixtures.outputs(small), mixtures.outputs(never_chosen(model, [[1], [1]])), rtol=1e-9, atol=1e-9
     )
+
+
+def test_experts_score_by_their_modules_and_become_zero_with_them() -> None:
+    model = mixtures.build(mixtures.Weighted)
+    with torch.no_grad():
+        for parameter in model.blocks[0]["moe"].experts[2].parameters():  # type: ignore[index]
+            parameter.mul_(1e-3)  # its row of the router is as large as the others
+    interface = traced(model)
+    step = block(ExpertSites(pattern="blocks.0.**"), unit=Experts(), by=Magnitude(), take=Lowest(amount=1))
+    _, taken, _ = excised(model, interface, step, traced)
+    assert taken == ((2,),)
+    runtime = Bench(copy.deepcopy(model), interface)
+    picked = identify(step, selected(interface, step), runtime)
+    exact = picked.selection.replaced(indices=picked.indices)
+    effect = Zero().transfer(exact, Draft(interface), static(interface))
+    for change in Zero().execute(picked, runtime):
+        carry_out(runtime.model, change)
+    expert = {name for name in interface.tensor_by_name if name.startswith("blocks.0.moe.experts.2.")}
+    assert all(not runtime.model.get_parameter(name).any() for name in expert)
+    assert effect.writes == expert | {"blocks.0.moe.gate.weight", "blocks.0.moe.gate.bias"}
+    zeros = {name: int((p == 0).sum()) for name, p in runtime.model.named_parameters() if (p == 0).any()}
+    assert {name: (count, count) for name, count in zeros.items()} == dict(effect.zeros)
