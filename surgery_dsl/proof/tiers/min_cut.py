@@ -34,6 +34,7 @@ class Kernel:
         edges = [(number[i], number[j], slot) for i in variables for j, slot in neighbours[i].items() if i < j]
         self._slots = [slot for _, _, slot in edges]
         self._graph = Graph(len(variables), [(i, j) for i, j, _ in edges])
+        self._turned: list[int] | None = None
 
     def lowest(self, linear: Sequence[int], pairs: Sequence[int]) -> tuple[int, list[int], list[int]]:
         """Return twice a lower bound of the least value, rounded down, and the two vertices of the relaxation."""
@@ -45,15 +46,22 @@ class Kernel:
         if max(values, default=0) <= 0:
             value, labels = cut(terminals, self._graph, [-value for value in values])
             return value, labels, labels
-        turned = _balance(self._graph, values)
+        turned = self._turned
+        if turned is None or not _balances(turned, self._graph, values):
+            turned = self._turned = _balance(self._graph, values)
         if turned is not None:
-            constant = sum(t for t, flip in zip(terminals, turned, strict=True) if flip)
-            constant -= sum(value for value in values if value > 0)
+            constant = sum([t for t, flip in zip(terminals, turned, strict=True) if flip])
+            constant -= sum([value for value in values if value > 0])
             signed = [-t if flip else t for t, flip in zip(terminals, turned, strict=True)]
             value, labels = cut(signed, self._graph, [abs(value) for value in values])
             labels = [label ^ flip for label, flip in zip(labels, turned, strict=True)]
             return value + constant, labels, labels
         return _roof(terminals, self._graph, values)
+
+
+def _balances(turned: Sequence[int], graph: Graph, values: Sequence[int]) -> bool:
+    """Whether turning some variables makes every pair negative."""
+    return all((q > 0) == (turned[i] != turned[j]) for (i, j), q in zip(graph.ends, values, strict=True) if q)
 
 
 def _balance(graph: Graph, values: Sequence[int]) -> list[int] | None:

@@ -3,8 +3,9 @@
 The dual g(m) = min over u of polynomial(u) + Σ m_j·(end_j - removed_j(u)) is concave and made of planes, one for each
 vertex u that is least somewhere. Along a line the greatest value is found exactly, by cutting: two planes that rise
 towards each other meet at a point, whose plane replaces one of them, until it is one of them (Dantzig & Wolfe 1960;
-in one dimension it is Dinkelbach's method of 1967). With several sums the lines are the axes and, from a ridge between
-two planes, the directions along the ridge (an active-set ascent). It stops as soon as the bound is enough.
+in one dimension it is Dinkelbach's method of 1967). With several sums the lines are the axes, and then the steepest
+ways that all planes near the point allow (Bertsekas & Mitter, A descent method for optimization problems with
+nondifferentiable cost functionals, 1973). It stops as soon as the bound is enough.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,12 @@ from surgery_dsl.proof.tiers.elimination import Elimination, Lowest
 
 MOST_CUTS = 60
 """Most points along one line; on graphs that elimination or one cut decides, five to ten are used."""
-MOST_ROUNDS = 12
-"""Most rounds over all directions where there are several sums."""
+MOST_LINES = 12
+"""Most lines for each sum where there are several."""
+CLOSE = 1 << 20
+"""Planes nearer than this part of a bound are not told apart."""
+MOST_MIXES = 200
+"""Most steps towards the shortest mixture of slopes."""
 FINENESS = 1 << 20
 """Directions along a ridge are rounded to this part of their length."""
 
@@ -206,7 +211,7 @@ class Dual:
 
     # ---- several sums --------------------------------------------------------------------------------------------
 
-    def summit(self, prices: Sequence[Fraction], enough: Fraction) -> Summit:
+    def summit(self, prices: Sequence[Fraction], enough: Fraction, lines: int = MOST_LINES) -> Summit:
         """Return the greatest value found from some multipliers, or the first that is enough."""
         start = self.at(prices)
         if start.value >= enough or not prices:
@@ -214,43 +219,66 @@ class Dual:
         if len(prices) == 1:
             return self.climb(start, [Fraction(1)], enough)
         best = Summit(start, start, start)
-        for _ in range(MOST_ROUNDS):
-            before = best.best.value
-            normals: list[list[float]] = []
-            for direction in _axes(len(prices)):
-                best = self._better(best, direction, enough, normals)
-                for _ in prices:
-                    along = _ridge(best, normals)
-                    height = best.best.value
-                    if along is None or height >= enough:
-                        break
-                    best = self._better(best, along, enough, normals)
-                    if not _gains(height, best.best.value):
-                        break
-                if best.best.value >= enough:
-                    return best
-            if not _gains(before, best.best.value):
+        planes = [start]
+        for direction in _axes(len(prices)):
+            best = self._better(best, direction, enough, planes)
+        near = abs(best.best.value) / 8 + 1
+        for _ in range(lines * len(prices)):
+            if best.best.value >= enough or near * CLOSE < abs(best.best.value) + 1:
                 break
+            height = best.best.value
+            steepest = _steepest([plane for plane in planes if _height(plane, best.best) <= height + near], len(prices))
+            if steepest is not None:
+                best = self._better(best, steepest, enough, planes)
+            if best.best.value - height < near / 8:
+                near /= 4
         return best
 
-    def _better(
-        self, best: Summit, direction: Sequence[Fraction], enough: Fraction, normals: list[list[float]]
-    ) -> Summit:
+    def _better(self, best: Summit, direction: Sequence[Fraction], enough: Fraction, planes: list[Point]) -> Summit:
+        """Climb along a direction, and note the planes that stopped it."""
         found = self.climb(best.best, direction, enough)
-        if found.rising.slopes != found.falling.slopes:
-            normals.append([float(a - b) for a, b in zip(found.rising.slopes, found.falling.slopes, strict=True)])
+        planes += (found.rising, found.falling)
         if found.best.value <= best.best.value:
             return best
         if max(price.denominator for price in found.best.prices) > FINENESS:
             near = self.at([Fraction(round(price * FINENESS), FINENESS) for price in found.best.prices])
+            planes.append(near)
             if near.value > best.best.value:
                 return Summit(near, found.rising, found.falling, found.share)
         return found
 
 
-def _gains(before: Fraction, after: Fraction) -> bool:
-    """Whether a bound rose by more than a millionth of itself."""
-    return (after - before) * FINENESS > abs(before) + 1
+def _height(plane: Point, there: Point) -> Fraction:
+    """Return how high the plane of one point is at another."""
+    away = sum((s * (p - q) for s, p, q in zip(plane.slopes, there.prices, plane.prices, strict=True)), Fraction(0))
+    return plane.value + away / 2
+
+
+def _steepest(planes: Sequence[Point], count: int) -> list[Fraction] | None:
+    """Return the shortest mixture of the slopes of planes; ``None`` where it is nothing: they meet at a summit.
+
+    Mitchell, Dem'yanov & Malozemov, Finding the point of a polyhedron closest to the origin, 1974. Floats may guide the
+    search, for any price is sound.
+    """
+    slopes = [[float(slope) for slope in plane.slopes] for plane in planes]
+    weights = [1.0 / len(slopes)] * len(slopes)
+    mixed = [sum(vector[j] for vector in slopes) / len(slopes) for j in range(count)]
+    for _ in range(MOST_MIXES):
+        along = [sum(a * b for a, b in zip(vector, mixed, strict=True)) for vector in slopes]
+        low = min(range(len(slopes)), key=along.__getitem__)
+        high = max((i for i, weight in enumerate(weights) if weight > 0), key=along.__getitem__)
+        apart = [a - b for a, b in zip(slopes[low], slopes[high], strict=True)]
+        length = sum(x * x for x in apart)
+        if along[high] - along[low] <= 1e-9 * (abs(along[high]) + 1) or not length:
+            break
+        step = min(weights[high], (along[high] - along[low]) / length)
+        weights[low] += step
+        weights[high] -= step
+        mixed = [m + step * x for m, x in zip(mixed, apart, strict=True)]
+    greatest = max(map(abs, mixed), default=0.0)
+    if greatest < 1e-6:
+        return None
+    return [Fraction(round(x / greatest * FINENESS), FINENESS) for x in mixed]
 
 
 class _Contracted:
@@ -315,27 +343,3 @@ def _along(point: Point, direction: Sequence[int]) -> int:
 
 def _axes(count: int) -> list[list[Fraction]]:
     return [[Fraction(int(i == j)) for i in range(count)] for j in range(count)]
-
-
-def _ridge(found: Summit, normals: list[list[float]]) -> list[Fraction] | None:
-    """Return a direction that rises and keeps to the ridges found last; floats may guide, for any way is sound."""
-    count = len(found.best.prices)
-    direction = [float(a + b) for a, b in zip(found.rising.slopes, found.falling.slopes, strict=True)]
-    basis: list[list[float]] = []
-    for normal in reversed(normals[-(count - 1) :]):
-        for known in basis:
-            normal = _without(normal, known)
-        length = sum(x * x for x in normal) ** 0.5
-        if length > 1e-9:
-            basis.append([x / length for x in normal])
-    for known in basis:
-        direction = _without(direction, known)
-    greatest = max(map(abs, direction), default=0.0)
-    if greatest < 1e-6:
-        return None
-    return [Fraction(round(x / greatest * FINENESS), FINENESS) for x in direction]
-
-
-def _without(vector: list[float], unit: list[float]) -> list[float]:
-    share = sum(x * y for x, y in zip(vector, unit, strict=True))
-    return [x - share * y for x, y in zip(vector, unit, strict=True)]

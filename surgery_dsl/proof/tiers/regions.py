@@ -14,7 +14,7 @@ from fractions import Fraction
 from surgery_dsl.proof.amount import Monomial
 from surgery_dsl.proof.questions import Sum
 from surgery_dsl.proof.tiers.chords import TANGENTS, UnitBox, unit_box
-from surgery_dsl.proof.tiers.multipliers import Dual, Summit
+from surgery_dsl.proof.tiers.multipliers import MOST_LINES, Dual, Summit
 
 MOST_WORK = 4_000
 """Most monomials and axes that are looked at while regions are split, in all; about 60 ms."""
@@ -56,7 +56,11 @@ class Region:
 
 
 def bounded(task: Task, ranges: Ranges, enough: Fraction, start: Sequence[Fraction] | None = None) -> Region:
-    """Return the dual bound over some ranges; the search for multipliers stops where it is ``enough``."""
+    """Return the dual bound over some ranges; the search for multipliers stops where it is ``enough``.
+
+    From multipliers to start with, those of a region that holds this one, it is short.
+    """
+    lines = MOST_LINES if start is None else 1
     multipliers = tuple(start) if start is not None else (Fraction(0),) * len(task.sums)
     tangents: dict[str, Fraction] = {}
     best: Region | None = None
@@ -65,7 +69,7 @@ def bounded(task: Task, ranges: Ranges, enough: Fraction, start: Sequence[Fracti
         dual = Dual(box)
         scales = [Fraction(box.scale, fixed.scale) for fixed in box.sums]
         prices = [m * scale for m, scale in zip(multipliers, scales, strict=True)]
-        top = dual.summit(prices, enough * box.scale)
+        top = dual.summit(prices, enough * box.scale, lines)
         bound = top.best.value / box.scale
         multipliers = tuple(p / scale for p, scale in zip(top.best.prices, scales, strict=True))
         mean = top.mean()
