@@ -152,10 +152,10 @@ def _bound(question: BudgetQuestion, answer: Answer, asked: Message) -> Iterator
 def _unfounded(entry: Entry) -> str:
     """Say why a verdict does not follow from the numbers it rests on; empty where it does."""
     question, answer = entry.question, entry.answer
-    if isinstance(question, SizeQuestion) or answer.status != "proved" or entry.vacuous:
+    if isinstance(question, SizeQuestion) or answer.status == "refuted" or entry.vacuous:
         return ""
     bound = answer.bound if answer.certificate is None else answer.certificate.bound
-    if bound is not None and question.relation != "==" and question.breaks(bound):
+    if answer.status == "proved" and bound is not None and question.relation != "==" and question.breaks(bound):
         return f"a slack of {bound} breaks it"
     if answer.certificate is not None and answer.bound is not None and answer.bound > answer.certificate.bound:
         return f"the certificate shows {answer.certificate.bound}, not {answer.bound}"

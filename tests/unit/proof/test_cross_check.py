@@ -133,6 +133,15 @@ def test_a_wrong_certificate_is_denied(name: str) -> None:
     assert "`it holds` is proved by tier `Lagrangian dual`, and z3 denies it" in found.message
 
 
+@pytest.mark.parametrize("less", [0, 1])
+def test_a_bound_beyond_its_certificate_is_denied(less: int) -> None:
+    right = entry(chain(tight(50) - less, 50))
+    wrong = replace(right, answer=replace(right.answer, bound=(right.answer.bound or 0) + Fraction(1)))
+    (found,) = looked_at(wrong).disagreements
+    assert f"`it holds` is {right.answer.status} by tier" in found.message
+    assert "the certificate shows" in found.message
+
+
 def test_a_dual_with_a_flipped_sign_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
     real = multipliers.Dual.at
 
