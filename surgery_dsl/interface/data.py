@@ -1,7 +1,8 @@
 """What all data of the house is: frozen pydantic models that know their fields."""
 
-from functools import cache, cached_property
-from typing import Any, Self
+from collections.abc import Callable
+from functools import cache, cached_property, partial
+from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,8 +20,8 @@ class Data(BaseModel):
         are set one by one share the keys of their table, and the names that count as set are one set for the class.
         """
         made = cls.__new__(cls)
-        for name, field in cls.__pydantic_fields__.items():
-            _put(made, name, fields[name] if name in fields else field.get_default(call_default_factory=True))
+        for name, default in _defaults(cls):
+            _put(made, name, fields[name] if name in fields else default())
         _put(made, "__pydantic_fields_set__", _names(cls))
         _put(made, "__pydantic_extra__", None)
         _put(made, "__pydantic_private__", None)
@@ -32,6 +33,15 @@ class Data(BaseModel):
 
 
 _put = object.__setattr__
+
+
+@cache
+def _defaults(kind: type[Data]) -> list[tuple[str, Callable[[], Any]]]:
+    """Return what gives the default of each field; pydantic looks at signatures for it, each time."""
+    return [
+        (name, cast(Any, field.default_factory) or partial(field.get_default, call_default_factory=True))
+        for name, field in kind.__pydantic_fields__.items()
+    ]
 
 
 @cache

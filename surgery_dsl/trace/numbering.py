@@ -159,6 +159,8 @@ def _list_of(name: str, value: Any, scope: str, lists: Mapping[str, int]) -> str
     prefix = scope + "." if scope else ""
     near = [path for path, entries in lists.items() if entries == length and (path + ".").startswith(prefix)]
     near = [path for path in near if named or (type(value) is int and _counts_by_name(last, path))]
+    if not near:
+        return None
     sided = [side for side in _SIDES if side in name]
     if sided:
         side = sided[-1]

@@ -16,9 +16,10 @@ def named_modules(model: nn.Module, duplicates: bool = False) -> Iterator[tuple[
                 continue
             seen.add(id(module))
         yield path, module
-        below = [(name, child) for name, child in module._modules.items() if child is not None]
-        prefix = path and path + "."
-        left += [(prefix + name, child) for name, child in reversed(below)]
+        if module._modules:
+            prefix = path and path + "."
+            below = [(prefix + name, child) for name, child in module._modules.items() if child is not None]
+            left += below[::-1]
 
 
 def modules_of(model: nn.Module) -> list[nn.Module]:
