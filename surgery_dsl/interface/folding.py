@@ -2,15 +2,16 @@
 
 A path that has a number as one of its segments belongs to an entry of a list. What is said of several entries is
 folded where it is word for word the same once the entry's own number is left out, also in the texts beside the path
-(``coupled with layers.3.mlp.gate_proj``).
+(``coupled with layers.3.mlp.gate_proj``); or, where nothing is found so, once numbers of the same list are counted from
+the entry's own (``coupled with`` the layer before).
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-_HERE = "\0"
-"""Stands for an entry's own number; occurs in no path."""
+_HERE = re.compile("\0(-?[0-9]+)\0")
+"""Stands for the number of an entry, counted from the own one; occurs in no path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +58,50 @@ class _Item:
 
 def _fold_at(items: Sequence[_Item], position: int) -> list[_Item]:
     """Fold over the numbers that stand at one segment of the paths."""
+    numbered = [len(item.segments) > position and item.segments[position].isdecimal() for item in items]
+    found = [item for item, has in zip(items, numbered, strict=True) if not has]
+    once: list[_Item] = []
+    for group in _grouped((item for item, has in zip(items, numbered, strict=True) if has), position, False):
+        if len(group) > 1:
+            found.append(_joined(group, position))
+        else:
+            once += group
+    for group in _grouped((_joined([item], position) for item in once), position, True):
+        found.append(_joined(group, position))
+    return sorted(found, key=lambda item: item.first)
+
+
+def _grouped(items: Iterable[_Item], position: int, counted: bool) -> Iterable[list[_Item]]:
+    """Group what is said alike; ``counted`` counts other entries' numbers from the own one."""
     groups: dict[object, list[_Item]] = {}
     for item in items:
-        number = item.segments[position] if position < len(item.segments) else ""
-        if not number.isdecimal():
-            groups[object()] = [item]
-            continue
         head, rest = item.segments[:position], item.segments[position + 1 :]
-        texts = tuple(_without(text, ".".join(head), number) for text in item.texts)
+        number = int(item.segments[position])
+        texts = tuple(_relative(text, ".".join(head), number, counted) for text in item.texts)
         groups.setdefault((head, rest, texts, item.count), []).append(replace(item, texts=texts))
-    return [_joined(group, position) for group in groups.values()]
+    return groups.values()
 
 
-def _without(text: str, prefix: str, number: str) -> str:
-    """Put the placeholder where a text names the same entry of the same list."""
+def _relative(text: str, prefix: str, number: int, counted: bool) -> str:
+    """Put placeholders where a text names entries of the same list: the same entry, or any."""
     head = f"{prefix}." if prefix else ""
-    if f"{head}{number}" not in text:
+    if head not in text:
         return text
-    return re.sub(rf"(?<![\w.]){re.escape(head)}{number}(?![\w])", lambda _: f"{head}{_HERE}", text)
+    meant = "[0-9]+" if counted else str(number)
+    after = r"(?!\w)" if head else r"(?=\.[^\W\d])"  # a bare number in a text is no entry of the outermost list
+    form = rf"(?<![\w.]){re.escape(head)}({meant}){after}"
+    return re.sub(form, lambda found: f"{head}\0{int(found[1]) - number}\0", text)
 
 
 def _joined(group: Sequence[_Item], position: int) -> _Item:
     first = group[0]
-    if position >= len(first.segments) or not first.segments[position].isdecimal():
-        return first
-    shown = numbers_text([int(item.segments[position]) for item in group])
-    segments = (*first.segments[:position], shown, *first.segments[position + 1 :])
-    texts = tuple(text.replace(_HERE, shown) for text in first.texts)
+    numbers = [int(item.segments[position]) for item in group]
+
+    def shown(found: re.Match[str]) -> str:
+        return numbers_text([number + int(found[1]) for number in numbers])
+
+    segments = (*first.segments[:position], numbers_text(numbers), *first.segments[position + 1 :])
+    texts = tuple(_HERE.sub(shown, text) for text in first.texts)
     return _Item(segments, texts, sum(item.count for item in group), first.first)
 
 

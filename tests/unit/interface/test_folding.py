@@ -60,6 +60,22 @@ def test_a_text_may_name_its_own_entry_and_no_other() -> None:
     assert len(fold(longer)) == 2
 
 
+def test_what_names_the_entry_before_is_folded_too() -> None:
+    chain = [(f"hidden.{n}.w", (f"coupled with hidden.{n - 1}",)) for n in range(1, 5)]
+    assert [(one.path, one.texts) for one in fold(chain)] == [("hidden.{1..4}.w", ("coupled with hidden.{0..3}",))]
+    fixed = [(f"hidden.{n}.w", ("coupled with hidden.0",)) for n in range(1, 5)]
+    assert [(one.path, one.texts) for one in fold(fixed)] == [("hidden.{1..4}.w", ("coupled with hidden.0",))]
+    both = [("hidden.0.w", ("coupled with hidden.9",)), *chain]
+    assert [one.path for one in fold(both)] == ["hidden.0.w", "hidden.{1..4}.w"]
+
+
+def test_numbers_that_are_no_entries_are_left_alone() -> None:
+    sizes = [("3.weight", ("3 × 4 -> 2 × 4",)), ("4.weight", ("4 × 4 -> 2 × 4",))]
+    assert len(fold(sizes)) == 2
+    named = [("0.weight", ("coupled with 0.norm, 0.5 of it",)), ("1.weight", ("coupled with 1.norm, 0.5 of it",))]
+    assert [one.texts for one in fold(named)] == [("coupled with {0,1}.norm, 0.5 of it",)]
+
+
 def test_lists_in_lists_are_folded_from_the_outside() -> None:
     paths = [f"layers.{layer}.experts.{expert}.weight" for layer in range(3) for expert in range(5)]
     assert fold_paths(paths) == ("layers.{0..2}.experts.{0..4}.weight",)
