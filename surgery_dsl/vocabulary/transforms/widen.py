@@ -130,9 +130,11 @@ class Widen(Transform):
             )
             return None
         picked = axis if axis is not None else _free(dim, draft.before)
-        if picked is None or draft.axes[picked].frozen:
+        listed = next((one.path for one in draft.before.indexed if one.dim == (picked,)), "")
+        if picked is None or draft.axes[picked].frozen or listed:
             axis = dim[-1] if picked is None else picked
             reason = draft.axes[axis].frozen or "its units are several parts behind one another"
+            reason = f"each goes with an entry of `{listed}`" if listed else reason
             scene.say(
                 shapes.FIXED_AXIS,
                 f"`{site.path}` must keep its {now} units: {reason}",
