@@ -16,6 +16,8 @@ Form = tuple[str, tuple[tuple[int, int], ...]]
 
 CONSTANTS = "constants of what goes move into them"
 """What an excision writes where it does not cut: see ADR 20."""
+ANY_ENTRY = "which entries go is open, so any may come to hold what another held"
+"""Why entries of a list change their values where a ranking decides which of them go."""
 
 
 class Written(Data):
@@ -70,14 +72,13 @@ class Course:
         self.tensors = {name: name for name in self.base.tensor_by_name}
         self.modules = {path: path for path in self.base.module_by_path}
 
-    def write(self, step: Excise | Replace | Recover, effect: Effect) -> None:
-        """Note which values a step writes."""
+    def write(self, step: Excise | Replace | Recover, effect: Effect, why: str = "") -> None:
+        """Note which values a step writes, and why where that is not what it does."""
         key = step.block, step.name
         if effect.writes:
             self.changing[key] = None
         names = self.written[key][1] if key in self.written else set()
-        moves = isinstance(step, Excise) and not effect.zeros
-        self.written[key] = step_reason(step), names, CONSTANTS if moves else effect.reason
+        self.written[key] = step_reason(step), names, why or effect.reason
         for first, now in self.tensors.items():
             if now in effect.writes:
                 names.add(first)
@@ -93,7 +94,8 @@ class Course:
         after: Interface,
     ) -> None:
         """Follow names and sizes over one run of a step."""
-        self.write(step, effect)
+        unit = reasons.selection.unit if isinstance(step, Excise) and reasons.selection is not None else ""
+        self.write(step, effect, (ANY_ENTRY if unit == "modules" else CONSTANTS) if unit else "")
         self.changing[step.block, step.name] = None
         self._tensors(effect, reasons, before, after)
         self._modules(effect, reasons, before, after)

@@ -157,3 +157,27 @@ def test_sizes_after_are_those_of_the_predicted_network(example: str) -> None:
         and not (now == name and any(name.startswith(f"{b}.") for b in moves.values()))
     )
     assert planned.preview.changes.tensors == resized
+
+
+def test_layers_that_a_ranking_drops_are_not_named_as_if_they_were_known(llama: Path) -> None:
+    body = (
+        'identify late {\n  in = module("model.layers.*")\n  unit = modules\n  by = random(seed = 1)\n'
+        "  take = lowest(4)\n}\nexcise late\n"
+    )
+    found = seen(llama, body)
+    gone = by_path(found, "module")["model.layers.{28..31}"]
+    assert gone.reasons[0].source == "4 of 32 go, by rank; the last ones stand for them here"
+    (written,) = found.changes.written
+    assert (written.count, written.reason) == (
+        168 + 84,
+        "which entries go is open, so any may come to hold what another held",
+    )
+
+
+def test_layers_that_come_again_are_added(llama: Path) -> None:
+    body = 'replace deeper {\n  after = module("model.layers.{0,1}")\n  with = repeat(times = 1)\n}\n'
+    found = seen(llama, body)
+    modules = by_path(found, "module")
+    assert {change.action for change in modules.values()} == {"added", "moved"}
+    assert by_path(found, "integer")["config.num_hidden_layers"].after == "34"
+    assert found.changes.added == 18
