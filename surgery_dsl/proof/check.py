@@ -51,10 +51,11 @@ class CheckReport:
         return self.states[-1] if self.states else self.start
 
 
-def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> CheckReport:
+def check(plan: Plan, lock: Lock, transcript: Transcript | None = None, *, explain: bool = True) -> CheckReport:
     """Prove what can be proved of a plan. Deterministic; reads nothing but its arguments.
 
-    What the tiers are asked and answer is noted in ``transcript``, if there is one.
+    What the tiers are asked and answer is noted in ``transcript``, if there is one. Without ``explain``, findings say
+    what does not hold, and neither an outcome that is easy to see nor edits are looked for.
 
     Raises:
         KeyError: The lock lacks the patient (a stale lock is the caller's to find).
@@ -75,7 +76,7 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> Check
         before, step = state, run.step
         if isinstance(step, Control):
             retry = _Retry(lock, step.name)
-            found.verdicts.extend(obligations.control(state, step, plan, retry.state))
+            found.verdicts.extend(obligations.control(state, step, plan, retry.state if explain else None))
         else:
             state = advance(state, step, plan)
         states.append(state)
@@ -95,7 +96,9 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None) -> Check
 
         found.verdicts.extend(loadable(plan, host, runs, states, begin))
     verdicts = tuple(without_meaning(found.verdicts, sink))
-    return CheckReport(_told(sink, refused, plan, lock), verdicts, tuple(steps), runs, tuple(states), begin)
+    return CheckReport(
+        _told(sink, refused if explain else (), plan, lock), verdicts, tuple(steps), runs, tuple(states), begin
+    )
 
 
 def _told(sink: Sink, refused: Sequence[tuple[Step, State]], plan: Plan, lock: Lock) -> tuple[Diagnostic, ...]:

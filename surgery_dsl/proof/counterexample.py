@@ -12,13 +12,14 @@ from surgery_dsl.diagnostics.codes import budgets, defects, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.model import Extent
-from surgery_dsl.language.plan import Comparison, Expression, Obligation, Plan, Quantified, Reading
+from surgery_dsl.language.plan import Comparison, Obligation, Plan, Quantified, Reading
 from surgery_dsl.proof import blame, fixes, nominal, replay
 from surgery_dsl.proof.folding import folded_items
 from surgery_dsl.proof.readings import NotStatic
 from surgery_dsl.proof.smallest import Outcome, smallest
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.verdict import apart_texts, exact_text, rounded_text
+from surgery_dsl.proof.wording import headline, is_open, side_text
 
 if TYPE_CHECKING:
     from surgery_dsl.proof.deciding import Decided
@@ -47,10 +48,6 @@ def refuted(
     if defect is not None:
         return defect
     verb = {"<=": "at most", "<": "less than", ">=": "at least", ">": "more than", "==": "equal to"}[statement.relation]
-    distance = abs(left - right)
-    share = f" ({rounded_text(distance / abs(right) * 100, 3)} %)" if right else ""
-    how = f"{rounded_text(distance)}{share} {'above' if left > right else 'below'}" if distance else "exactly"
-    name = side_text(statement.left)
     notes = [
         *_outcome(state, statement, decided, outcome),
         *blame.largest_part(state, statement, worst),
@@ -59,8 +56,7 @@ def refuted(
     closing, more = _closing(state, obligation, statement, decided, (left, right), plan, retry)
     return Diagnostic(
         budgets.REFUTED,
-        f"`{obligation.text}` does not hold: {name} {'can be' if _open(decided) else 'is'} {rounded_text(left)}, "
-        f"{how} the limit of {rounded_text(right)}",
+        headline(obligation, statement, decided, left, right),
         file=state.file,
         span=obligation.span,
         labels=tuple(_choices(state)),
@@ -68,7 +64,7 @@ def refuted(
             "value": rounded_text(left),
             "limit": rounded_text(right),
             "relation": verb,
-            "over": rounded_text(distance),
+            "over": rounded_text(abs(left - right)),
         },
         notes=(*notes, *more),
         help=closing,
@@ -130,7 +126,7 @@ def _closing(
         proved = f"{sized} {statement.relation} {side_text(statement.right)}"
         return f"state the size that the limit is meant for: `{proved}` is proved", []
     if statement.relation == "==":
-        return (f"write what it is: {rounded_text(left)}" if not _open(decided) else _NOTHING), []
+        return (f"write what it is: {rounded_text(left)}" if not is_open(decided) else _NOTHING), []
     upper = statement.relation in ("<=", "<")
     slack = decided.answer.bound
     bound = None if slack is None else right - slack if upper else right + slack
@@ -155,11 +151,6 @@ def _closing(
 
 
 _NOTHING = "no edit is known that closes it: take other sites, or measure the line"
-
-
-def _open(decided: "Decided") -> bool:
-    open_axes = any(domain.kind == "axis" for domain in decided.reader.domains.values())
-    return open_axes or bool(decided.left.loose + decided.right.loose)
 
 
 def _outcome(state: State, statement: Comparison, decided: "Decided", outcome: Outcome) -> list[str]:
@@ -265,19 +256,6 @@ def _choices(state: State) -> list[Label]:
 def step_span(state: State, name: str) -> Span | None:
     """Return where a step stands."""
     return state.places.get(name, state.choices.get(name))
-
-
-def side_text(expression: Expression) -> str:
-    """Write a side as a plan would: a reading by its name, else the value."""
-    if isinstance(expression, Reading):
-        point = expression.point
-        name: str = expression.word.written()
-        if point.at == "now":
-            return name
-        return f"{point.at}.{name}" if not point.name else f"{point.at}({point.name}).{name}"
-    if isinstance(expression, Quantified):
-        return str(expression.value)
-    return "the left side"
 
 
 def undecided(state: State, obligation: Obligation, decided: "Decided | None", reason: str) -> Diagnostic:

@@ -7,7 +7,7 @@ from surgery_dsl.diagnostics.codes import budgets
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Property, Reading
 from surgery_dsl.proof import blame, uniform
-from surgery_dsl.proof.deciding import Decided, decide, numbers, worst_sizes
+from surgery_dsl.proof.deciding import Decided, decide, numbers, worst_sides, worst_sizes
 from surgery_dsl.proof.gates import readings
 from surgery_dsl.proof.measured import bound, measurement
 from surgery_dsl.proof.readings import NotStatic
@@ -16,6 +16,7 @@ from surgery_dsl.proof.state import State
 from surgery_dsl.proof.transcript import Entry
 from surgery_dsl.proof.units import comparable
 from surgery_dsl.proof.verdict import Status, Verdict, verdict_of
+from surgery_dsl.proof.wording import headline
 from surgery_dsl.proof.words import data_names, regions
 from surgery_dsl.vocabulary.kinds import Ruling
 
@@ -30,7 +31,8 @@ def control(state: State, block: Control, plan: Plan, retry: Retry | None = None
         state: Where the plan stands.
         block: The block.
         plan: The whole plan.
-        retry: How to replay a changed plan, for fixes that are known to work; without it none of that kind is offered.
+        retry: How to replay a changed plan, for fixes that are known to work; without it a line that is refuted is
+            named with its numbers, and not explained.
     """
     verdicts = []
     against = _contradictions(state, block)
@@ -212,6 +214,11 @@ def _not_proved(
     retry: Retry | None,
 ) -> Verdict:
     """Report why a comparison is not proved; return the verdict."""
+    if retry is None and decided.answer.status == "refuted" and not decided.reader.zero_bases:
+        value, limit, margin = numbers(decided, statement)
+        text = headline(obligation, statement, decided, *worst_sides(decided, statement))
+        state.sink.say(Diagnostic(budgets.REFUTED, text, file=state.file, span=obligation.span))
+        return verdict_of(obligation, block, "budget", "refuted", decided.answer.tier, value, limit, margin)
     from surgery_dsl.proof import counterexample
     from surgery_dsl.proof.smallest import smallest_free
 

@@ -119,7 +119,7 @@ class _Trial:
 
 
 def _objection(plan: Plan, lock: Lock) -> str:
-    report = check(plan, lock)
+    report = check(plan, lock, explain=False)
     first = next((found for found in report.diagnostics if found.severity == "error"), None)
     if first is not None:
         return first.message

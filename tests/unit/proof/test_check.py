@@ -320,3 +320,13 @@ def test_amounts_far_from_what_was_asked_are_told() -> None:
     assert found.facts["achieved"] == 50.0
     assert "8 of 16 stay" in found.notes[0]
     assert codes(checked(slim("prove params <= 400"))) == []
+
+
+def test_without_explanations_a_refutation_is_only_said() -> None:
+    body = slim("prove params <= 0.50 * base.params")
+    interface = chain((8, 16, 12, 4))
+    short = check(plan(body), lock(interface, nonzero=full(interface)), explain=False)
+    (found,) = [d for d in short.diagnostics if d.code.name == "refuted"]
+    assert found.message == finding(checked(body), "refuted").message
+    assert (found.notes, found.help) == ((), "")
+    assert [v.status for v in short.verdicts] == [v.status for v in checked(body).verdicts]
