@@ -203,7 +203,12 @@ class Session(Runtime):
             return float(word.measure(model, interface, self))
         from surgery_dsl.run.streaming.figures import counted
 
-        return counted(word, interface, start(self.plan, self._lock, self.sink).static())
+        try:
+            return counted(word, interface, start(self.plan, self._lock, self.sink).static())
+        except ValueError as error:
+            text = f"this cannot run out of core: {error}, and only running the network tells"
+            help_ = f"leave `{word.name}` to a plan of its own, run in core"
+            raise Refused(Diagnostic(runs.NOT_OUT_OF_CORE, text, file=self.file, span=word.span, help=help_)) from error
 
     def base(self) -> nn.Module:
         """Return the patient as loaded, for reading."""

@@ -31,7 +31,7 @@ def counted(word: Quantity, interface: Interface, context: Static) -> float:
 
 
 def efficiency(before: Interface, after: Interface, context: Static) -> tuple[EfficiencyRow, ...]:
-    """Return before, after and saving of what needs no forward."""
+    """Return before, after and saving of what needs no forward; what only values decide is left out."""
     rows = []
     words: tuple[tuple[str, str, int, Quantity], ...] = (
         ("params", "elements", 1, Params()),
@@ -39,6 +39,8 @@ def efficiency(before: Interface, after: Interface, context: Static) -> tuple[Ef
         ("memory", "bytes", 1, WeightBytes()),
     )
     for name, unit, factor, word in words:
+        if any(low != high for low, high in (word.bounds(interface, context) for interface in (before, after))):
+            continue
         first, last = (factor * counted(word, interface, context) for interface in (before, after))
         saving = 1 - last / first if first else 0.0
         rows.append(EfficiencyRow(quantity=name, unit=unit, before=first, after=last, saving=saving))

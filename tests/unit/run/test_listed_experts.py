@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 import surgery_dsl
@@ -75,6 +76,22 @@ def test_a_plan_takes_experts_out_of_lists(kind: str, tmp_path: Path) -> None:
             names = {name.removeprefix("expert_") for name in new["moe"].experts._modules}
             assert names == {"0", "1", "2"}
     torch.testing.assert_close(mixtures.outputs(small), mixtures.outputs(whole), rtol=1e-9, atol=1e-9)
+
+
+def test_out_of_core_the_same_entries_and_rows_are_cut_from_files(tmp_path: Path) -> None:
+    path = plan(tmp_path, "Sparse")
+    torch.manual_seed(7)
+    save_file(mixtures.Decoder(mixtures.Sparse).state_dict(), tmp_path / "whole.safetensors")
+    path.write_text(path.read_text().replace("  input =", '  weights = "whole.safetensors"\n  input ='))
+    for out, streamed in (("in_core", False), ("from_files", True)):
+        outcome = apply(path, tmp_path / out, allow_code=["network:*"], device="cpu", out_of_core=streamed)
+        assert outcome.accepted, outcome.diagnostics
+    one, two = (load_file(tmp_path / out / "model.safetensors") for out in ("in_core", "from_files"))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    path.write_text(path.read_text() + "control dear {\n  measure macs <= base.macs\n}\n")
+    outcome = apply(path, tmp_path / "third", allow_code=["network:*"], device="cpu", out_of_core=True)
+    assert [finding.code.id for finding in outcome.diagnostics] == ["SD517"]
 
 
 def test_a_mis_coupled_list_is_found_before_weights_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
