@@ -104,7 +104,7 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None, *, expla
 def _told(sink: Sink, refused: Sequence[tuple[Step, State]], plan: Plan, lock: Lock) -> tuple[Diagnostic, ...]:
     """Return the findings: those of a refused step explained, what repeats in many blocks told once."""
     found = sink.found
-    if not found:
+    if len(found) < 2 and not refused:
         return found
     from surgery_dsl.proof.folding import folded  # most plans have nothing to tell
 

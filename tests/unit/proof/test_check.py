@@ -5,7 +5,9 @@ from fractions import Fraction
 import pytest
 
 from surgery_dsl.interface.model import Requirement
+from surgery_dsl.proof import deciding
 from surgery_dsl.proof.check import check
+from surgery_dsl.proof.questions import Answer
 from surgery_dsl.proof.verdict import Verdict
 from tests.unit.proof.builders import chain, checked, codes, facts, finding, full, line_of, lock, plan
 
@@ -330,3 +332,24 @@ def test_without_explanations_a_refutation_is_only_said() -> None:
     assert found.message == finding(checked(body), "refuted").message
     assert (found.notes, found.help) == ((), "")
     assert [v.status for v in short.verdicts] == [v.status for v in checked(body).verdicts]
+
+
+@pytest.mark.parametrize(
+    ("claim", "least", "bound", "interval"),
+    [
+        ("params <= 264", 2, -3, "between 262 (witness) and 267 (bound), the limit is 264"),
+        ("params >= 264", 2, -3, "between 261 (bound) and 266 (witness), the limit is 264"),
+        ("params <= 264", None, -3, "at most at 267 (bound), the limit is 264"),
+    ],
+)
+def test_what_is_undecided_names_the_interval_of_the_worst_case(
+    monkeypatch: pytest.MonkeyPatch, claim: str, least: int | None, bound: int, interval: str
+) -> None:
+    slack = None if least is None else Fraction(least)
+    answer = Answer("undecided", "none", least=slack, bound=Fraction(bound), reason="the tiers were told to give up")
+    monkeypatch.setattr(deciding, "decide_budget", lambda question: answer)
+    found = finding(checked(slim(f"prove {claim}")), "undecided")
+    assert interval in found.message
+    assert found.notes == ("the tiers were told to give up",)
+    assert "--allow-undecided" in found.help
+    assert found.code.exit_code == 3
