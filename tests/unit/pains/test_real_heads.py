@@ -107,6 +107,12 @@ def test_6_a_head_of_one_group_alone_says_the_legal_counts(plan: Plan) -> None:
     assert found.help == "take 2 or another multiple of 2"
 
 
+def test_6_where_no_head_can_go_the_help_leaves_no_site_out(plan: Plan) -> None:
+    found = finding(plan("falcon", ATTENTIONS, "heads", "lowest(1)"))
+    assert found.code.id == "SD226"
+    assert found.help == "write mode = zero in this step"
+
+
 @pytest.mark.parametrize(
     ("network", "unit", "take", "counts"),
     [
