@@ -37,7 +37,10 @@ def fold(items: Iterable[tuple[str, Sequence[str]]]) -> tuple[Folded, ...]:
     Args:
         items: Paths with what is said of each, in words. Outer lists are folded before inner ones.
     """
-    found = [_Item(tuple(path.split(".")), tuple(texts), 1, at) for at, (path, texts) in enumerate(items)]
+    given = list(items)
+    if len(given) == 1:
+        return (Folded(given[0][0], tuple(given[0][1])),)
+    found = [_Item(tuple(path.split(".")), tuple(texts), 1, at) for at, (path, texts) in enumerate(given)]
     for position in range(max((len(item.segments) for item in found), default=0)):
         found = _fold_at(found, position)
     return tuple(Folded(".".join(item.segments), item.texts, item.count, item.first) for item in found)

@@ -53,7 +53,7 @@ def coverage(interface: Interface, names: frozenset[str]) -> tuple[Fraction, Fra
     everything = _counting.weights(interface)
     owners = {interface.tensor_by_name[name].tied_to or name for name in names}
     held = numel(interface, [tensor for tensor in everything if tensor.name in owners])
-    total = numel(interface, everything)
+    total = extremes(interface, _counting.parameters(interface))
     if not total[1]:
         return Fraction(0), Fraction(0)
     return Fraction(held[0], total[1]), min(Fraction(1), Fraction(held[1], max(total[0], 1)))

@@ -101,9 +101,8 @@ class Costs:
         """Return parameters and multiply-accumulates."""
         found = self._known.get(id(interface))
         if found is None:
-            weights = [(1, _counting.dims_of(tensor)) for tensor in _counting.weights(interface)]
             fewest, most = multiplied(interface)
-            params_range = extremes(interface, _counting.total(interface, weights))
+            params_range = extremes(interface, _counting.parameters(interface))
             macs_range = extremes(interface, fewest)[0], extremes(interface, most)[1]
             found = (interface, _count(params_range), _count(macs_range))
             self._known[id(interface)] = found

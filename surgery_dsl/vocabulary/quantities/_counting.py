@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from surgery_dsl.interface.model import Dim, Interface, Tensor
+from surgery_dsl.interface.once import once
 from surgery_dsl.interface.polynomial import Monomial, Polynomial
 
 BYTES = {"bool": 1, "i8": 1, "u8": 1, "i16": 2, "f16": 2, "bf16": 2, "i32": 4, "f32": 4, "i64": 8, "f64": 8}
@@ -26,6 +27,12 @@ def element_bytes(dtype: str) -> int:
 def weights(interface: Interface) -> tuple[Tensor, ...]:
     """Return what ``params`` counts: parameters (quantized ones are such too), tied ones once."""
     return tuple(t for t in interface.tensors if t.role == "parameter" and not t.tied_to)
+
+
+@once
+def parameters(interface: Interface) -> Polynomial:
+    """Return how many elements the parameters have together."""
+    return total(interface, [(1, dims_of(tensor)) for tensor in weights(interface)])
 
 
 def saved(interface: Interface) -> tuple[Tensor, ...]:

@@ -2,10 +2,12 @@
 
 from surgery_dsl.interface import frozen
 from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.once import once
 from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.vocabulary.quantities._counting import total
 
 
+@once
 def multiplied(interface: Interface) -> tuple[Polynomial, Polynomial]:
     """Return the fewest and the most multiply-accumulates of one forward.
 

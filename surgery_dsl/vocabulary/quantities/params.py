@@ -41,7 +41,7 @@ class Params(Quantity):
 
     def bounds(self, interface: Interface, context: Static) -> tuple[Polynomial, Polynomial]:
         """Return the count twice: it is exact."""
-        count = _counting.total(interface, [(1, _counting.dims_of(t)) for t in _counting.weights(interface)])
+        count = _counting.parameters(interface)
         return count, count
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
