@@ -1,0 +1,104 @@
+"""What claims rest on, so that others can compute them again without the networks.
+
+Numbers that must be exact stand as text: fractions as ``p/q``, floats in hexadecimal (``float.hex``). Files lie in the
+folder ``evidence`` of a result and are subjects of its statement.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from surgery_dsl.interface.model import Data
+
+
+class SampledTerm(Data):
+    """One quantity of a statistical line: its factor, and where it was read.
+
+    Attributes:
+        factor: What it is multiplied with, exact.
+        quantity: The quantity as a plan writes it.
+        point: The network: ``base``, ``now``, ``before(step)`` …
+    """
+
+    factor: str
+    quantity: str
+    point: str
+
+
+class TouchedData(Data):
+    """A data set that had a part in making or choosing the network.
+
+    Attributes:
+        name: The data block, with the result that it was read for where that is an earlier one.
+        digest: SHA-256 of the data set.
+        count: How many examples it has.
+        steps: The steps that read it.
+    """
+
+    name: str
+    digest: str
+    count: int
+    steps: tuple[str, ...]
+
+
+class StatisticalEvidence(Data):
+    """A bound on a mean or a rate of a population, from examples that had no part in making the network.
+
+    Attributes:
+        population: What the claim speaks of, and what is assumed of the examples.
+        says: The claim in words.
+        form: ``mean`` of Σ factor · quantity, or the rate at which the quantity is ``exceeded``.
+        method: ``betting``, ``clopper-pearson``, or ``order statistic`` where no example exceeds the threshold.
+        relation: How the mean is held against the limit.
+        data: The data block.
+        data_digest: SHA-256 of the data set.
+        count: How many examples: n.
+        distinct: How many of them differ.
+        confidence: Of all statistical claims together, exact.
+        joint: How many claims share the risk: k.
+        risk: Of this claim: (1 − confidence) / k, exact.
+        terms: The quantities.
+        clip: Where losses are cut, exact; empty where none is.
+        low: Least value that an example can have, exact.
+        high: Greatest value that an example can have, exact.
+        threshold: What an example may not exceed, where that is the form; exact.
+        seed: What fixes the order of the examples: SHA-256 of the data's digest and the line.
+        looks: How often the bound was asked for while examples came in.
+        value: The mean, or the rate, of the examples.
+        bound: The bound in the direction of the relation.
+        opposite: The bound from the other side: beyond the limit, the line is known not to hold.
+        bernstein: The empirical Bernstein bound beside it; empty for rates.
+        limit: What the bound must keep, exact.
+        items: SHA-256 of the file of values.
+        file: The file: ``terms`` ``[terms, n]`` in float64, and ``rows`` ``[n]``, the digests of the examples.
+        touched: All data that had a part in making or choosing the network.
+    """
+
+    kind: Literal["statistical"] = "statistical"
+    population: str
+    says: str
+    form: Literal["mean", "exceeded"]
+    method: Literal["betting", "clopper-pearson", "order statistic"]
+    relation: Literal["<=", "<", ">=", ">"]
+    data: str
+    data_digest: str
+    count: int = Field(ge=1)
+    distinct: int
+    confidence: str
+    joint: int = Field(ge=1)
+    risk: str
+    terms: tuple[SampledTerm, ...]
+    clip: str = ""
+    low: str
+    high: str
+    threshold: str = ""
+    seed: str
+    looks: int = 1
+    value: str
+    bound: str
+    opposite: str
+    bernstein: str = ""
+    limit: str
+    items: str
+    file: str
+    touched: tuple[TouchedData, ...] = ()
