@@ -21,7 +21,7 @@ from surgery_dsl.trace.atoms import Atom, Product, flat
 from surgery_dsl.trace.walking import named_modules
 
 if TYPE_CHECKING:
-    from surgery_dsl.trace.recorder import Recording
+    from surgery_dsl.trace.recorder import Recorder, Recording
 
 _NUMBERED = re.compile(r"(.*?)(0|[1-9]\d*)")
 _KNOWN = 1 << 10
@@ -48,8 +48,8 @@ def lists_in(model: nn.Module) -> Lists:
     lengths: dict[str, int] = {}
     for path, module in named_modules(model):
         stems: dict[str, list[int]] = {}
-        for name in module._modules:
-            found = _NUMBERED.fullmatch(name)
+        for name in module._modules if len(module._modules) > 1 else ():
+            found = _NUMBERED.fullmatch(name) if name[-1:].isdecimal() else None
             if found is not None:
                 stems.setdefault(found[1], []).append(int(found[2]))
         for stem, numbers in stems.items():
@@ -70,6 +70,10 @@ def lists_in(model: nn.Module) -> Lists:
 # ---- while a forward is recorded -----------------------------------------------------------------------------------
 
 
+MASKS = frozenset({"nonzero", "eq", "select"})
+"""Calls that may choose tokens for an entry."""
+
+
 class Masks:
     """Answers calls that choose tokens for entries of lists as if all were chosen. One for each recording."""
 
@@ -83,21 +87,21 @@ class Masks:
         if home is not None:
             self._next.setdefault(run, {})[home[0]] = home[1] + 1
 
-    def answer(self, name: str, arguments: Sequence[Any], run: int, path: str) -> Tensor | None:
+    def answer(self, name: str, arguments: Sequence[Any], at: "Recorder") -> Tensor | None:
         """Return what a call gives where every entry of its mask is true; nothing for calls that choose for none."""
-        if name == "nonzero" and path in self.lists.near:
+        if name == "nonzero" and at.path in self.lists.near:
             return _every_place(arguments[0])
         return None
 
-    def settle(self, name: str, arguments: Sequence[Any], result: Any, run: int, path: str) -> None:
+    def settle(self, name: str, arguments: Sequence[Any], result: Any, at: "Recorder") -> None:
         """Make a mask for the entry whose turn is next true throughout, where tensors hold values."""
-        near = self.lists.near.get(path)
-        if near is None or name not in ("eq", "select") or not isinstance(result, Tensor):
+        near = self.lists.near.get(at.path)
+        if near is None or name == "nonzero" or not isinstance(result, Tensor):
             return
         if isinstance(result, FakeTensor) or not result.dim() or result.is_floating_point() or result.is_complex():
             return
         number = arguments[1] if name == "eq" else arguments[2]
-        before = self._next.get(run, {})
+        before = self._next.get(at.open[-1], {}) if at.open else {}
         if type(number) is not int or not any(before.get(one, 0) == number for one in near):
             return
         if name == "eq" or bool(((result == 0) | (result == 1)).all()):

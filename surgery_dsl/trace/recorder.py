@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from surgery_dsl.trace.entries import Lists, Masks, lists_in
+from surgery_dsl.trace.entries import MASKS, Lists, Masks, lists_in
 from surgery_dsl.trace.operation import Operation
 from surgery_dsl.trace.registry import MODULE, WHOLE_MODULES
 from surgery_dsl.trace.walking import named_modules
@@ -191,11 +191,12 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
             arguments["numbers"] = _numbers(args[0])
         written = [args[p] for p in operation.writes if p < len(args)]
         self.calling = True
-        run, path = (self.open[-1], self.path) if self.open else (-1, "")
-        result = self._masks.answer(operation.name, args, run, path)
+        run = self.open[-1] if self.open else -1
+        result = self._masks.answer(operation.name, args, self) if operation.name in MASKS else None
         if result is None:
             result = func(*args, **kwargs)
-            self._masks.settle(operation.name, args, result, run, path)
+            if operation.name in MASKS:
+                self._masks.settle(operation.name, args, result, self)
         self.calling = False
         outputs, aliases = self._results(operation, result, written, reads, args)
         self._append(Record(operation, arguments, tuple(reads), tuple(outputs), tuple(aliases), run, source))
