@@ -59,7 +59,6 @@ EXPLAINED: dict[tuple[str, str], str] = {
         "mlp",
     ): "its activation (xIELU) has parameters and branches, and is no pointwise function here",
     ("GptOssForCausalLM", "mlp"): "the class is a mixture of experts",
-    ("PhimoeForCausalLM", "experts"): "it chooses by maxima that hide each other, so who is chosen is not followed",
     ("BambaForCausalLM", "norm"): "the norm and the gate in front of it are one module",
     ("RwkvForCausalLM", "attention"): "a recurrence: no scores, no softmax",
     ("SwiftFormerForImageClassification", "attention"): "additive: no product of queries and keys",
