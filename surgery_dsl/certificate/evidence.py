@@ -102,3 +102,45 @@ class StatisticalEvidence(Data):
     items: str
     file: str
     touched: tuple[TouchedData, ...] = ()
+
+
+class BoundEvidence(Data):
+    """How a bound over a region was found, and the files that show it.
+
+    Numbers that were computed stand as hexadecimal floats (``float.hex``), without loss.
+
+    Attributes:
+        region: The inputs that are meant, in words.
+        boxes: How many boxes the region is made of.
+        dimensions: How many numbers an input has.
+        claims: What is bounded, as a formula.
+        method: How the bound was found.
+        arithmetic: ``real``, or ``float32``: in any order of summation, rounding to nearest, no overflow.
+        bound: What holds for every input of the region.
+        attack: What an input that was found reaches: the bound can be no lower.
+        replayed: The same at that input, through the networks' own modules in the run's dtype.
+        limit: What the plan allows.
+        parts: Boxes after splitting.
+        seconds: Wall time.
+        record: File with both networks as graphs, and what is claimed of them.
+        tensors: File with the corners of the boxes, the parts, their bounds, the inputs that the attack found, and the
+            constants of the graphs.
+        digests: SHA-256 of these files, by name.
+    """
+
+    kind: Literal["bound"] = "bound"
+    region: str
+    boxes: int
+    dimensions: int
+    claims: str
+    method: str
+    arithmetic: Literal["real", "float32"]
+    bound: str
+    attack: str
+    replayed: str = ""
+    limit: str
+    parts: int
+    seconds: float
+    record: str = ""
+    tensors: str = ""
+    digests: dict[str, str] = {}
