@@ -1,10 +1,15 @@
-"""Puts the digests of the written files around a predicate and writes the statement."""
+"""Puts the digests of the written files around a predicate, seals the statement and writes it in its envelope."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from surgery_dsl.certificate.canonical import canonical
 from surgery_dsl.certificate.digest import sha256_of
+from surgery_dsl.certificate.envelope import sealed as enveloped
 from surgery_dsl.certificate.model import Digest, Predicate, Statement, Subject
+from surgery_dsl.certificate.signing import read_signing_key
 
 CERTIFICATE = "certificate.json"
 
@@ -28,11 +33,47 @@ def certify(folder: Path, predicate: Predicate, known: Mapping[str, str] | None 
     subjects = tuple(
         Subject(name=name, digest=Digest(sha256=digests.get(name) or sha256_of(folder / name))) for name in names
     )
-    return Statement(subject=subjects, predicate=predicate)
+    return sealed(Statement(subject=subjects, predicate=predicate))
 
 
-def write(folder: Path, statement: Statement) -> Path:
-    """Write ``certificate.json`` into the folder."""
+def sealed(statement: Statement) -> Statement:
+    """Return a statement with its seal, which shows accidents and careless edits, and not who made it."""
+    return statement.replaced(predicate=statement.predicate.replaced(seal=seal_of(statement)))
+
+
+def seal_of(statement: Statement) -> str:
+    """Return the SHA-256 of a statement whose seal is empty."""
+    empty = statement.replaced(predicate=statement.predicate.replaced(seal=""))
+    return hashlib.sha256(payload(empty)).hexdigest()
+
+
+def payload(statement: Statement) -> bytes:
+    """Return the statement as the bytes that are signed."""
+    return canonical(statement.model_dump(mode="json", by_alias=True))
+
+
+def write(folder: Path, statement: Statement, key_file: str = "") -> Path:
+    """Write ``certificate.json`` into the folder, whole or not at all.
+
+    Args:
+        folder: The result.
+        statement: What is said of it.
+        key_file: Private key to sign with; empty leaves the certificate unsigned.
+
+    Raises:
+        Refused: The key cannot be used.
+    """
+    keys = (read_signing_key(Path(key_file)),) if key_file else ()
     path = folder / CERTIFICATE
-    path.write_text(statement.model_dump_json(by_alias=True, indent=2) + "\n", encoding="utf-8")
+    replace_file(path, enveloped(payload(statement), keys))
     return path
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file beside its place and rename it, so that there is never half of one."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
+from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence, TouchedData
 from surgery_dsl.interface.model import Data
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -72,6 +73,7 @@ class Claim(Data):
         limit: What it had to keep.
         margin: Distance from the limit, positive where it is kept.
         note: What the claim does not say, or why it failed.
+        evidence: What it rests on, where others can compute it again.
     """
 
     verb: Literal["prove", "certify", "measure", "always"]
@@ -87,6 +89,7 @@ class Claim(Data):
     limit: str = ""
     margin: str = ""
     note: str = ""
+    evidence: BoundEvidence | StatisticalEvidence | None = Field(default=None, discriminator="kind")
 
 
 class Claims(Data):
@@ -185,7 +188,10 @@ class EfficiencyRow(Data):
 
 
 class Predicate(Data):
-    """The claims of one run and what they rest on."""
+    """The claims of one run and what they rest on.
+
+    ``seal`` is the SHA-256 of the canonical statement whose seal is empty: it shows accidents, not who made them.
+    """
 
     format: Literal["1"] = "1"
     verdict: Literal["accepted", "refused"]
@@ -199,7 +205,9 @@ class Predicate(Data):
     training: tuple[TrainingRecord, ...] = ()
     surgery: Surgery
     efficiency: tuple[EfficiencyRow, ...] = ()
+    touched: tuple[TouchedData, ...] = ()
     conventions: dict[str, str] = {}
+    seal: str = Field(default="", pattern="^([0-9a-f]{64})?$")
 
 
 class Statement(Data):

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, TypeAdapter
 
+from surgery_dsl.certificate.attest import VerificationStatement
+from surgery_dsl.certificate.envelope import Envelope
 from surgery_dsl.certificate.model import Statement
 from surgery_dsl.diagnostics.render_json import DiagnosticJson
 from surgery_dsl.interface.lock import Lock
@@ -35,7 +37,12 @@ def models() -> dict[str, type]:
         "preview": Preview,
         "record": Record,
         "saved_plan": SavedPlan,
+        "verification": VerificationStatement,
     }
+
+
+ENVELOPED = ("certificate", "verification")
+"""What stands in a file as the payload of an envelope."""
 
 
 def schema(name: str) -> str:
@@ -47,8 +54,19 @@ def schema(name: str) -> str:
         body = model.model_json_schema(by_alias=True, mode=mode)
     else:
         body = TypeAdapter(model).json_schema(by_alias=True, mode=mode)
+    if name in ENVELOPED:
+        body = _enveloped(body)
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:surgery-dsl:{name}:1"}
     return json.dumps(head | body, indent=2, ensure_ascii=False, sort_keys=False) + "\n"
+
+
+def _enveloped(statement: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an envelope; that of the statement in it is its definition ``Statement``."""
+    body = Envelope.model_json_schema(by_alias=True, mode="serialization")
+    body["properties"]["payload"]["contentSchema"] = {"$ref": "#/$defs/Statement"}
+    definitions = statement.pop("$defs")
+    body["$defs"] = {**body["$defs"], **definitions, "Statement": statement}
+    return body
 
 
 def stale() -> list[str]:

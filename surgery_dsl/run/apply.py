@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from surgery_dsl.certificate.signing import read_signing_key
 from surgery_dsl.diagnostics.code import Severity
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.shards import SHARD_SIZE
@@ -39,6 +40,7 @@ def apply(
     allow_pickle: bool = False,
     out_of_core: bool | None = None,
     shard_size: int = SHARD_SIZE,
+    sign: Path | str | None = None,
     progress: Progress = silent,
 ) -> Outcome:
     """Execute a plan: prove, load, operate, train, measure, write, and reload in a clean process.
@@ -60,6 +62,7 @@ def apply(
         out_of_core: Whether weights stay in files and are cut there, tensor by tensor; ``None`` does so where they are
             too large for the memory that is free, and the plan allows it.
         shard_size: Bytes of tensors that one file of the result may hold; larger results are divided.
+        sign: Private key that signs the certificate; read before the run, and once more at its end.
         progress: Hears a few words, how much is done, and of how much (0 where that is not known).
 
     Returns:
@@ -80,6 +83,7 @@ def apply(
         allow_undecided=allow_undecided,
         out_of_core=out_of_core,
         shard_size=shard_size,
+        sign="" if sign is None else str(sign),
     )
     run = _apply_saved if is_saved(Path(plan)) else _apply
     return run(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)
@@ -180,6 +184,11 @@ def _only_weights_are_new(checked: Checked, found: list[Diagnostic]) -> bool:
 def _beforehand(plan: Plan, path: Path, place: Path | None, settings: Settings) -> list[Diagnostic]:
     """Return what can be said against a run before anything is loaded."""
     found: list[Diagnostic] = []
+    if settings.sign:
+        try:
+            read_signing_key(Path(settings.sign))
+        except Refused as refused:
+            found += refused.diagnostics
     if place is not None:
         inputs = [path, *(path.parent / model.weights for model in plan.models if model.weights)]
         taken = in_the_way(place, settings.force, inputs)

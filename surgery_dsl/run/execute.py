@@ -196,7 +196,7 @@ class _Execution:
             with self.evidence.phase("write"):
                 predicate = self._predicate()
                 (folder / REPORT).write_text(report(predicate, self.evidence.timings), encoding="utf-8")
-                write_certificate(folder, certify(folder, predicate))
+                write_certificate(folder, certify(folder, predicate), self.settings.sign)
         return predicate
 
     def _write_network(self, folder: Path) -> Record:

@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 import surgery_dsl
 from surgery_dsl.language.format import format_source
+from tests.certificates import statement_of
 from tests.cli.program import EXAMPLES, ROOT, Ran, run
 
 PLANS = {
@@ -105,8 +106,7 @@ class Applied:
         arguments = ("apply", "plan.surg", "-o", "out", "--device", "cpu", "--output-format", "json")
         self.ran: Ran = run(self.folder, *arguments, *GRANT)
         self.out = self.folder / "out"
-        document = json.loads((self.out / "certificate.json").read_text(encoding="utf-8"))
-        self.predicate: dict[str, Any] = document["predicate"]
+        self.predicate: dict[str, Any] = statement_of(self.out)["predicate"]
 
     @property
     def expected(self) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from surgery_dsl.cli.sizes import byte_size
     default=None,
     help="Cut weights in their files, or load them; by default as memory allows.",
 )
+@click.option("--sign", type=click.Path(path_type=Path), metavar="KEYFILE", help="Sign the certificate with this key.")
 @grants()
 @click.option("--no-progress", is_flag=True, help="Show no progress on stderr.")
 @output_format()
@@ -57,6 +58,7 @@ def command(
     allow_pickle: bool,
     shard_size: int,
     out_of_core: bool | None,
+    sign: Path | None,
     allow_code: tuple[str, ...],
     no_progress: bool,
     output_format: str,
@@ -87,6 +89,7 @@ def command(
             allow_undecided=allow_undecided,
             allow_pickle=allow_pickle,
             shard_size=shard_size,
+            sign=sign,
             out_of_core=out_of_core,
             progress=progress.tell,
         )

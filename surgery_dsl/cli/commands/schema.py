@@ -2,7 +2,7 @@
 
 import click
 
-NAMES = ("certificate", "diagnostic", "lock", "meaning", "plan", "preview", "record", "saved_plan")
+NAMES = ("certificate", "diagnostic", "lock", "meaning", "plan", "preview", "record", "saved_plan", "verification")
 
 
 @click.command()

@@ -13,3 +13,15 @@ NOT_PROVED_AGAIN = Code(
     "SD606", "not-proved-again", "a claim certified as proved could not be proved again", exit_code=DRIFT
 )
 VERDICT = Code("SD607", "verdict-contradicts-claims", "the verdict does not follow from the claims", exit_code=DRIFT)
+NO_SIGNATURE = Code(
+    "SD608", "signature-missing", "the certificate is not signed by the key that was given", exit_code=DRIFT
+)
+KEY_UNREADABLE = Code("SD609", "key-unreadable", "a key file cannot be used")
+KEY_EXISTS = Code("SD610", "key-not-written", "a key file cannot be written, or would be overwritten")
+INPUTS = Code(
+    "SD611", "inputs-contradict-lock", "what the certificate says was read is not what the lock says", exit_code=DRIFT
+)
+EVIDENCE = Code(
+    "SD612", "evidence-does-not-show-claim", "stored evidence does not show what a claim says", exit_code=DRIFT
+)
+NOT_REPRODUCED = Code("SD613", "not-reproduced", "measured again, a number came out otherwise", exit_code=DRIFT)

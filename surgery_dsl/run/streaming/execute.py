@@ -206,7 +206,7 @@ class _Streaming:
         with self.evidence.phase("write"):
             predicate = self._predicate(facts)
             (folder / REPORT).write_text(report(predicate, self.evidence.timings), encoding="utf-8")
-            write_certificate(folder, certify(folder, predicate, digests))
+            write_certificate(folder, certify(folder, predicate, digests), self.settings.sign)
         return predicate
 
     def _predicate(self, facts: WeightFacts | None) -> Predicate:
@@ -219,8 +219,10 @@ class _Streaming:
         if facts is not None:
             name = Path(weights_of(self.plan)).name
             inputs.append(Input(name=name, role="weights", digest=Digest(sha256=facts.digest)))
-        for source in self.lock.model(self.plan.patient.name).sources:
+        for source in (source for model in self.lock.models for source in model.sources):
             inputs.append(Input(name=Path(source.path).name, role="source", digest=Digest(sha256=source.sha256)))
+        for data in self.lock.data:
+            inputs.append(Input(name=data.name, role="data", digest=Digest(sha256=data.digest)))
         dtype = session.interface.values[session.interface.inputs[0].value].dtype
         return self.evidence.predicate(
             Path(self.plan.file).name,

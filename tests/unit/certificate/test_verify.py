@@ -1,7 +1,6 @@
 """``verify`` against everything that can be wrong with a result directory."""
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 
 from surgery_dsl.certificate.verify import verify
 from surgery_dsl.run.apply import apply
+from tests.certificates import edit
 
 PLAN = """surg 1
 
@@ -68,24 +68,23 @@ def found(folder: Path) -> list[str]:
     return [diagnostic.code.id for diagnostic in verify(folder).diagnostics]
 
 
-def edit(folder: Path, change: Callable[[dict], None]) -> None:
-    path = folder / "certificate.json"
-    document = json.loads(path.read_text())
-    change(document)
-    path.write_text(json.dumps(document))
-
-
 def test_what_apply_wrote_is_verified_and_said_to_be_unsigned(copy: Path) -> None:
     verification = verify(copy)
     assert verification.held
-    assert [finding.check for finding in verification.findings] == [
-        "schema",
-        "digests",
-        "proofs",
-        "verdict",
-        "signature",
+    assert [(finding.basis, finding.check) for finding in verification.findings] == [
+        ("re-derived", "certificate"),
+        ("trusted", "signature"),
+        ("re-derived", "schema"),
+        ("re-derived", "seal"),
+        ("re-derived", "digests"),
+        ("re-derived", "inputs"),
+        ("re-derived", "proofs"),
+        ("trusted", "proofs"),
+        ("trusted", "measured"),
+        ("trusted", "assumed"),
+        ("re-derived", "verdict"),
     ]
-    assert "none" in verification.findings[-1].text
+    assert "whoever changes files and certificate together stays unseen" in verification.findings[1].text
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "surgery.json", "plan.surg", "plan.surg.lock", "report.md"])

@@ -1,6 +1,5 @@
 """What no proof decides is decided for the chosen outcome, after ``identify`` and before a tensor is touched."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from surgery_dsl.proof.questions import Answer, BudgetQuestion
 from surgery_dsl.proof.tiers import order
 from surgery_dsl.run import session
 from surgery_dsl.run.steps import Steps
+from tests.certificates import statement_of
 from tests.unit.run.test_apply import assert_nothing_happened, codes, go, sessions  # noqa: F401
 
 RANKED = """
@@ -86,7 +86,7 @@ def test_the_chosen_outcome_decides_before_the_excision(
     (verdict,) = [v for v in outcome.verdicts if v.verb == "prove"]
     assert (verdict.status, verdict.tier) == ("passed", "assertion at apply")
     assert int(verdict.margin) > 0
-    claims = json.loads((out / "certificate.json").read_text())["predicate"]["claims"]
+    claims = statement_of(out)["predicate"]["claims"]
     (claim,) = [c for c in claims["measured"] if c["verb"] == "prove"]
     assert (claim["status"], claim["method"]) == ("passed", "assertion at apply")
     assert claim["note"] == "decided for the chosen outcome, not for every one"

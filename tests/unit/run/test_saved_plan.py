@@ -18,6 +18,7 @@ from surgery_dsl.proof.questions import Answer, BudgetQuestion
 from surgery_dsl.proof.tiers import order
 from surgery_dsl.resources import read_resource
 from surgery_dsl.run.saved_plan import SavedPlan, read_saved
+from tests.certificates import statement_of
 from tests.cli.program import EXAMPLES, Ran, run, tree
 
 FILES = ("plan.surg", "plan.surg.lock", "digits.py", "digits_cnn.safetensors")
@@ -68,7 +69,7 @@ def test_apply_runs_exactly_the_saved_plan(slim: Path) -> None:
     ran = apply(slim)
     assert ran.code == 0, ran.out
     assert (slim / "out" / "plan.surg").read_bytes() == (slim / "plan.surg").read_bytes()
-    predicate = json.loads((slim / "out" / "certificate.json").read_text())["predicate"]
+    predicate = statement_of(slim / "out")["predicate"]
     assert [(one["name"], one["value"]) for one in predicate["parameters"]] == [("ratio", "30%")]
     assert predicate["environment"]["seed"] == 3
     assert [pool["kept"] for pool in predicate["selections"][0]["pools"]] == [16, 24, 44]

@@ -1,0 +1,97 @@
+"""Stored bounds and statistics computed again from the files that they rest on: one pass each, and no search.
+
+A claim whose evidence lies in the result is as good as that evidence, whoever wrote it; the rest of what was bounded
+or measured is the word of the run. Bounds need torch, and nothing of the code that found them is asked.
+"""
+
+import importlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from surgery_dsl.certificate.build import CERTIFICATE
+from surgery_dsl.certificate.finding import Log
+from surgery_dsl.certificate.integrity import AGAIN
+from surgery_dsl.certificate.model import Claim, Statement
+from surgery_dsl.diagnostics.codes import certificates as codes
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+
+Recheck = Callable[[Path, Any], str]
+"""Takes the result and a claim; returns why the evidence does not show it, or nothing."""
+WHERE = {"bound": "surgery_dsl.evidence.bounds.recheck", "statistical": "surgery_dsl.evidence.statistics.recheck"}
+NAMES = {"bound": "bounds", "statistical": "statistics"}
+LARGEST = 4 << 30
+"""Bytes of one file of evidence beyond which it is not read."""
+BROKEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RuntimeError, OSError)
+"""What reading files that are not what they should be may raise."""
+
+
+def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
+    """Check what bounds and statistics rest on, and say what is left to trust."""
+    claims = statement.predicate.claims
+    every = (*claims.bounded, *claims.measured)
+    for kind, name in NAMES.items():
+        group = [claim for claim in every if _kind(claim) == kind]
+        if group:
+            _check(folder, group, kind, name, log)
+    bare = [claim for claim in claims.bounded if not _kind(claim)]
+    if bare:
+        log.trusted("bounds", f"{_several(len(bare), 'bound')} without stored evidence")
+    word = [claim for claim in claims.measured if not _kind(claim)]
+    if word:
+        log.trusted("measured", f"{_several(len(word), 'claim')} measured by the run; `--reproduce` measures again")
+    if claims.assumed:
+        log.trusted("assumed", f"{_several(len(claims.assumed), 'assumption')}: {_kinds(claims.assumed)}")
+
+
+def _check(folder: Path, group: list[Claim], kind: str, name: str, log: Log) -> None:
+    try:
+        recheck: Recheck = importlib.import_module(WHERE[kind]).recheck
+    except ModuleNotFoundError as error:
+        log.trusted(name, f"{_several(len(group), 'claim')} not re-checked: `{error.name}` is not installed")
+        return
+    for claim in group:
+        why = _too_large(folder, claim) or _why(recheck, folder, claim)
+        if why:
+            message = f"`{claim.statement}`: {why}"
+            facts = {"line": claim.line}
+            log.broke(name, Diagnostic(codes.EVIDENCE, message, file=CERTIFICATE, facts=facts, help=AGAIN))
+    if not log.has_failed(name):
+        log.rederived(name, f"{_several(len(group), 'claim')} computed again from stored evidence: {_kinds(group)}")
+        log.trusted(name, _TRUSTED[kind])
+
+
+_TRUSTED = {
+    "bound": "that the stored graphs are those of the two networks, which tracing found",
+    "statistical": "that the stored losses are those of the networks, and the sample is what it is said to be",
+}
+
+
+def _why(recheck: Recheck, folder: Path, claim: Claim) -> str:
+    try:
+        return recheck(folder, claim)
+    except BROKEN as error:
+        return f"its evidence cannot be read: {type(error).__name__}: {str(error)[:200]}"
+
+
+def _too_large(folder: Path, claim: Claim) -> str:
+    evidence = getattr(claim, "evidence", None)
+    names = [value for value in vars(evidence).values() if isinstance(value, str)] if evidence is not None else []
+    for name in names:
+        path = folder / name
+        if name and len(name) < 256 and path.is_file() and path.stat().st_size > LARGEST:
+            return f"`{name}` has more than {LARGEST} bytes"
+    return ""
+
+
+def _kind(claim: Claim) -> str:
+    evidence = getattr(claim, "evidence", None)
+    return "" if evidence is None else str(evidence.kind)
+
+
+def _kinds(claims: Iterable[Claim]) -> str:
+    return ", ".join(dict.fromkeys(claim.kind for claim in claims))
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -1,0 +1,170 @@
+"""Every static claim proved again from the plan and the lock in the result, and held against what is stored."""
+
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from surgery_dsl.certificate.build import CERTIFICATE
+from surgery_dsl.certificate.finding import Log
+from surgery_dsl.certificate.integrity import AGAIN, LOCK, PLAN
+from surgery_dsl.certificate.model import Claim, Claims, Statement
+from surgery_dsl.diagnostics.codes import certificates as codes
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.lock import Lock
+from surgery_dsl.interface.staleness import read_lock
+from surgery_dsl.language.file import read_text
+from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.read import read_plan
+from surgery_dsl.proof.check import check
+from surgery_dsl.proof.verdict import Verdict
+
+_Key = tuple[str, str, str]
+_NUMBER = re.compile(r"-?[0-9]{1,400}(/[0-9]{1,400}|(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,3})?)")
+"""What a number may look like: nothing that takes long to write out."""
+
+
+def prove_again(folder: Path, statement: Statement, log: Log) -> None:
+    """Prove every static obligation again, compare the numbers, and look for what is claimed and was not asked."""
+    plan = _plan(folder, statement, log)
+    lock = _lock(folder, log) if plan is not None else None
+    if plan is None or lock is None:
+        return
+    _inputs(statement, plan, lock, log)
+    again: dict[_Key, list[Verdict]] = {}
+    for verdict in check(plan, lock).verdicts:
+        again.setdefault((verdict.verb, verdict.block, verdict.text), []).append(verdict)
+    claims = statement.predicate.claims
+    for claim in claims.proved:
+        _again(claim, again.get(_key(claim), []), log)
+    if not log.has_failed("proofs"):
+        log.rederived("proofs", f"{len(claims.proved)} static claims proved again from plan and lock")
+        log.trusted("proofs", "that the lock describes the network: it was made by tracing it")
+        _scope(again, claims, log)
+
+
+def _plan(folder: Path, statement: Statement, log: Log) -> Plan | None:
+    text, found = read_text(folder / PLAN)
+    sets = {parameter.name: parameter.value for parameter in statement.predicate.parameters}
+    plan, more = read_plan(text, PLAN, sets) if not found else (None, found)
+    if plan is None:
+        log.broke("proofs", _unproved("the certified plan does not read"), *more)
+    return plan
+
+
+def _lock(folder: Path, log: Log) -> Lock | None:
+    try:
+        return read_lock(folder / LOCK)
+    except Refused as refused:
+        log.broke("proofs", _unproved("the certified lock does not read"), *refused.diagnostics)
+    return None
+
+
+def _inputs(statement: Statement, plan: Plan, lock: Lock, log: Log) -> None:
+    """Compare what is said to have been read with what plan and lock in the result say."""
+    said: dict[str, set[str]] = {}
+    for entry in statement.predicate.inputs:
+        said.setdefault(entry.role, set()).add(entry.digest.sha256)
+    wanted = {
+        "plan": {plan.digest},
+        "data": {facts.digest for facts in lock.data},
+        "source": {source.sha256 for model in lock.models for source in model.sources},
+    }
+    for role, digests in wanted.items():
+        if said.get(role, set()) != digests:
+            message = f"what the certificate says was read as {role} is not what the lock in the result says"
+            facts = {"certified": len(said.get(role, ())), "locked": len(digests)}
+            log.broke("inputs", Diagnostic(codes.INPUTS, message, file=CERTIFICATE, facts=facts, help=AGAIN))
+            return
+    log.rederived("inputs", f"plan, {len(wanted['data'])} data sets and {len(wanted['source'])} sources as locked")
+    if said.get("weights"):
+        log.trusted("inputs", "digests of the weights that were read, which are not in the result")
+
+
+def _key(claim: Claim) -> _Key:
+    return claim.verb, claim.step, claim.statement
+
+
+def _again(claim: Claim, verdicts: list[Verdict], log: Log) -> None:
+    proved = [verdict for verdict in verdicts if verdict.status == "proved"]
+    stored = (claim.kind, claim.line, claim.method, claim.value, claim.limit, claim.margin, claim.note)
+    if not proved:
+        found = verdicts[0].status if verdicts else "no such obligation in the plan"
+        log.broke("proofs", _unproved(f"`{claim.statement}` is certified as proved but now is: {found}", claim))
+    elif all(stored != _stored(verdict) for verdict in proved):
+        one = proved[0]
+        if (claim.value, claim.limit, claim.margin) == (one.value, one.limit, one.margin):
+            message = f"`{claim.statement}` is certified as {stored}, and proves as {_stored(one)}"
+        else:
+            message = f"`{claim.statement}` is certified with {claim.value or 'no value'} against "
+            message += (
+                f"{claim.limit or 'none'}, and proves with {one.value or 'no value'} against {one.limit or 'none'}"
+            )
+        log.broke("proofs", _unproved(message, claim))
+
+
+def _stored(verdict: Verdict) -> tuple[str, int | None, str, str, str, str, str]:
+    """Return what a claim stores of a verdict."""
+    method = verdict.tier or "static"
+    return verdict.kind, verdict.line, method, verdict.value, verdict.limit, verdict.margin, verdict.reason
+
+
+def _unproved(message: str, claim: Claim | None = None) -> Diagnostic:
+    facts = {"line": claim.line} if claim is not None else {}
+    return Diagnostic(codes.NOT_PROVED_AGAIN, message, file=PLAN, facts=facts, help=AGAIN)
+
+
+def _scope(again: dict[_Key, list[Verdict]], claims: Claims, log: Log) -> None:
+    """Neither may a line of the plan be left out, nor one be claimed that it does not have."""
+    made = {_key(claim): claim for group in (claims.proved, claims.bounded, claims.measured) for claim in group}
+    for key in again.keys() - made:
+        _contradiction(log, f"the plan asks for `{key[0]} {key[2]}`, and the certificate says nothing of it")
+    for key in made.keys() - again.keys():
+        if key[0] != "always":
+            _contradiction(log, f"the certificate speaks of `{key[0]} {key[2]}`, which the plan does not ask for")
+    for key in made.keys() & again.keys():
+        claim, (verdict, *_) = made[key], again[key]
+        if claim.status != "proved" and (claim.line, claim.kind) != (verdict.line, verdict.kind):
+            _contradiction(log, f"`{claim.statement}` is not what line {claim.line} of the plan asks for")
+        elif claim.status != "proved" and verdict.status == "proved":
+            _contradiction(log, f"`{claim.statement}` is certified as {claim.status}, and is proved")
+
+
+def check_verdict(statement: Statement, log: Log) -> None:
+    """Hold the verdict against the claims, and the numbers of each claim against one another."""
+    if log.has_failed("verdict"):
+        return
+    verdict, claims = statement.predicate.verdict, statement.predicate.claims
+    every = [*claims.proved, *claims.bounded, *claims.measured]
+    bad = [claim for claim in every if claim.status not in ("proved", "passed", "vacuous")]
+    odd = [claim for claim in every if not numbers_agree(claim)]
+    graded = [claim for claim in claims.proved if claim.status != "proved"]
+    graded += [claim for claim in (*claims.bounded, *claims.measured) if claim.status == "proved"]
+    graded += [claim for claim in claims.assumed if claim.status != "assumed"]
+    if verdict == "accepted" and bad:
+        _contradiction(log, f"the verdict is `accepted`, but `{bad[0].statement}` is {bad[0].status}")
+    elif verdict != "accepted" and not bad:
+        _contradiction(log, f"the verdict is `{verdict}`, and every claim holds")
+    elif odd:
+        one = odd[0]
+        _contradiction(log, f"`{one.statement}`: {one.value} against {one.limit} leaves no margin of {one.margin}")
+    elif graded:
+        _contradiction(log, f"`{graded[0].statement}` is {graded[0].status}, and stands under another grade")
+    else:
+        log.rederived("verdict", f"{verdict}: it follows from the {len(every)} claims")
+
+
+def _contradiction(log: Log, message: str) -> None:
+    log.broke("verdict", Diagnostic(codes.VERDICT, message, file=CERTIFICATE, help=AGAIN))
+
+
+def numbers_agree(claim: Claim) -> bool:
+    """Whether the margin is the distance from value to limit, with the sign of the status; text is not judged."""
+    texts = (claim.value, claim.limit, claim.margin)
+    if not all(_NUMBER.fullmatch(text) for text in texts):
+        return True
+    try:
+        value, limit, margin = (Fraction(text) for text in texts)
+    except (ValueError, ZeroDivisionError):
+        return True
+    slack = Fraction(1, 10**9) * max(Fraction(1), abs(value), abs(limit))  # measured numbers are written with 17 digits
+    return abs(abs(margin) - abs(value - limit)) <= slack and (margin >= 0 or claim.status not in ("proved", "passed"))
