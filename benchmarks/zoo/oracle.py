@@ -25,8 +25,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks.zoo.living import Living, Masks, NoRule
 from benchmarks.zoo.networks import Network
 from surgery_dsl.interface.branches import crossed
-from surgery_dsl.interface.edits import Resize
+from surgery_dsl.interface.edits import Edit, Resize
 from surgery_dsl.interface.gathering import entries, gather
+from surgery_dsl.interface.indexed import list_edit
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.ties import SizeTies
 from surgery_dsl.run.changes import replay
@@ -181,17 +182,17 @@ class Judge:
             verdict.kind, verdict.reason = "undecidable", f"the reference has no rule for {error}"
             return
         try:
-            removed = self.removed(edit)
+            removed = self.removed(edit, kept)
         except Exception as error:  # noqa: BLE001 - whatever a forward raises is the finding
             verdict.reason = f"crash: {type(error).__name__}: {first_line(error)}"
             return
         verdict.error = difference(removed, reference)
         control = self._control(kept, edit, rng)
-        verdict.control = difference(self.removed(control), reference) if control is not None else 0.0
+        verdict.control = difference(self.removed(control, kept), reference) if control is not None else 0.0
         self._decide(verdict, reference, control is not None)
         if verdict.kind == "exact" and self.single is not None:
             model = copy.deepcopy(self.single)
-            replay(model, [edit])
+            replay(model, self._edits(edit, kept))
             verdict.error_f32 = difference(self.network.run(model, torch.float32), reference)
 
     def _decide(self, verdict: Verdict, reference: dict[str, Tensor], controlled: bool) -> None:
@@ -228,11 +229,15 @@ class Judge:
         found = self._run(model, masks)
         return found
 
-    def removed(self, edit: Resize) -> dict[str, Tensor]:
-        """Run a copy of the network that the edit was carried out on."""
+    def removed(self, edit: Resize, kept: Mapping[int, Sequence[int]]) -> dict[str, Tensor]:
+        """Run a copy of the network that the edit was carried out on; entries of lists go with their indices."""
         model = copy.deepcopy(self.double)
-        replay(model, [edit])
+        replay(model, self._edits(edit, kept))
         return self._run(model)
+
+    def _edits(self, edit: Resize, kept: Mapping[int, Sequence[int]]) -> list[Edit]:
+        arranged = list_edit(kept, self.interface)
+        return [edit] if arranged is None else [edit, arranged]
 
     def _control(self, kept: Mapping[int, list[int]], edit: Resize, rng: random.Random) -> Resize | None:
         """Return an edit of the same sizes that takes other indices in every tensor; ``None`` if there is none."""
@@ -261,7 +266,7 @@ class Judge:
         edit = gather({axis: order}, self.interface)
         assert edit is not None
         edit = edit.replaced(integers=())
-        verdict.permutation = difference(self.removed(edit), self.plain)
+        verdict.permutation = difference(self.removed(edit, {axis: order}), self.plain)
         if not verdict.permutation <= self.tolerance(verdict.permutation):
             verdict.kind, verdict.reason = "wrong", f"a permutation changes the outputs by {verdict.permutation:.1e}"
 
