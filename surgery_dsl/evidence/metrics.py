@@ -1,7 +1,7 @@
 """Losses, accuracies, and how far one function lies from another, over a whole data set."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -11,13 +11,20 @@ from torch.nn import functional
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
-from surgery_dsl.evidence.named_inputs import Inputs
+from surgery_dsl.evidence.answers import Answered, Batches, Forward
 
-Forward = Callable[[nn.Module, Inputs], Tensor]
-"""Runs a network on a batch and returns the output that is judged."""
-
-Batches = Iterable[tuple[Inputs, Tensor]]
-"""Pairs of inputs and targets, on the network's device."""
+__all__ = [
+    "Batches",
+    "Forward",
+    "accuracy_of",
+    "change_of",
+    "cosines_of",
+    "evaluating",
+    "loss_of",
+    "other_outputs",
+    "refuse_no_classes",
+    "refuse_other_shape",
+]
 
 
 @contextmanager
@@ -34,7 +41,7 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def loss(model: nn.Module, batches: Batches, forward: Forward, data: str) -> float:
+def loss_of(answers: Answered, data: str) -> float:
     """Return the mean loss: cross-entropy in nats for integer targets, squared error for real ones.
 
     Outputs ``[N, C, …]`` and class numbers ``[N, …]``, or outputs and targets of one shape. Computed and summed in
@@ -45,20 +52,18 @@ def loss(model: nn.Module, batches: Batches, forward: Forward, data: str) -> flo
         Refused: Targets and outputs have shapes that do not fit.
     """
     total, count = 0.0, 0
-    with evaluating(model):
-        for inputs, targets in batches:
-            outputs = forward(model, inputs).double()
-            if targets.is_floating_point():
-                _same_shape(outputs, targets, data)
-                total += float(functional.mse_loss(outputs, targets.double(), reduction="sum"))
-            else:
-                _classes(outputs, targets, data)
-                total += float(functional.cross_entropy(outputs, targets.long(), reduction="sum"))
-            count += targets.numel()
+    for outputs, targets in answers:
+        if targets.is_floating_point():
+            refuse_other_shape(outputs, targets, data)
+            total += float(functional.mse_loss(outputs.double(), targets.double(), reduction="sum"))
+        else:
+            refuse_no_classes(outputs, targets, data)
+            total += float(functional.cross_entropy(outputs.double(), targets.long(), reduction="sum"))
+        count += targets.numel()
     return total / count if count else math.nan
 
 
-def accuracy(model: nn.Module, batches: Batches, forward: Forward, data: str) -> float:
+def accuracy_of(answers: Answered, data: str) -> float:
     """Return the share of labels that the greatest output finds; of equal outputs the first counts.
 
     Outputs ``[N, C, …]``, integer labels ``[N, …]``; exact, k/n.
@@ -67,24 +72,15 @@ def accuracy(model: nn.Module, batches: Batches, forward: Forward, data: str) ->
         Refused: The targets are no class numbers, or do not fit the outputs.
     """
     right, count = 0, 0
-    with evaluating(model):
-        for inputs, targets in batches:
-            outputs = forward(model, inputs)
-            _classes(outputs, targets, data)
-            right += int((outputs.argmax(dim=1) == targets).sum())
-            count += targets.numel()
+    for outputs, targets in answers:
+        refuse_no_classes(outputs, targets, data)
+        right += int((outputs.argmax(dim=1) == targets).sum())
+        count += targets.numel()
     return right / count if count else math.nan
 
 
-def change(
-    base: nn.Module,
-    model: nn.Module,
-    batches: Batches,
-    norm: Literal["inf", "relative"] | int,
-    forward: Forward,
-    data: str,
-) -> float:
-    """Return how far the outputs of ``model`` lie from those of ``base`` over a data set.
+def change_of(before: Answered, after: Answered, norm: Literal["inf", "relative"] | int, data: str) -> float:
+    """Return how far the outputs ``after`` lie from those ``before``, over a data set.
 
     ``"inf"``: the greatest absolute difference of any output on any example; ``2``: the greatest Euclidean norm of
     one example's difference; ``"relative"``: √(Σ‖f′ − f‖² / Σ‖f‖²). Differences are taken in float64. NaN gives NaN.
@@ -94,17 +90,14 @@ def change(
     """
     greatest = torch.zeros((), dtype=torch.float64)
     squared, scale = 0.0, 0.0
-    with evaluating(base, model):
-        for inputs, _ in batches:
-            before, after = forward(base, inputs).double(), forward(model, inputs).double()
-            if before.shape != after.shape:
-                raise Refused(_other_outputs(before, after, data))
-            difference = (after - before).reshape(len(before), -1)
-            each = difference.abs() if norm == "inf" else torch.linalg.vector_norm(difference, dim=1)
-            if each.numel():
-                greatest = torch.maximum(greatest, each.max().cpu())  # keeps NaN, unlike max of floats
+    for first, second in _pairs(before, after, data):
+        difference = (second - first).reshape(len(first), -1)
+        each = difference.abs() if norm == "inf" else torch.linalg.vector_norm(difference, dim=1)
+        if each.numel():
+            greatest = torch.maximum(greatest, each.max().cpu())  # keeps NaN, unlike max of floats
+        if norm == "relative":
             squared += float((difference * difference).sum())
-            scale += float((before * before).sum())
+            scale += float((first * first).sum())
     if norm != "relative":
         return float(greatest)
     if scale == 0:
@@ -112,7 +105,7 @@ def change(
     return math.sqrt(squared / scale)
 
 
-def cosines(base: nn.Module, model: nn.Module, batches: Batches, forward: Forward, data: str) -> Tensor:
+def cosines_of(before: Answered, after: Answered, data: str) -> Tensor:
     """Return the cosine similarity of each output vector of two networks, ``(vectors,)`` in float64 on the CPU.
 
     Vectors lie along the last dimension; 0 where one of both is zero; NaN in an output gives NaN.
@@ -120,25 +113,29 @@ def cosines(base: nn.Module, model: nn.Module, batches: Batches, forward: Forwar
     Raises:
         Refused: The two networks' outputs have different shapes.
     """
-    found = []
-    with evaluating(base, model):
-        for inputs, _ in batches:
-            before, after = forward(base, inputs).double(), forward(model, inputs).double()
-            if before.shape != after.shape:
-                raise Refused(_other_outputs(before, after, data))
-            found.append(functional.cosine_similarity(before, after, dim=-1).flatten().cpu())
-    return torch.cat(found)
+    pairs = _pairs(before, after, data)
+    return torch.cat([functional.cosine_similarity(first, second, dim=-1).flatten().cpu() for first, second in pairs])
+
+
+def _pairs(before: Answered, after: Answered, data: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the outputs of two networks on the same batches, in float64."""
+    for (first, _), (second, _) in zip(before, after, strict=True):
+        if first.shape != second.shape:
+            raise Refused(other_outputs(first, second, data))
+        yield first.double(), second.double()
 
 
 # ---- what does not fit -------------------------------------------------------------------------------------------
 
 
-def _same_shape(outputs: Tensor, targets: Tensor, data: str) -> None:
+def refuse_other_shape(outputs: Tensor, targets: Tensor, data: str) -> None:
+    """Refuse real targets that do not have the outputs' shape."""
     if outputs.shape != targets.shape:
         raise Refused(_misfit(outputs, targets, data, "targets that are numbers have the shape of the outputs"))
 
 
-def _classes(outputs: Tensor, targets: Tensor, data: str) -> None:
+def refuse_no_classes(outputs: Tensor, targets: Tensor, data: str) -> None:
+    """Refuse targets that are no class numbers of the outputs."""
     if targets.is_floating_point():
         raise Refused(_misfit(outputs, targets, data, "class labels are integers"))
     if outputs.dim() < 2 or outputs.shape[:1] + outputs.shape[2:] != targets.shape:
@@ -160,7 +157,8 @@ def _misfit(outputs: Tensor, targets: Tensor, data: str, why: str) -> Diagnostic
     )
 
 
-def _other_outputs(before: Tensor, after: Tensor, data: str) -> Diagnostic:
+def other_outputs(before: Tensor, after: Tensor, data: str) -> Diagnostic:
+    """Say that two networks' outputs cannot be compared."""
     shapes = {"base": str(list(before.shape)), "now": str(list(after.shape))}
     return Diagnostic(
         runs.TARGETS_DO_NOT_FIT,

@@ -1,15 +1,12 @@
 """What language models say of text: how likely each next token is."""
 
-from collections.abc import Iterable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
-from surgery_dsl.evidence.metrics import Forward, evaluating
-from surgery_dsl.evidence.named_inputs import Inputs
+from surgery_dsl.evidence.answers import Answered
 
 IGNORED = -100
 """A target that no loss counts: a prompt's token, or padding."""
@@ -31,24 +28,22 @@ def next_token_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return total / max(count, 1)
 
 
-def likelihood(model: nn.Module, batches: Iterable[tuple[Inputs, Tensor]], forward: Forward, data: str) -> float:
+def likelihood_of(answers: Answered, data: str) -> float:
     """Return the mean negative log-likelihood of a data set's next tokens, in nats: each token weighs the same.
 
-    In eval mode, summed over batches in float64; NaN in an output gives NaN. ``data`` names the data set in findings.
+    Summed over batches in float64; NaN in an output gives NaN. ``data`` names the data set in findings.
 
     Raises:
         Refused: Outputs and targets have shapes that do not fit, or no token counts.
     """
     total, count = 0.0, 0
-    with evaluating(model):
-        for inputs, targets in batches:
-            outputs = forward(model, inputs)
-            try:
-                for logits, row in zip(outputs, targets, strict=True):  # one row's logits at a time: they are large
-                    part, own = _sum(logits[None], row[None])
-                    total, count = total + float(part), count + own
-            except (ValueError, IndexError) as error:
-                raise Refused(_misfit(outputs, targets, data, str(error))) from None
+    for outputs, targets in answers:
+        try:
+            for logits, row in zip(outputs, targets, strict=True):  # one row's logits at a time: they are large
+                part, own = _sum(logits[None], row[None])
+                total, count = total + float(part), count + own
+        except (ValueError, IndexError) as error:
+            raise Refused(_misfit(outputs, targets, data, str(error))) from None
     if not count:
         raise Refused(
             Diagnostic(

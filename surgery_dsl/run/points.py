@@ -59,6 +59,7 @@ class Values:
     def moved(self) -> None:
         """Hear that the network changed: what was measured of it holds no more."""
         self._now = {}
+        self._session.changed()
 
     def keep(self, at: str, name: str = "") -> None:
         """Measure and keep what will be read of this place; call it while the network is there."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from surgery_dsl.diagnostics.codes import budgets, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
 from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.evidence.answers import Answered, Kept, answers
 from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs
 from surgery_dsl.interface.edits import Edit
 from surgery_dsl.interface.lock import Lock, WeightFacts
@@ -23,6 +24,7 @@ from surgery_dsl.run.load import Network, Sources
 from surgery_dsl.run.looking import looking
 from surgery_dsl.run.outputs import all_outputs, call, first_output
 from surgery_dsl.run.settings import Settings
+from surgery_dsl.run.touched import Touched
 from surgery_dsl.run.transaction import Reader, Transaction
 from surgery_dsl.vocabulary.context import Change, Runtime
 from surgery_dsl.vocabulary.kinds import Quantity
@@ -62,6 +64,7 @@ class Session(Runtime):
         interface: The patient's interface here.
         base_interface: The patient's interface as loaded.
         after: The step that changed the patient last; empty before the first.
+        touched: Which steps read which data.
     """
 
     def __init__(
@@ -100,6 +103,10 @@ class Session(Runtime):
         self._others: dict[str, nn.Module] = {}
         self.size: float | None = None
         self.after = ""
+        self._remarks: list[str] = []
+        self.touched = Touched()
+        self._answers = Kept()
+        self._patient = "base"
         self._streamed = streamed
         self.interface = self.base_interface = lock.model(self.plan.patient.name).interface
         self._base: nn.Module | None = None
@@ -118,6 +125,7 @@ class Session(Runtime):
 
     def data(self, name: str) -> TensorData:
         """Return the data set of a ``data`` block, its batches on the run's device and in its dtype."""
+        self.touched.read(name)
         data = self._sources.data(name)
         data.device, data.dtype = self.device, self.settings.torch_dtype()
         return data
@@ -166,6 +174,10 @@ class Session(Runtime):
         """Tell how far long work has come."""
         self._report(text, done, total)
 
+    def remark(self, text: str) -> None:
+        """Keep what a word says of the number that it is measuring."""
+        self._remarks.append(text)
+
     @property
     def holds_values(self) -> bool:
         """Whether the patient's values are in its tensors, so that it can run."""
@@ -197,6 +209,11 @@ class Session(Runtime):
 
         return Magnitude().measure(self.model, self.interface, self)
 
+    def remarks(self) -> str:
+        """Return what words said since they were last asked."""
+        found, self._remarks = "; ".join(self._remarks), []
+        return found
+
     def measure(self, word: Quantity, model: nn.Module, interface: Interface) -> float:
         """Return a quantity of a network; where values stay in files, it is counted from the axes."""
         if self._streamed is None:
@@ -223,6 +240,20 @@ class Session(Runtime):
         """Run a network on a batch and return the output that losses and metrics read."""
         names = self.plan.patient.outputs
         return first_output(self.call(model, inputs), names)
+
+    def answers(self, model: nn.Module, data: str) -> Answered:
+        """Yield the outputs of a network and the targets over a data set; the patient's are kept until it changes."""
+
+        def fresh() -> Answered:
+            return answers(model, self.data(data).batches(), self.outputs)
+
+        name = self._patient if model is self.model else "base" if model is self._base else ""
+        return self._answers.of(name, data, fresh) if name else fresh()
+
+    def changed(self) -> None:
+        """Hear that the patient changed: what it answered holds no more, and is the base's if it was the first."""
+        self._patient = "now"
+        self._answers.forget("now")
 
     def call(self, model: nn.Module, inputs: Inputs) -> Any:
         """Run a network on a batch; of several inputs it gets those that the plan names.
@@ -283,6 +314,7 @@ class Session(Runtime):
         Raises:
             EditMisfit: It does not fit the network.
         """
+        self.changed()
         if self._streamed is None:
             carry_out(self.model, change, self.transaction)
         else:

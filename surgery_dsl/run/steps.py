@@ -101,6 +101,7 @@ class Steps:
                 memory_reported(f"score `{step.name}`", session.file, step.span),
                 session.looking(f"while `{step.name}` was scored", step.span),
                 session.deterministic(),
+                session.touched.during(step.name),
             ):
                 picked = identify(step, possible, session)
             self._refuse_undeclared(step, Effect(function="none"), before)
@@ -155,7 +156,12 @@ class Steps:
 
     def _changes(self, step: Excise | Replace) -> Sequence[Change]:
         session = self.session
-        with torch.no_grad(), session.deterministic(), session.looking(f"while `{step.name}` was prepared", step.span):
+        with (
+            torch.no_grad(),
+            session.deterministic(),
+            session.looking(f"while `{step.name}` was prepared", step.span),
+            session.touched.during(step.name),
+        ):
             if isinstance(step, Excise):
                 session.changes = frozenset(step.changes)
                 return step.mode.execute(self._moved(step.name, step), session)
@@ -238,7 +244,12 @@ class Steps:
         effect = predicted.effects[step.name]
         before, trained = self._untouched(effect), self._trained(effect)
         written = digests(session.model, trained)
-        with self.evidence.phase("train"), unchanged(session.model, registered=False):
+        session.changed()
+        with (
+            self.evidence.phase("train"),
+            unchanged(session.model, registered=False),
+            session.touched.during(step.name),
+        ):
             record = train(step, session, max(1, stage))
         if digests(session.model, trained) != written:
             self.changed.add(step.name)

@@ -187,9 +187,21 @@ class Runtime(ABC):
         """Run a network on named inputs, in their order, and return all that it gives."""
         return model(*inputs.values())
 
+    def answers(self, model: "torch.nn.Module", data: str) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+        """Yield the outputs of a network and the targets, batch by batch over a data set, in eval mode.
+
+        What a network answered is kept while it stays as it is: each runs over each set once, for all that is measured.
+        """
+        from surgery_dsl.evidence.answers import answers
+
+        return answers(model, self.data(data).batches(), self.outputs)
+
     @abstractmethod
     def progress(self, text: str, done: int, total: int) -> None:
         """Tell how far long work has come."""
+
+    def remark(self, text: str) -> None:  # noqa: B027 - a number needs no words
+        """Hear what a measured number alone does not say: which layer is the worst, on what it was timed."""
 
     @property
     @abstractmethod

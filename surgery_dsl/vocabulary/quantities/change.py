@@ -1,14 +1,16 @@
 """``change``: how far the function moved from the base."""
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
-from surgery_dsl.vocabulary.kinds import NameOr, Quantity, Region
+from surgery_dsl.vocabulary.kinds import NameOr, Region
 from surgery_dsl.vocabulary.quantities._fits import outputs_comparable
-from surgery_dsl.vocabulary.values import Point
+from surgery_dsl.vocabulary.quantities._sampled import Sampled
+from surgery_dsl.vocabulary.values import Percent, Point
 from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 
 
 @final
-class Change(Quantity):
+class Change(Sampled):
     """Distance between the outputs of the base, f, and of the network here, f′, over a data set X.
 
     Arguments:
         data: A data block; or a region (``box(…)``), where it is a bound for every input and belongs to ``certify``.
         norm: ``inf``, ``2`` or ``relative``.
+        confidence: With which the line holds for the population that the examples were drawn from; needs ``exceeded``.
+        exceeded: The share of the population that may lie above the limit.
 
     Static rule:
         The outputs have the sizes of the base's.
@@ -34,6 +38,9 @@ class Change(Quantity):
         Both networks run in eval mode, in the batches of the data block, in their own dtype; differences are taken in
         float64.
 
+        With ``confidence`` the claim is P(‖f′(x) − f(x)‖ > limit) ≤ exceeded over the population, by Clopper and
+        Pearson. The largest change of a sample bounds no largest change.
+
     Source:
         Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2.
     """
@@ -44,7 +51,7 @@ class Change(Quantity):
     card: ClassVar[Card] = Card(
         summary="How far the outputs moved from the base's",
         source="Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2, of the difference of outputs.",
-        example="change(test, norm = inf)",
+        example="change(test, norm = inf, confidence = 95%, exceeded = 1%)",
         near_miss="change(test, norm = 3)",
         near_miss_code="SD112",
         needs=frozenset({"data"}),
@@ -52,6 +59,14 @@ class Change(Quantity):
 
     data: Annotated[str | Region, NameOr("data", "regions")]
     norm: Literal["inf", "relative"] | Annotated[int, Field(ge=2, le=2)] = "inf"
+    exceeded: Percent | None = None
+
+    @field_validator("exceeded")
+    @classmethod
+    def _share(cls, exceeded: Percent | None) -> Percent | None:
+        if exceeded is not None and not 0 < exceeded.value < 100:
+            raise ValueError(f"{exceeded} is not above 0% and below 100%")
+        return exceeded
 
     def counts_in(self) -> Literal["count", "bytes", "share", "number"]:
         """Return ``share`` for the relative change, else ``number``."""
@@ -68,5 +83,23 @@ class Change(Quantity):
         if not isinstance(self.data, str):
             raise LookupError("a change over a region is bounded, not measured")
         base, _ = runtime.point(Point(at="base"))
-        batches = runtime.data(self.data).batches()
-        return metrics.change(base, model, batches, self.norm, runtime.outputs, self.data)
+        before, after = (runtime.answers(network, self.data) for network in (base, model))
+        return metrics.change_of(before, after, self.norm, self.data)
+
+    def between(self) -> tuple[Fraction, Fraction] | None:
+        """Return nothing: there is no greatest change."""
+        return None
+
+    def items(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> "torch.Tensor":
+        """Return the norm of each example's difference."""
+        from surgery_dsl.evidence import samples
+
+        if not isinstance(self.data, str) or self.norm == "relative":
+            raise LookupError("only the norms of single examples have values for each")
+        base, _ = runtime.point(Point(at="base"))
+        before, after = (runtime.answers(network, self.data) for network in (base, model))
+        return samples.distances(before, after, self.norm, self.data)
+
+    def plain(self) -> "Change":
+        """Return the change without what the claim depends on."""
+        return self.replaced(span=None, confidence=None, exceeded=None)

@@ -58,5 +58,6 @@ class Cosine(Quantity):
         from surgery_dsl.evidence import metrics
 
         base, _ = runtime.point(Point(at="base"))
-        found = metrics.cosines(base, model, runtime.data(self.data).batches(), runtime.outputs, self.data)
+        before, after = (runtime.answers(network, self.data) for network in (base, model))
+        found = metrics.cosines_of(before, after, self.data)
         return float(found.mean() if self.over == "mean" else found.min())

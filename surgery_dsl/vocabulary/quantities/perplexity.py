@@ -58,5 +58,5 @@ class Perplexity(Quantity):
 
         from surgery_dsl.evidence import tokens
 
-        mean = tokens.likelihood(model, runtime.data(self.data).batches(), runtime.outputs, self.data)
+        mean = tokens.likelihood_of(runtime.answers(model, self.data), self.data)
         return math.exp(mean) if mean < 700 else math.inf if not math.isnan(mean) else math.nan

@@ -1,0 +1,126 @@
+"""Which data had a part in making or choosing the network: it is no evidence of what the network does.
+
+What a step reads while it scores, trains or sets statistics is noted as it happens; a result that a plan begins with
+tells what its own steps read. Examples go by a digest of their inputs, so that one that stands in two sets, or in
+another order or under another label, is known again.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from surgery_dsl.certificate.build import CERTIFICATE
+from surgery_dsl.certificate.evidence import TouchedData
+from surgery_dsl.evidence.named_inputs import Inputs, named
+from surgery_dsl.interface.model import Data
+from surgery_dsl.language.plan import Plan
+from surgery_dsl.vocabulary.models.result import Result
+
+ROWS = "evidence/touched.safetensors"
+"""Where a result keeps the digests of the examples that made it, a tensor for each digest of a data set."""
+MOST_READ = 256 << 20
+
+
+class Touched:
+    """Hears which step reads which data set. Final."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._steps: dict[str, list[str]] = {}
+
+    @contextmanager
+    def during(self, step: str) -> Iterator[None]:
+        """Note what is read inside as read by a step."""
+        before, self._step = self._step, step
+        try:
+            yield
+        finally:
+            self._step = before
+
+    def read(self, data: str) -> None:
+        """Hear that a data set is read."""
+        if self._step and self._step not in self._steps.setdefault(data, []):
+            self._steps[data].append(self._step)
+
+    def by(self, data: str) -> tuple[str, ...]:
+        """Return the steps that read a data set, in the order in which they first did."""
+        return tuple(self._steps.get(data, ()))
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The data sets that steps read, by name."""
+        return tuple(name for name, steps in self._steps.items() if steps)
+
+
+def rows_of(inputs: Inputs) -> Tensor:
+    """Return a digest of each example's inputs, ``[n]`` in int64 on the CPU: equal bytes give equal digests.
+
+    Shapes do not count: an image is the same example when it is flattened. (64 bits of BLAKE2b: among 10⁶ examples
+    two different ones are taken for one with a probability below 10⁻⁷.)
+    """
+    parts = [tensor.detach().cpu().contiguous().reshape(len(tensor), -1) for tensor in named(inputs).values()]
+    tables = [part.view(torch.uint8).numpy() if part.numel() else part.numpy() for part in parts]
+    found = [
+        hashlib.blake2b(b"".join(table[index].tobytes() for table in tables), digest_size=8).digest()
+        for index in range(len(parts[0]))
+    ]
+    return torch.frombuffer(bytearray(b"".join(found)), dtype=torch.int64)
+
+
+# ---- earlier results ---------------------------------------------------------------------------------------------
+
+
+class _Certificate(Data):
+    """What is read of a certificate; whatever else it holds is left alone."""
+
+    model_config = {"extra": "ignore"}
+
+    touched: tuple[TouchedData, ...] = ()
+
+
+class _Statement(Data):
+    model_config = {"extra": "ignore"}
+
+    predicate: _Certificate
+
+
+class Earlier:
+    """What earlier results, which a plan's models are loaded from, say of the data that made them. Final.
+
+    Attributes:
+        data: The data sets, their names with that of the result.
+        rows: Digests of the examples of each set, by the set's digest.
+        silent: Results that say nothing of it.
+    """
+
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        """Read what lies in the results; one that does not say is remembered as silent."""
+        self.data: tuple[TouchedData, ...] = ()
+        self.rows: dict[str, Tensor] = {}
+        self.silent: tuple[str, ...] = ()
+        for model in plan.models:
+            if isinstance(model.load, Result):
+                self._add(model.load.directory, folder / model.load.directory)
+
+    def _add(self, name: str, result: Path) -> None:
+        try:
+            text = (result / CERTIFICATE).read_bytes()
+            said = _Statement.model_validate_json(text).predicate.touched if len(text) <= MOST_READ else ()
+            rows = load_file(result / ROWS) if (result / ROWS).is_file() else {}
+        except (OSError, ValidationError, ValueError):
+            self.silent += (name,)
+            return
+        prefix = f"{Path(name).name}/"
+        self.data += tuple(one.replaced(name=prefix + one.name) for one in said)
+        self.rows |= {digest: tensor for digest, tensor in rows.items() if tensor.dtype == torch.int64}
+
+
+def kept_rows(rows: dict[str, Tensor]) -> bytes:
+    """Return the file that tells a later plan which examples made this result."""
+    return save({digest: tensor.sort().values for digest, tensor in sorted(rows.items())})
