@@ -1,7 +1,7 @@
 """From the syntax tree to the typed plan: names, units, words. Reports every independent mistake in one run."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from surgery_dsl.diagnostics.codes import names as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
@@ -41,7 +41,7 @@ def lower(
         else:
             lowered.append(found)
     _patient(lowered, blocks, scope, complete)
-    _excisions(blocks, scope)
+    _excisions(file.blocks, scope)
     if not complete or scope.sink.failed:
         return None, scope.sink.found
     return _plan(file, text, name, lowered), scope.sink.found
@@ -90,11 +90,11 @@ def _patient(lowered: list[plan.Block], blocks: list[tree.Block], scope: Scope, 
         scope.say(codes.PATIENT_COUNT, message, patients[1].span or Span(1, 1, 1, 1), help_text=help_text)
 
 
-def _excisions(blocks: list[tree.Block], scope: Scope) -> None:
-    """Every ``excise`` bears the name of an ``identify`` above it."""
+def _excisions(blocks: Iterable[tree.Block], scope: Scope) -> None:
+    """Every ``excise`` bears the name of an ``identify`` above it, for which a block of unknown kind may stand."""
     seen: list[str] = []
     for block in blocks:
-        if block.kind.text == "identify":
+        if block.kind.text == "identify" or block.kind.text not in BLOCKS:
             seen.append(block.name.text)
         elif block.kind.text == "excise" and block.name.text and block.name.text not in seen:
             message = f"`excise {block.name.text}` names no `identify` above it"

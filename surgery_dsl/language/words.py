@@ -1,5 +1,6 @@
 """Words and their arguments: which word a name means in a slot, and that it is called as it may be."""
 
+import difflib
 from typing import Any
 
 from pydantic import ValidationError
@@ -69,6 +70,7 @@ class _Arguments:
         self.positional = [name for name in cls.positional if not name.startswith("*")]
         self.given: dict[str, Any] = {}
         self.spans: dict[str, Span] = {}
+        self.misspelt: set[str] = set()
         self.failed = False
 
     def build(self) -> Any:
@@ -137,12 +139,14 @@ class _Arguments:
         self.failed = True
         span = argument.name.span if argument.name is not None else argument.span
         message = f"`{self.cls.name}` has no argument `{written}`"
+        close = difflib.get_close_matches(written, self.known, n=1, cutoff=0.6)
+        self.misspelt.update(close)
         help_text = did_you_mean(written, self.known) or f"`{self.cls.name}` takes no arguments"
         self.scope.say(codes.UNKNOWN_ARGUMENT, message, span, help_text=help_text)
 
     def _missing(self) -> None:
         for written, (field, expected) in self.known.items():
-            if expected.required and field not in self.spans:
+            if expected.required and field not in self.spans and written not in self.misspelt:
                 message = f"`{self.cls.name}` needs `{written}`: {expected.says()}"
                 help_text = f"for example `{self.cls.card.example}`"
                 self.scope.say(codes.MISSING_ARGUMENT, message, self.value.span, help_text=help_text)

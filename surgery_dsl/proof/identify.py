@@ -266,9 +266,11 @@ def _over_asked(
 def _stuck(block: Identify, pool: Pool, rounding: Rounding, context: Static) -> None:
     units, width = units_of(pool), pool.width
     span, rule = block.spans.get("round"), f"round = {block.round}"
+    looser = _multiple_that_lets_go(pool, rounding)
     if rounding.remove_at_most is not None and rounding.remove_at_most == 0:
         span, rule = block.spans.get("cap"), f"cap = {_text(block.cap)}"
-    fix = f'give another {rule.split(" ")[0]}, or add except = ["{path_of(pool)}"]'
+        looser = f"cap = {rounding.multiple * width}" if pool.size > rounding.multiple else ""
+    fix = f'write {looser}, or add except = ["{path_of(pool)}"]' if looser else f'add except = ["{path_of(pool)}"]'
     if rounding.keep_at_least >= pool.size > pool.least:
         span, rule = block.spans.get("floor"), f"floor = {_text(block.floor)}"
         largest = (pool.size - 1) // rounding.multiple * rounding.multiple * width
@@ -289,6 +291,14 @@ def _stuck(block: Identify, pool: Pool, rounding: Rounding, context: Static) -> 
         {"units": units, "kept": units, "floor": rounding.keep_at_least * width, "multiple": rounding.multiple * width},
         path_of(pool),
     )
+
+
+def _multiple_that_lets_go(pool: Pool, rounding: Rounding) -> str:
+    """Return the greatest ``round`` that shares a pool out, below its size and above its floor."""
+    least = max(rounding.keep_at_least, pool.least)
+    fits = (one for one in range(pool.size // 2, 0, -1) if pool.size % one == 0 and pool.size - one >= least)
+    found = next(fits, 0)
+    return f"round = {found * pool.width}" if found else ""
 
 
 def _text(amount: int | Percent | None) -> str:

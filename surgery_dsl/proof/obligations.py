@@ -69,8 +69,7 @@ def _one(state: State, obligation: Obligation, block: str, plan: Plan, retry: Re
     if not comparable(obligation, statement, state.sink):
         return None
     found = [*readings(statement.left), *readings(statement.right)]
-    _check_readings(state, found, plan)
-    if not _verb_fits(state, obligation, found):
+    if not _say_what_they_do(state, found, plan) or not _verb_fits(state, obligation, found):
         return None
     if obligation.verb == "prove":
         return _proof(state, obligation, statement, block, plan, retry)
@@ -82,11 +81,17 @@ def _one(state: State, obligation: Obligation, block: str, plan: Plan, retry: Re
 # ---- what a line may say -----------------------------------------------------------------------------------------
 
 
-def _check_readings(state: State, found: Sequence[Reading], plan: Plan) -> None:
+def _say_what_they_do(state: State, found: Sequence[Reading], plan: Plan) -> bool:
+    """Report quantities that mean nothing here, and data that do not fit; say whether every quantity has a meaning."""
+    meant = True
     for reading in found:
-        reading.word.check(state.static())
+        before = len(state.sink.found)
+        if meant:  # a quantity on both sides lacks the same twice
+            reading.word.check(state.static())
+        meant = meant and not any(one.severity == "error" for one in state.sink.found[before:])
         for name in data_names(reading.word):
             data_fits(state, plan, name, state.sink)
+    return meant
 
 
 def _verb_fits(state: State, obligation: Obligation, found: Sequence[Reading]) -> bool:
@@ -139,9 +144,10 @@ def _property(state: State, obligation: Obligation, statement: Property, block: 
     without = _without_meaning(state, obligation, block, word.name)
     if without is not None:
         return without
+    before = len(state.sink.found)
     ruling: Ruling = word.decide(state.static())
     status: Status = "proved" if ruling.holds else "refuted"
-    if not ruling.holds:
+    if not ruling.holds and len(state.sink.found) == before:  # else it was told what its sites lack
         state.sink.say(_property_refuted(state, obligation, ruling))
     return verdict_of(obligation, block, word.name, status, "effects", reason=ruling.reason, paths=ruling.paths)
 

@@ -13,12 +13,16 @@ from torch import Tensor, nn
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.forms import Form, Forms, forms_of, in_order
 
 _CPU = torch.device("cpu")
 _DEVICE = torch.ops.prim.device.default
 _HASHED = frozenset(
     (int, float, bool, str, complex, type(None), torch.dtype, torch.device, torch.layout, torch.memory_format)
+)
+_PRODUCTS = frozenset(
+    getattr(torch.ops.aten, name).default for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "convolution")
 )
 _MOST = 1 << 16
 """Entries after which the memory starts anew; a forward has hundreds."""
@@ -60,6 +64,8 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
             found = self._memory.get(known, self)
         except TypeError:  # an argument that has no hash
             return super().__torch_dispatch__(func, types, args, kwargs)
+        if found is self and func in _PRODUCTS:
+            _of_one_dtype(args)
         if found is self and not kwargs and (forms := forms_of(func, args)):
             found = self._memory[known] = forms
         if found is self:
@@ -115,6 +121,13 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
             offset = int(tensor.storage_offset()) if func.is_view else -1
             forms.append(Form(tuple(tensor.shape), tensor.stride(), tensor.dtype, offset, same))
         return Forms(tuple(forms), kind) if forms else None
+
+
+def _of_one_dtype(args: Sequence[Any]) -> None:
+    """Refuse a product of unlike dtypes, which torch refuses of tensors that hold values, and not of fake ones."""
+    found = list(dict.fromkeys(name_of(value.dtype) for value in args if isinstance(value, Tensor)))
+    if len(found) > 1:
+        raise RuntimeError(f"expected factors of one dtype, but got {' and '.join(found)}")
 
 
 def as_parameter(fake: Tensor, requires_grad: bool) -> nn.Parameter:

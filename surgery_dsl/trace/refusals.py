@@ -71,14 +71,15 @@ def fails_at_some_sizes(smallest: Smallest) -> Diagnostic:
     fits = f", multiples of {smallest.multiple}" if smallest.multiple > 1 else ""
     shown = " and ".join(str(size) for size in runs[-2:])
     notes.append(f"it runs with {name} = {shown}{fits}; {name} = {failed.sizes[name]} is the smallest that fails")
+    near = [size for size in runs[-2:] if size in (runs[-1], runs[-1] - 1)]
+    span = f", or a range in which it runs, such as `{name} = {near[0]}..{near[-1]}`" if len(near) > 1 else ""
     return Diagnostic(
         shapes.FORWARD_FAILS,
         f"the forward fails in {_place(failed.path)}{_at(failed.sizes)}: {first_line(failed.error)}",
         path=failed.path,
         facts=dict(failed.sizes),
         notes=tuple(notes),
-        help=f"write a fixed size for `{name}`, such as {runs[-1]}, or give the range in which the forward runs, "
-        f"as in `{name} = 1..512`",
+        help=f"write a fixed size for `{name}`, such as {runs[-1]}{span}",
     )
 
 

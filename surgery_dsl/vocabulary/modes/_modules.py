@@ -108,7 +108,12 @@ class Report:
     def emptied(self, pool: Pool) -> None:
         """Report that nothing would be left."""
         text = f"all {pool.size} matched modules of `{pool.key or '.'}` would be removed; at least one must stay"
-        self.say(shapes.EMPTIED_SITE, text, pool.key, f"take at most {pool.size - 1}", self.take, modules=pool.size)
+        fix = (
+            f"take at most {pool.size - 1}"
+            if pool.size > 1
+            else "write `replace` with identity() to take its one module"
+        )
+        self.say(shapes.EMPTIED_SITE, text, pool.key, fix, self.take, modules=pool.size)
 
     def open(self, pool: Pool) -> None:
         """Report a count that only the weights decide."""

@@ -73,14 +73,15 @@ class PeakMemory(Quantity):
         if not missing:
             return
         stated = {**self.sizes, **{free.name: free.least for free in missing}}
+        call = f"{self.name}({', '.join(f'{name} = {size}' for name, size in stated.items())})"
         open_ = ", ".join(f"`{free.name}`" for free in missing)
         context.say(
             Diagnostic(
                 names.MISSING_ARGUMENT,
-                f"`{self.name}` is for inputs of one size, and {open_} is open",
+                f"`{self.name}` is for inputs of one size, and {open_} {'is' if len(missing) == 1 else 'are'} open",
                 file=context.file,
                 span=self.span,
-                help=f"state it: `{self.name}({', '.join(f'{name} = {size}' for name, size in stated.items())})`",
+                help=f"state {'it' if len(missing) == 1 else 'them'}: `{call}`",
             )
         )
 

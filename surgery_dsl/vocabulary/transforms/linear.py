@@ -138,11 +138,13 @@ class Linear(Transform):
         )
 
     def _contract(self, scene: Scene, draft: Draft, target: Target, out: Dim, context: Static) -> bool:
-        ports = [draft.values[port.value].dims for port in draft.outputs]
-        if "outputs" in context.changes or not any(set(out) & {axis for dim in dims for axis in dim} for dims in ports):
+        touched = (
+            port.value for port in draft.outputs if set(out) & {a for d in draft.values[port.value].dims for a in d}
+        )
+        value = next(touched, None)
+        if value is None or "outputs" in context.changes:
             return True
-        before = shape_text(draft, draft.outputs[0].value)
-        dims = draft.values[draft.outputs[0].value].dims
+        before, dims = shape_text(draft, value), draft.values[value].dims
         after = ", ".join(str(self.out) if dim == out else size_text(draft, dim) for dim in dims)
         scene.say(
             shapes.OUTPUT_CONTRACT,

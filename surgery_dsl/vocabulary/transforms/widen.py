@@ -125,7 +125,7 @@ class Widen(Transform):
                 f"`{site.path}` has {now} units, not {left}",
                 path=site.path,
                 facts={"written": left, "found": now},
-                help=f"write widen({now} -> {right})" if now.isdigit() else "widen before units are removed",
+                help=_true_widening(now, right),
                 at_word=True,
             )
             return None
@@ -246,6 +246,15 @@ class Widen(Transform):
                 noise = torch.randn(wide.shape, generator=generator, dtype=dtype) * deviation
                 wide += (noise * fresh).to(wide.device, wide.dtype)
         return wide
+
+
+def _true_widening(now: str, right: int) -> str:
+    """Return the fix of an untrue left side: the same right side where that is still wider."""
+    if not now.isdigit():
+        return "widen before units are removed"
+    if int(now) < right:
+        return f"write widen({now} -> {right})"
+    return f"name a narrower layer, or a width above {now} on the right"
 
 
 def _free(dim: Dim, interface: Interface) -> int | None:
