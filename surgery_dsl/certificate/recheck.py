@@ -5,11 +5,12 @@ or measured is the word of the run. Bounds need torch, and nothing of the code t
 """
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from surgery_dsl.certificate.build import CERTIFICATE
+from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence
 from surgery_dsl.certificate.finding import Log
 from surgery_dsl.certificate.integrity import AGAIN
 from surgery_dsl.certificate.model import Claim, Statement
@@ -33,7 +34,7 @@ def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
     for kind, name in NAMES.items():
         group = [claim for claim in every if _kind(claim) == kind]
         if group:
-            _check(folder, group, kind, name, log)
+            _check(folder, group, name, {subject.name for subject in statement.subject}, log)
     bare = [claim for claim in claims.bounded if not _kind(claim)]
     if bare:
         log.trusted("bounds", f"{_several(len(bare), 'bound')} without stored evidence")
@@ -44,14 +45,15 @@ def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
         log.trusted("assumed", f"{_several(len(claims.assumed), 'assumption')}: {_kinds(claims.assumed)}")
 
 
-def _check(folder: Path, group: list[Claim], kind: str, name: str, log: Log) -> None:
+def _check(folder: Path, group: list[Claim], name: str, certified: Collection[str], log: Log) -> None:
+    kind = _kind(group[0])
     try:
         recheck: Recheck = importlib.import_module(WHERE[kind]).recheck
     except ModuleNotFoundError as error:
         log.trusted(name, f"{_several(len(group), 'claim')} not re-checked: `{error.name}` is not installed")
         return
     for claim in group:
-        why = _too_large(folder, claim) or _why(recheck, folder, claim)
+        why = _strange(folder, claim, certified) or _why(recheck, folder, claim)
         if why:
             message = f"`{claim.statement}`: {why}"
             facts = {"line": claim.line}
@@ -74,19 +76,29 @@ def _why(recheck: Recheck, folder: Path, claim: Claim) -> str:
         return f"its evidence cannot be read: {type(error).__name__}: {str(error)[:200]}"
 
 
-def _too_large(folder: Path, claim: Claim) -> str:
-    evidence = getattr(claim, "evidence", None)
-    names = [value for value in vars(evidence).values() if isinstance(value, str)] if evidence is not None else []
-    for name in names:
-        path = folder / name
-        if name and len(name) < 256 and path.is_file() and path.stat().st_size > LARGEST:
+def _strange(folder: Path, claim: Claim, certified: Collection[str]) -> str:
+    """Return why files that a claim names are not read: they may lie in the result alone."""
+    for name in _files(claim):
+        if name not in certified:
+            return f"its evidence `{name}` is not a file of the result"
+        if (folder / name).stat().st_size > LARGEST:
             return f"`{name}` has more than {LARGEST} bytes"
     return ""
 
 
+def _files(claim: Claim) -> tuple[str, ...]:
+    evidence = claim.evidence
+    if isinstance(evidence, BoundEvidence):
+        names = (evidence.record, evidence.tensors, *evidence.digests)
+    elif isinstance(evidence, StatisticalEvidence):
+        names = (evidence.file,)
+    else:
+        names = ()
+    return tuple(name for name in names if name)
+
+
 def _kind(claim: Claim) -> str:
-    evidence = getattr(claim, "evidence", None)
-    return "" if evidence is None else str(evidence.kind)
+    return "" if claim.evidence is None else claim.evidence.kind
 
 
 def _kinds(claims: Iterable[Claim]) -> str:

@@ -25,9 +25,10 @@ _NUMBER = re.compile(r"-?[0-9]{1,400}(/[0-9]{1,400}|(\.[0-9]{1,400})?([eE][-+]?[
 
 def prove_again(folder: Path, statement: Statement, log: Log) -> None:
     """Prove every static obligation again, compare the numbers, and look for what is claimed and was not asked."""
-    plan = _plan(folder, statement, log)
-    lock = _lock(folder, log) if plan is not None else None
-    if plan is None or lock is None:
+    try:
+        plan, lock = plan_of(folder, statement), read_lock(folder / LOCK)
+    except Refused as refused:
+        log.broke("proofs", _unproved("the certified plan or its lock does not read"), *refused.diagnostics)
         return
     _inputs(statement, plan, lock, log)
     again: dict[_Key, list[Verdict]] = {}
@@ -42,21 +43,15 @@ def prove_again(folder: Path, statement: Statement, log: Log) -> None:
         _scope(again, claims, log)
 
 
-def _plan(folder: Path, statement: Statement, log: Log) -> Plan | None:
+def plan_of(folder: Path, statement: Statement) -> Plan:
+    """Return the plan in a result, with the values of its params that were in force; raise :class:`Refused`."""
     text, found = read_text(folder / PLAN)
-    sets = {parameter.name: parameter.value for parameter in statement.predicate.parameters}
-    plan, more = read_plan(text, PLAN, sets) if not found else (None, found)
+    if found:
+        raise Refused(*found)
+    plan, more = read_plan(text, PLAN, {entry.name: entry.value for entry in statement.predicate.parameters})
     if plan is None:
-        log.broke("proofs", _unproved("the certified plan does not read"), *more)
+        raise Refused(*more)
     return plan
-
-
-def _lock(folder: Path, log: Log) -> Lock | None:
-    try:
-        return read_lock(folder / LOCK)
-    except Refused as refused:
-        log.broke("proofs", _unproved("the certified lock does not read"), *refused.diagnostics)
-    return None
 
 
 def _inputs(statement: Statement, plan: Plan, lock: Lock, log: Log) -> None:

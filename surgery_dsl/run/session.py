@@ -110,6 +110,7 @@ class Session(Runtime):
         self._streamed = streamed
         self.interface = self.base_interface = lock.model(self.plan.patient.name).interface
         self._base: nn.Module | None = None
+        self._load_base: Callable[[], nn.Module] = self._patient_again
         if streamed is not None:
             self.facts, self.model = streamed.facts, streamed.model
             self.transaction = Transaction(self.model)
@@ -230,11 +231,17 @@ class Session(Runtime):
     def base(self) -> nn.Module:
         """Return the patient as loaded, for reading."""
         if self._base is None:
-            network = self._sources.network(self.plan.patient, self.base_interface)
-            self._base = self._moved(network.model)
+            self._base = self._moved(self._load_base())
             for parameter in self._base.parameters():
                 parameter.requires_grad_(False)
         return self._base
+
+    def _patient_again(self) -> nn.Module:
+        return self._sources.network(self.plan.patient, self.base_interface).model
+
+    def compare_with(self, base: Callable[[], nn.Module], interface: Interface) -> None:
+        """Take another network, on the CPU and loaded when it is asked for, as the base."""
+        self._load_base, self.base_interface = base, interface
 
     def outputs(self, model: nn.Module, inputs: Inputs) -> Tensor:
         """Run a network on a batch and return the output that losses and metrics read."""

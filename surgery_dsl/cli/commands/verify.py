@@ -18,6 +18,13 @@ KEY = click.Path(path_type=Path)
 @click.option("--key", type=KEY, metavar="PUB", help="Public key; the certificate must be signed by it.")
 @click.option("--require-signature", is_flag=True, help="Fail unless a given key signed the certificate.")
 @click.option("--reproduce", is_flag=True, help="Measure again: runs the network and its code, and needs grants.")
+@click.option(
+    "--from",
+    "origin",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Where `--reproduce` finds the plan's own files: its data, and the weights of the base.",
+)
 @click.option("--attest", type=KEY, metavar="FILE", help="Write what came of it as a statement of its own.")
 @click.option("--sign", type=KEY, metavar="KEYFILE", help="Sign what `--attest` writes with this private key.")
 @grants()
@@ -27,6 +34,7 @@ def command(
     key: Path | None,
     require_signature: bool,
     reproduce: bool,
+    origin: Path | None,
     attest: Path | None,
     sign: Path | None,
     allow_code: tuple[str, ...],
@@ -38,8 +46,8 @@ def command(
         raise click.UsageError("--sign needs --attest FILE")
     if attest is not None and attest.resolve().is_relative_to(folder.resolve()):
         raise click.UsageError("--attest FILE must lie outside of the result")
-    if allow_code and not reproduce:
-        raise click.UsageError("--allow-code needs --reproduce: nothing else runs code")
+    if (allow_code or origin) and not reproduce:
+        raise click.UsageError("--allow-code and --from need --reproduce: nothing else runs code")
     from surgery_dsl.certificate.verify import verify
     from surgery_dsl.cli.output import emit, exit_code_of, finish, show
     from surgery_dsl.diagnostics.diagnostic import Refused
@@ -48,7 +56,7 @@ def command(
     try:
         result = verify(folder, key, require_signature)
         if reproduce and result.held:
-            result = _reproduced(folder, result, allow_code)
+            result = _reproduced(folder, result, allow_code, origin)
         if attest is not None:
             _attest(attest, result, reproduce, require_signature, sign)
     except Refused as refused:
@@ -78,13 +86,15 @@ def _summary(result: "Verification") -> str:
     return f"verified, and signed by {result.key_id}" if result.key_id else "verified; by whom it was made is not known"
 
 
-def _reproduced(folder: Path, result: "Verification", allow_code: tuple[str, ...]) -> "Verification":
+def _reproduced(
+    folder: Path, result: "Verification", allow_code: tuple[str, ...], origin: Path | None
+) -> "Verification":
     import gc
 
     gc.enable()
     from surgery_dsl.run.reproduce import reproduce
 
-    return reproduce(folder, result, allow_code)
+    return reproduce(folder, result, allow_code, origin)
 
 
 def _attest(path: Path, result: "Verification", reproduced: bool, required: bool, key: Path | None) -> None:
