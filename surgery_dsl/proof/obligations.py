@@ -69,7 +69,14 @@ def _one(state: State, obligation: Obligation, block: str, plan: Plan, retry: Re
     if not comparable(obligation, statement, state.sink):
         return None
     found = [*readings(statement.left), *readings(statement.right)]
-    if not _say_what_they_do(state, found, plan) or not _verb_fits(state, obligation, found):
+    if not _say_what_they_do(state, found, plan):
+        return None
+    if obligation.verb != "prove" and any(getattr(one.word, "confidence", None) for one in found):
+        from surgery_dsl.proof import statistical  # few lines speak of a population
+
+        if obligation.verb == "measure" or any(regions(one.word) for one in found):
+            return statistical.claim(state, obligation, block, plan)
+    if not _verb_fits(state, obligation, found):
         return None
     if obligation.verb == "prove":
         return _proof(state, obligation, statement, block, plan, retry)

@@ -21,3 +21,10 @@ DATA_DTYPE_MISMATCH = Code("SD313", "data-dtype-mismatch", "a data set's dtype d
 SCHEDULE_TOO_LONG = Code("SD314", "schedule-too-long", "a schedule needs more steps than the training has")
 TWO_AMOUNTS = Code("SD315", "two-amounts", "take and schedule both say how many units are taken")
 CONTRADICTORY = Code("SD316", "contradictory", "lines of a plan exclude each other: no outcome keeps all of them")
+TOUCHED_EVIDENCE = Code(
+    "SD321", "touched-evidence", "data that made or chose the network is no evidence of what it does"
+)
+NEEDS_CLIP = Code("SD322", "needs-clip", "a mean without a greatest value has no bound with confidence")
+NEEDS_EXCEEDED = Code("SD323", "needs-exceeded", "the largest of a sample is no bound of the largest there is")
+NO_STATISTICAL_FORM = Code("SD324", "no-statistical-form", "a line with confidence claims what no examples can show")
+NOT_INDEPENDENT = Code("SD325", "not-independent", "examples that are no independent draws speak of no population")

@@ -33,3 +33,4 @@ ASSERTION_FAILED = Code(
     "SD525", "assertion-failed", "what check left undecided does not hold for the outcome that identify found"
 )
 CHOSEN_BY_VALUES = Code("SD524", "chosen-by-values", "the forward chooses by values, and goes another way after a step")
+EVIDENCE_OVERLAPS = Code("SD531", "evidence-overlaps", "examples of the evidence had a part in making the network")

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field, field_validator
 
+from surgery_dsl.diagnostics.codes import budgets
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import NameOr, Region
@@ -75,6 +77,16 @@ class Change(Sampled):
     def check(self, context: Static) -> None:
         """Report outputs that have other sizes than the base's: there is no difference to take then."""
         outputs_comparable(self.span, context)
+        if self.exceeded is not None and self.confidence is None:
+            context.say(
+                Diagnostic(
+                    budgets.NO_STATISTICAL_FORM,
+                    "`exceeded` is a share of the population, and the line does not say with which confidence",
+                    file=context.file,
+                    span=self.span,
+                    help="add `confidence = 95%`",
+                )
+            )
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the distance from the base over the data set; raise ``LookupError`` for a region."""
