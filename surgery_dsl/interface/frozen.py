@@ -35,9 +35,17 @@ def is_constant(reason: str) -> bool:
     return reason.startswith("the forward makes a constant of this size")
 
 
+_SELECTED = "single indices are picked by number"
+
+
 def selected(place: str) -> str:
     """Say that the forward picks single indices of the axis by number."""
-    return f"single indices are picked by number ({place})"
+    return f"{_SELECTED} ({place})"
+
+
+def is_selected(reason: str) -> bool:
+    """Say whether an axis is frozen because the forward picks single indices of it by number."""
+    return reason.startswith(_SELECTED)
 
 
 def regrouped(operator: str, place: str) -> str:

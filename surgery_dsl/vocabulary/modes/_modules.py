@@ -7,12 +7,13 @@ from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface import frozen
 from surgery_dsl.interface.arranging import Arrangement, arrange, edit_of, lists_of
 from surgery_dsl.interface.coupling import merge, settle
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import ArrangeModules
 from surgery_dsl.interface.loops import Loop, Obstacle, entries, loops_of
-from surgery_dsl.interface.model import Dim, Interface
+from surgery_dsl.interface.model import Dim, Interface, Operator
 from surgery_dsl.interface.turns import adjacent
 from surgery_dsl.vocabulary.context import Effect, Static
 from surgery_dsl.vocabulary.selection import Picked, Pool, Selection
@@ -203,7 +204,7 @@ def passes(path: str, moved: Iterable[str], draft: Draft, report: Report) -> lis
         text = f"in the forward that runs the entries of `{path or '.'}`, `{entry}` {loops.text}{where}"
         report.say(shapes.NOT_A_LIST_ENTRY, text, entry, report.instead)
         return None
-    if _goes_with_axis(lists_of(path, loops), draft, report):
+    if _goes_with_axis(lists_of(path, loops), draft, report) or _picks_by_number(loops, draft, report):
         return None
     return loops if _are_read_alone(moved, draft, report) else None
 
@@ -217,6 +218,25 @@ def _goes_with_axis(lists: Iterable[str], draft: Draft, report: Report) -> bool:
     text = f"entry i of `{one.path}` belongs to index i of `{label}`, which the forward picks by its number"
     report.say(shapes.NOT_A_LIST_ENTRY, text, one.path, "write unit = experts, which takes both")
     return True
+
+
+def _picks_by_number(loops: Iterable[Loop], draft: Draft, report: Report) -> bool:
+    """Report a tensor of which each turn of the forward reads the index of its own number, as a scale for each layer.
+
+    The tensor stays as it is when entries go, so that those that move up would meet the indices of others.
+    """
+    for loop in loops:
+        for event in (event for at in range(len(loop.starts)) for event in loop.segment(at)):
+            if not isinstance(event, Operator):
+                continue
+            for name in event.tensors.values():
+                axes = (axis for dim in draft.tensors[name].dims for axis in dim)
+                if any(frozen.is_selected(draft.axes[axis].frozen) for axis in axes):
+                    text = f"the forward that runs the entries of `{loop.path or '.'}` picks from `{name}` by number"
+                    place = f" ({event.source})" if event.source else ""
+                    report.say(shapes.NOT_A_LIST_ENTRY, text + place, name, report.instead, entries=len(loop.numbers))
+                    return True
+    return False
 
 
 def _are_read_alone(moved: Iterable[str], draft: Draft, report: Report) -> bool:
