@@ -1,27 +1,11 @@
-"""Lines that ``apply`` decides, as far as ``check`` can say: ``certify``, and ``measure`` where no outcome matters."""
+"""``measure`` lines, as far as ``check`` can say: whether any outcome matters."""
 
-from surgery_dsl.diagnostics.codes import budgets, lints, runs
+from surgery_dsl.diagnostics.codes import budgets, lints
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.language.plan import Comparison, Obligation, Reading
 from surgery_dsl.proof.gates import foregone, readings
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.verdict import Verdict, verdict_of
-
-
-def bound(state: State, obligation: Obligation, block: str) -> Verdict:
-    """Say that a bound over a region is not decided."""
-    reason = "bound propagation is not part of this release"
-    state.sink.say(
-        Diagnostic(
-            runs.NOT_CERTIFIED,
-            f"`{obligation.text}` cannot be decided: {reason}",
-            file=state.file,
-            span=obligation.span,
-            notes=("nothing was assumed: without a bound the line is neither kept nor broken",),
-            help="leave the line out, or measure the change on data: `measure change(…) <= …`",
-        )
-    )
-    return verdict_of(obligation, block, "bound", "undecided", "none", reason=reason)
 
 
 def measurement(state: State, obligation: Obligation, statement: Comparison, block: str) -> Verdict:

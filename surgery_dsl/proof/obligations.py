@@ -7,9 +7,10 @@ from surgery_dsl.diagnostics.codes import budgets
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Property, Reading
 from surgery_dsl.proof import blame, uniform
+from surgery_dsl.proof.certified import bound
 from surgery_dsl.proof.deciding import Decided, decide, numbers, worst_sides, worst_sizes
 from surgery_dsl.proof.gates import readings
-from surgery_dsl.proof.measured import bound, measurement
+from surgery_dsl.proof.measured import measurement
 from surgery_dsl.proof.readings import NotStatic
 from surgery_dsl.proof.recovery import data_fits
 from surgery_dsl.proof.state import State

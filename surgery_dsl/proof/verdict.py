@@ -9,7 +9,9 @@ from surgery_dsl.language.plan import Obligation
 from surgery_dsl.vocabulary.values import number_text
 
 Verb = Literal["always", "prove", "certify", "measure"]
-Status = Literal["proved", "refuted", "undecided", "passed", "failed", "too weak", "vacuous", "to measure"]
+Status = Literal[
+    "proved", "refuted", "undecided", "passed", "failed", "too weak", "vacuous", "to measure", "to certify"
+]
 
 
 class Verdict(Data):
@@ -57,7 +59,7 @@ class Verdict(Data):
         """Whether a plan may go on with it."""
         if self.status == "vacuous":
             return self.verb in ("measure", "certify")
-        return self.status in ("proved", "passed", "to measure")
+        return self.status in ("proved", "passed", "to measure", "to certify")
 
 
 def verdict_of(

@@ -40,6 +40,7 @@ def apply(
     allow_pickle: bool = False,
     out_of_core: bool | None = None,
     shard_size: int = SHARD_SIZE,
+    certify_seconds: float = 10.0,
     sign: Path | str | None = None,
     progress: Progress = silent,
 ) -> Outcome:
@@ -62,6 +63,7 @@ def apply(
         out_of_core: Whether weights stay in files and are cut there, tensor by tensor; ``None`` does so where they are
             too large for the memory that is free, and the plan allows it.
         shard_size: Bytes of tensors that one file of the result may hold; larger results are divided.
+        certify_seconds: Wall time for cutting the boxes of one ``certify`` line, where they have few dimensions.
         sign: Private key that signs the certificate; read before the run, and once more at its end.
         progress: Hears a few words, how much is done, and of how much (0 where that is not known).
 
@@ -83,6 +85,7 @@ def apply(
         allow_undecided=allow_undecided,
         out_of_core=out_of_core,
         shard_size=shard_size,
+        certify_seconds=certify_seconds,
         sign="" if sign is None else str(sign),
     )
     run = _apply_saved if is_saved(Path(plan)) else _apply

@@ -1,11 +1,14 @@
 """What a run found out, gathered as it goes and put into the words of the certificate at its end."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from surgery_dsl.certificate.build import CONVENTIONS
+from surgery_dsl.certificate.evidence import BoundEvidence
 from surgery_dsl.certificate.model import (
     Claim,
     Claims,
@@ -25,6 +28,9 @@ from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.vocabulary.context import Effect
 from surgery_dsl.vocabulary.selection import Selection
 from surgery_dsl.vocabulary.sites._paths import count_of
+
+if TYPE_CHECKING:
+    from surgery_dsl.run.certifying import Certified
 
 ASSUMED = (
     ("exactness", "`exact` holds in real arithmetic; floating-point kernels round"),
@@ -46,6 +52,7 @@ class RunEvidence:
         efficiency: Before, after, saving.
         timings: Seconds by phase.
         unmeasured: What this run did not measure, as kind, statement and reason; stated as assumed.
+        bounds: What was found of ``certify`` lines, by block and text.
     """
 
     verdicts: list[Verdict] = field(default_factory=list)
@@ -60,6 +67,8 @@ class RunEvidence:
     efficiency: tuple[EfficiencyRow, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
     unmeasured: list[tuple[str, str, str]] = field(default_factory=list)
+    bounds: "dict[tuple[str, str], Certified]" = field(default_factory=dict)
+    _shown: dict[tuple[str, str], BoundEvidence] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -83,6 +92,23 @@ class RunEvidence:
         )
         if verdict not in self.verdicts:
             self.verdicts.append(verdict)
+
+    def note_bound(self, verdict: Verdict, found: "Certified | None") -> None:
+        """Record how a bound was found; its files are written with the result."""
+        if found is not None:
+            from surgery_dsl.run.bound_evidence import evidence_of  # lazily, as all that bounds need
+
+            self.bounds[verdict.block, verdict.text] = found
+            self._shown[verdict.block, verdict.text] = evidence_of(found)
+
+    def write_bounds(self, folder: Path) -> None:
+        """Write what bounds rest on into a result."""
+        if not self.bounds:
+            return
+        from surgery_dsl.run.bound_evidence import write_evidence
+
+        for number, (key, found) in enumerate(self.bounds.items(), 1):
+            self._shown[key] = write_evidence(found, f"{key[0]}-{number}", folder)
 
     def note_selection(self, selection: Selection, interface: Interface, stage: int) -> None:
         """Record what an ``identify`` took."""
@@ -129,7 +155,7 @@ class RunEvidence:
         self, plan: str, parameters: Iterable[Parameter], inputs: Iterable[Input], environment: Environment
     ) -> Predicate:
         """Return the certificate's predicate for a run that was accepted."""
-        claims = [(verdict, _claim(verdict)) for verdict in self.verdicts]
+        claims = [(verdict, _claim(verdict, self._shown)) for verdict in self.verdicts]
         return Predicate(
             verdict="accepted",
             plan=plan,
@@ -138,7 +164,10 @@ class RunEvidence:
             environment=environment,
             claims=Claims(
                 proved=tuple(claim for verdict, claim in claims if verdict.status == "proved"),
-                measured=tuple(claim for verdict, claim in claims if verdict.status != "proved"),
+                bounded=tuple(claim for _, claim in claims if claim.verb == "certify"),
+                measured=tuple(
+                    claim for verdict, claim in claims if verdict.status != "proved" and claim.verb != "certify"
+                ),
                 assumed=tuple(
                     Claim(verb="always", kind=kind, statement=text, status="assumed", method="not checked", note=why)
                     for kind, text, why in (*((kind, text, "") for kind, text in ASSUMED), *self.unmeasured)
@@ -153,7 +182,7 @@ class RunEvidence:
         )
 
 
-def _claim(verdict: Verdict) -> Claim:
+def _claim(verdict: Verdict, shown: Mapping[tuple[str, str], BoundEvidence]) -> Claim:
     return Claim(
         verb=verdict.verb,
         kind=verdict.kind,
@@ -166,4 +195,5 @@ def _claim(verdict: Verdict) -> Claim:
         limit=verdict.limit,
         margin=verdict.margin,
         note=verdict.reason,
+        evidence=shown.get((verdict.block, verdict.text)) if verdict.verb == "certify" else None,
     )

@@ -194,6 +194,7 @@ class _Execution:
                 write_lock(self.lock, folder / LOCK)
             self._reload(folder, reloader, record)
             with self.evidence.phase("write"):
+                self.evidence.write_bounds(folder)
                 predicate = self._predicate()
                 (folder / REPORT).write_text(report(predicate, self.evidence.timings), encoding="utf-8")
                 write_certificate(folder, certify(folder, predicate), self.settings.sign)

@@ -31,6 +31,7 @@ class Settings(Data):
         allow_undecided: Whether claims that no tier decides are put to the outcome that ``identify`` finds.
         out_of_core: Whether weights stay in files; ``None`` where memory decides.
         shard_size: Bytes of tensors that one file of the result may hold.
+        certify_seconds: Wall time for cutting the boxes of one ``certify`` line.
         sign: Path of the private key that signs the certificate; empty leaves it unsigned.
     """
 
@@ -46,6 +47,7 @@ class Settings(Data):
     allow_undecided: bool = False
     out_of_core: bool | None = None
     shard_size: int = SHARD_SIZE
+    certify_seconds: float = 10.0
     sign: str = ""
 
     def torch_device(self) -> "torch.device":

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -33,6 +34,9 @@ from surgery_dsl.vocabulary.context import Change, Effect
 from surgery_dsl.vocabulary.selection import Picked
 
 
+if TYPE_CHECKING:
+    from surgery_dsl.run.certifying import Certifying
+
 class Steps:
     """Executes the runs of a plan in order on one session. Final.
 
@@ -45,6 +49,7 @@ class Steps:
         self.session, self.values, self.state, self.evidence = session, values, state, evidence
         self.changed: set[str] = set()
 
+        self._certifier: Certifying | None = None
     def execute(self, run: Run) -> None:
         """Execute one run.
 
@@ -272,20 +277,33 @@ class Steps:
         found: list[Diagnostic] = []
         with self.evidence.phase("measure"):
             for obligation in step.obligations:
-                if obligation.verb == "measure":
+                if obligation.verb == "prove":
+                    continue
+                if obligation.verb == "certify":
+                    verdict, findings, bounded = self._certifying().decide(step, obligation)
+                    self.evidence.note_bound(verdict, bounded)
+                else:
                     verdict, findings = controls.decide(step, obligation, self.values, self.session)
-                    self._settle(verdict.block, verdict.text)
-                    self.evidence.verdicts.append(verdict)
-                    found += findings
+                self._settle(verdict)
+                self.evidence.verdicts.append(verdict)
+                found += findings
         if found:
             raise Refused(*found)
 
-    def _settle(self, block: str, text: str) -> None:
-        """Take away what ``check`` said of an obligation that is measured now."""
+    def _certifying(self) -> "Certifying":
+        if self._certifier is None:
+            from surgery_dsl.run.certifying import Certifying  # few plans bound anything, and it loads torch's tracers
+
+            self._certifier = Certifying(self.session)
+        return self._certifier
+
+    def _settle(self, decided: Verdict) -> None:
+        """Take away what ``check`` said of an obligation that is decided now."""
+        here = (decided.verb, decided.block, decided.text)
         self.evidence.verdicts = [
             verdict
             for verdict in self.evidence.verdicts
-            if (verdict.verb, verdict.block, verdict.text, verdict.status) != ("measure", block, text, "to measure")
+            if (verdict.verb, verdict.block, verdict.text) != here or verdict.status not in ("to measure", "to certify")
         ]
 
     # ---- predictions ---------------------------------------------------------------------------------------------

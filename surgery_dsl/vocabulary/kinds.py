@@ -24,6 +24,7 @@ from surgery_dsl.vocabulary.word import Slot, Word
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.bounds.claimed import Claimed
     from surgery_dsl.evidence.named_inputs import Inputs
 
 
@@ -231,6 +232,8 @@ class Quantity(Word, ABC):
         static: Whether :meth:`bounds` is defined (``prove``).
         denominator: :meth:`bounds` counts in one ``denominator``-th of the unit (more than 1 for shares).
         attained: Whether some outcome reaches each of two different bounds, so that a bound beyond a limit refutes.
+        certifies: What ``certify`` can bound over a region: the quantity ``itself``, its ``increase`` over the base,
+            or nothing.
     """
 
     unit: ClassVar[Literal["count", "bytes", "share", "number"]]
@@ -239,6 +242,7 @@ class Quantity(Word, ABC):
     static: ClassVar[bool] = False
     denominator: ClassVar[int] = 1
     attained: ClassVar[bool] = False
+    certifies: ClassVar[Literal["", "itself", "increase"]] = ""
 
     def counts_in(self) -> Literal["count", "bytes", "share", "number"]:
         """Return the unit of this use of the word, where its arguments decide it."""
@@ -274,6 +278,10 @@ class Quantity(Word, ABC):
         """Return whether some outcome reaches each of two different bounds here."""
         return self.attained
 
+    def claimed(self, runtime: Runtime) -> "Claimed":
+        """Return what is bounded over a region, for quantities that ``certify`` knows."""
+        raise LookupError(f"{self.name} has no bound")
+
     @abstractmethod
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return its value on a model. Counts are exact integers as floats up to 2**53."""
@@ -298,7 +306,28 @@ class Predicate(Word, ABC):
 
 
 class Region(Word, ABC):
-    """A set of inputs that ``certify`` speaks of (folder ``regions``)."""
+    """A set of inputs that ``certify`` speaks of (folder ``regions``): boxes of a network's one input.
+
+    Attributes:
+        around_examples: Whether every box stands around one example of ``data``, whose label it has.
+    """
+
+    around_examples: ClassVar[bool] = False
+
+    def check(self, context: Static) -> None:
+        """Report what the region needs and the network's input, or the data, does not give."""
+
+    @abstractmethod
+    def said(self) -> str:
+        """Return which inputs are meant, in words that follow ``for ``."""
+
+    @abstractmethod
+    def corners(self, runtime: Runtime) -> "torch.Tensor":
+        """Return the boxes, in float64 on the CPU: ``[2, B, 1, *shape]``, the lower corners first."""
+
+    def labels(self, runtime: Runtime) -> "torch.Tensor | None":
+        """Return the class of each box, ``[B]``, where the boxes stand around labelled examples."""
+        return None
 
 
 # ---- loading -----------------------------------------------------------------------------------------------------

@@ -35,6 +35,13 @@ from surgery_dsl.cli.sizes import byte_size
     help="Bytes of weights in one file.",
 )
 @click.option(
+    "--certify-seconds",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="Time for cutting the boxes of one certify line.",
+)
+@click.option(
     "--out-of-core/--in-core",
     "out_of_core",
     default=None,
@@ -57,6 +64,7 @@ def command(
     allow_undecided: bool,
     allow_pickle: bool,
     shard_size: int,
+    certify_seconds: float,
     out_of_core: bool | None,
     sign: Path | None,
     allow_code: tuple[str, ...],
@@ -89,6 +97,7 @@ def command(
             allow_undecided=allow_undecided,
             allow_pickle=allow_pickle,
             shard_size=shard_size,
+            certify_seconds=certify_seconds,
             sign=sign,
             out_of_core=out_of_core,
             progress=progress.tell,

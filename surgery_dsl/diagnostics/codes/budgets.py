@@ -21,6 +21,8 @@ DATA_DTYPE_MISMATCH = Code("SD313", "data-dtype-mismatch", "a data set's dtype d
 SCHEDULE_TOO_LONG = Code("SD314", "schedule-too-long", "a schedule needs more steps than the training has")
 TWO_AMOUNTS = Code("SD315", "two-amounts", "take and schedule both say how many units are taken")
 CONTRADICTORY = Code("SD316", "contradictory", "lines of a plan exclude each other: no outcome keeps all of them")
+NOT_A_BOUND = Code("SD317", "not-a-bound", "a certify line asks for something that no bound over a region says")
+REGION_DOES_NOT_FIT = Code("SD318", "region-does-not-fit", "a region has no meaning for the network's input")
 TOUCHED_EVIDENCE = Code(
     "SD321", "touched-evidence", "data that made or chose the network is no evidence of what it does"
 )

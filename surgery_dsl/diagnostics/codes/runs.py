@@ -17,7 +17,9 @@ GATE_FAILED = Code("SD510", "gate-failed", "a measured obligation does not hold"
 GATE_TOO_WEAK = Code(
     "SD511", "gate-too-weak", "the data cannot resolve the limit of an obligation", exit_code=UNDECIDED
 )
-NOT_CERTIFIED = Code("SD512", "not-certified", "a certify line cannot be decided by this version", exit_code=UNDECIDED)
+NOT_CERTIFIED = Code(
+    "SD512", "not-certified", "a certify line leads through an operator that no bound reaches", exit_code=UNDECIDED
+)
 POINT_NOT_KEPT = Code("SD513", "point-not-kept", "an obligation reads a point of the run that is not kept")
 ZERO_BASELINE = Code("SD514", "zero-baseline", "a relative limit stands on a baseline of zero")
 NOT_RUNNABLE = Code("SD515", "not-runnable", "a plan holds something that apply does not execute")
@@ -33,4 +35,11 @@ ASSERTION_FAILED = Code(
     "SD525", "assertion-failed", "what check left undecided does not hold for the outcome that identify found"
 )
 CHOSEN_BY_VALUES = Code("SD524", "chosen-by-values", "the forward chooses by values, and goes another way after a step")
+BOUND_TOO_WIDE = Code(
+    "SD526",
+    "bound-too-wide",
+    "a bound over a region lies above the limit, and no input was found that breaks it",
+    exit_code=UNDECIDED,
+)
+WITNESS_FOUND = Code("SD527", "witness-found", "an input of the region breaks the limit of a certify line")
 EVIDENCE_OVERLAPS = Code("SD531", "evidence-overlaps", "examples of the evidence had a part in making the network")

@@ -42,12 +42,17 @@ class Comparison:
         matches: Functions that both have (:func:`surgery_dsl.evidence.bounds.pairing.matches`).
         region: The inputs.
         arithmetic: In which both networks run.
+
+    Attributes:
+        region: The inputs.
+        widest: Elements of the largest value of either network.
     """
 
     def __init__(
         self, old: Graph, new: Graph, matches: Sequence[Match], region: Region, arithmetic: Arithmetic = REAL
     ) -> None:
         self.region = region
+        self.widest = max(node.size for graph in (old, new) for node in graph.nodes)
         self._graphs = (old, new)
         self._analysis = Analysis(self._graphs, region, arithmetic)
         self._together = together(self._analysis, matches)
@@ -56,14 +61,15 @@ class Comparison:
         """Bound linear forms on the change of the outputs.
 
         Args:
-            forms: [K, outputs], float64: what is bounded from above is forms @ (f′(x) − f(x)).
+            forms: [K, outputs], or [B, K, outputs] with forms of each region's own, float64: what is bounded from
+                above is forms @ (f′(x) − f(x)).
 
         Returns:
             The bounds; each holds for every x of its region.
         """
         ends = [(side, graph.output) for side, graph in enumerate(self._graphs)]
         shape = self._graphs[0].nodes[self._graphs[0].output].shape
-        rows = forms.expand(self.region.count, *forms.shape).reshape(self.region.count, -1, *shape)
+        rows = forms.expand(self.region.count, *forms.shape[-2:]).reshape(self.region.count, -1, *shape)
         start = {ends[0]: -rows, ends[1]: rows}
         found = [self._upper(order, start) for order in (self._together, self._analysis.apart())]
         differential, apart = (finite(one.bound, "a bound") for one in found)

@@ -1,7 +1,7 @@
 """From a module to a :class:`Graph`: the forward recorded on one example, operator by operator."""
 
 import operator as python_operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,13 +17,16 @@ _STORAGE = frozenset({"dtype", "device", "layout", "memory_format", "pin_memory"
 """Options about where values lie, which real arithmetic does not know."""
 
 
-def record(model: nn.Module, example: Sequence[Tensor], output: int = 0) -> Graph:
+def record(
+    model: nn.Module, example: Sequence[Tensor], output: int = 0, forward: Callable[..., Any] | None = None
+) -> Graph:
     """Read a network's forward as a graph.
 
     Args:
         model: In eval mode, on any device; nothing of it is changed.
         example: One example for each input, batch dimension of 1 included, in the network's own dtype.
         output: Which of several outputs is meant, from 0.
+        forward: How inputs go through the model; by default as its arguments, in order.
 
     Returns:
         The graph, with float64 coefficients on the network's device.
@@ -34,7 +37,7 @@ def record(model: nn.Module, example: Sequence[Tensor], output: int = 0) -> Grap
     """
     if model.training:
         raise ValueError("bounds are of a network in eval mode")
-    recorded, calls = _recorded(model, example)
+    recorded, calls = _recorded(model, example, forward or model)
     reader = _Reader(calls, example)
     with torch.no_grad():
         for node in recorded.graph.nodes:
@@ -45,13 +48,15 @@ def record(model: nn.Module, example: Sequence[Tensor], output: int = 0) -> Grap
     return reader.graph.graph(found.node)
 
 
-def _recorded(model: nn.Module, example: Sequence[Tensor]) -> tuple[torch.fx.GraphModule, list[str]]:
+def _recorded(
+    model: nn.Module, example: Sequence[Tensor], run: Callable[..., Any]
+) -> tuple[torch.fx.GraphModule, list[str]]:
     """Return the recorded forward and, for each of its nodes, the module that ran it."""
     places: list[str] = []
 
     def forward(*inputs: Tensor) -> Any:
         with _watched(model, places):
-            found = model(*inputs)
+            found = run(*inputs)
             _note(places, "")
             return found
 

@@ -67,8 +67,9 @@ def _of_step(step: Step) -> Iterator[tuple[str, Span | None]]:
         for line in step.obligations:
             words = [r.word for side in _sides(line.statement) for r in readings(side)]
             costly = next((word for word in words if not word.static or word.name == "nonzero"), None)
-            if line.verb == "measure" and costly is not None:
-                yield f"measures `{costly.name}`, which runs or reads the whole network", line.span
+            if line.verb in ("measure", "certify") and costly is not None:
+                does = "measures" if line.verb == "measure" else "certifies"
+                yield f"{does} `{costly.name}`, which runs or reads the whole network", line.span
     elif step.block == "replace":
         yield "replaces modules, whose new values are not read tensor by tensor", step.span
     else:

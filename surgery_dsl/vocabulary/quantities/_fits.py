@@ -1,11 +1,12 @@
 """Whether a data set's targets fit a network's outputs, as the losses have it, and whether outputs can be compared."""
 
-from surgery_dsl.diagnostics.codes import runs
+from surgery_dsl.diagnostics.codes import budgets, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary import catalogue
 from surgery_dsl.vocabulary.context import Static
+from surgery_dsl.vocabulary.kinds import Quantity, Region
 
 
 def targets_fit(data: str, span: Span | None, context: Static, *, labels: bool) -> None:
@@ -33,6 +34,41 @@ def outputs_comparable(span: Span | None, context: Static) -> None:
                 path=context.interface.outputs[0].name,
                 facts={"base": str(list(before)), "now": str(list(after))},
                 help="measure the change before the step that changes the outputs, or compare accuracies",
+            )
+        )
+
+
+def classes_fit(region: Region, span: Span | None, context: Static) -> None:
+    """Report outputs of which no cross-entropy is bounded over a region, and examples without class labels."""
+    outputs_comparable(span, context)
+    sizes = output_sizes(context.interface)
+    data = getattr(region, "data", None)
+    facts = context.data.get(data) if isinstance(data, str) else None
+    unlabelled = facts is not None and region.around_examples and (facts.label_range is None or facts.target_shape)
+    if len(sizes) == 2 and sizes[1] is not None and not unlabelled:
+        return
+    why = f"`{data}` has no class labels" if unlabelled else f"the outputs {list(sizes)} are not one row of classes"
+    context.say(
+        Diagnostic(
+            runs.TARGETS_DO_NOT_FIT,
+            f"the cross-entropy has no bound over a region here: {why}",
+            file=context.file,
+            span=span,
+            help="bound the change of the outputs instead: `certify change(REGION) <= NUMBER`",
+        )
+    )
+
+
+def arithmetic_of_bounds(word: Quantity, context: Static) -> None:
+    """Report an arithmetic that is given where nothing is bounded."""
+    if isinstance(getattr(word, "data", None), str) and getattr(word, "arithmetic", "real") != "real":
+        context.say(
+            Diagnostic(
+                budgets.NOT_A_BOUND,
+                f"`{word.written()}` is measured in the run's own dtype: `arithmetic` belongs to bounds",
+                file=context.file,
+                span=word.span,
+                help="leave `arithmetic` out, or name a region in a `certify` line",
             )
         )
 

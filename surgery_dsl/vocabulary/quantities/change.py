@@ -10,13 +10,15 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import NameOr, Region
-from surgery_dsl.vocabulary.quantities._fits import outputs_comparable
+from surgery_dsl.vocabulary.quantities._fits import arithmetic_of_bounds, outputs_comparable
 from surgery_dsl.vocabulary.quantities._sampled import Sampled
 from surgery_dsl.vocabulary.values import Percent, Point
 from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
     import torch
+
+    from surgery_dsl.evidence.bounds.claimed import Claimed
 
 
 @final
@@ -26,6 +28,7 @@ class Change(Sampled):
     Arguments:
         data: A data block; or a region (``box(…)``), where it is a bound for every input and belongs to ``certify``.
         norm: ``inf``, ``2`` or ``relative``.
+        arithmetic: Of a bound: ``real``, or ``float32``, which adds what rounding in any order of summation may do.
         confidence: With which the line holds for the population that the examples were drawn from; needs ``exceeded``.
         exceeded: The share of the population that may lie above the limit.
 
@@ -43,12 +46,16 @@ class Change(Sampled):
         With ``confidence`` the claim is P(‖f′(x) − f(x)‖ > limit) ≤ exceeded over the population, by Clopper and
         Pearson. The largest change of a sample bounds no largest change.
 
+        Over a region R the maxima are over every x in R. ``inf`` is bounded by upper bounds of ±(f′(x)_k − f(x)_k), for
+        each the lesser of a differential and a joint linear bound; ``2`` by the length of the vector of these bounds.
+
     Source:
         Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2.
     """
 
     unit = "number"
     least = 0
+    certifies = "itself"
     positional = ("data",)
     card: ClassVar[Card] = Card(
         summary="How far the outputs moved from the base's",
@@ -61,6 +68,7 @@ class Change(Sampled):
 
     data: Annotated[str | Region, NameOr("data", "regions")]
     norm: Literal["inf", "relative"] | Annotated[int, Field(ge=2, le=2)] = "inf"
+    arithmetic: Literal["real", "float32"] = "real"
     exceeded: Percent | None = None
 
     @field_validator("exceeded")
@@ -76,6 +84,7 @@ class Change(Sampled):
 
     def check(self, context: Static) -> None:
         """Report outputs that have other sizes than the base's: there is no difference to take then."""
+        arithmetic_of_bounds(self, context)
         outputs_comparable(self.span, context)
         if self.exceeded is not None and self.confidence is None:
             context.say(
@@ -111,6 +120,12 @@ class Change(Sampled):
         base, _ = runtime.point(Point(at="base"))
         before, after = (runtime.answers(network, self.data) for network in (base, model))
         return samples.distances(before, after, self.norm, self.data)
+
+    def claimed(self, runtime: Runtime) -> "Claimed":
+        """Return the norm, as what is bounded over a region."""
+        from surgery_dsl.evidence.bounds.claimed import Euclidean, Largest
+
+        return Largest() if self.norm == "inf" else Euclidean()
 
     def plain(self) -> "Change":
         """Return the change without what the claim depends on."""

@@ -1,12 +1,17 @@
 """``box``: every input near some examples."""
 
-from typing import Annotated, ClassVar, final
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self, final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Region
-from surgery_dsl.vocabulary.values import Number
+from surgery_dsl.vocabulary.regions._real import above, below, clip_ordered, examples, one_real_input
+from surgery_dsl.vocabulary.values import Number, number_text
 from surgery_dsl.vocabulary.word import Card, Names
+
+if TYPE_CHECKING:
+    import torch
 
 
 @final
@@ -17,12 +22,22 @@ class Box(Region):
         data: A data block.
         eps: Radius, in the units of the input; more than 0.
         samples: How many examples, from the first; at least 1.
+        low: Where given, the least value that an input of the domain has; boxes are cut there.
+        high: The greatest.
+
+    Static rule:
+        The network takes one input of real numbers.
+
+    Runtime rule:
+        One box for each example, its corners in float64 and moved outward by one unit in the last place, so that every
+        point of the ball in real arithmetic is inside.
 
     Source:
         The l-infinity ball of Szegedy et al. 2014, Intriguing properties of neural networks.
     """
 
     positional = ("data",)
+    around_examples = True
     card: ClassVar[Card] = Card(
         summary="All inputs within a distance of some examples",
         source="The l-infinity ball of Szegedy et al. 2014 (arXiv 1312.6199) and its successors.",
@@ -35,3 +50,44 @@ class Box(Region):
     data: Annotated[str, Names("data")]
     eps: Annotated[Number, Field(gt=0)]
     samples: Annotated[int, Field(ge=1)] = 100
+    low: Number | None = None
+    high: Number | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        clip_ordered(self.low, self.high)
+        return self
+
+    def check(self, context: Static) -> None:
+        """Report an input that is not one of real numbers."""
+        one_real_input(self.span, context)
+
+    def said(self) -> str:
+        """Return the examples and the radius."""
+        ends = [
+            f"{name} = {number_text(end)}" for name, end in (("low", self.low), ("high", self.high)) if end is not None
+        ]
+        cut = f", cut at {' and '.join(ends)}" if ends else ""
+        near = f"every input within {number_text(self.eps)} of one of the first {self.samples} examples"
+        return f"{near} of `{self.data}`{cut}"
+
+    def corners(self, runtime: Runtime) -> "torch.Tensor":
+        """Return a box around each example."""
+        import torch
+
+        from surgery_dsl.evidence.bounds.region import around
+
+        low = None if self.low is None else below(self.low)
+        high = None if self.high is None else above(self.high)
+        box = around(examples(self.data, self.samples, runtime), above(self.eps), low, high).boxes[0]
+        return torch.stack([box.low, box.high])
+
+    def labels(self, runtime: Runtime) -> "torch.Tensor | None":
+        """Return the examples' classes, where targets are classes."""
+        import torch
+
+        loaded = runtime.data(self.data)
+        if loaded.facts.label_range is None or loaded.facts.target_shape:
+            return None
+        many = min(self.samples, loaded.facts.count)
+        return torch.cat([targets.cpu() for _, targets in loaded.batches(-(-many // loaded.facts.batch))])[:many].long()
