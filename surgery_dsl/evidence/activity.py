@@ -1,51 +1,189 @@
-"""Units that never fire."""
+"""What the units of activations do on data: which never fire, never vary, or say what another one says."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor, nn
 
 from surgery_dsl.evidence.metrics import Batches, Forward, evaluating
 from surgery_dsl.evidence.watching import watch
-from surgery_dsl.interface.flow import ACTIVATIONS
+from surgery_dsl.interface.flow import ACTIVATIONS, Flow, unit_dim
 from surgery_dsl.interface.model import Interface, Operator
 
+ALIKE = 1e-6
+"""Least sine that products in float64 tell from zero: 1 − cos² loses half of the digits."""
 
-def dead_units(model: nn.Module, interface: Interface, batches: Batches, eps: float, forward: Forward) -> int:
-    """Count the activation units whose output is within ``eps`` of zero on every example and position.
 
-    A unit is an index of the dimension of an activation's result that weights carry (channels), for each run of the
-    activation in the forward. Activations that are not modules are watched at the level of ATen, as the tracer saw
-    them. A unit that is ever NaN is not silent.
+@final
+@dataclass
+class Units:
+    """What the units of one run of an operator did, over all examples and positions.
+
+    Attributes:
+        path: The operator's path.
+        run: Which run of it in the forward, from 0.
+        count: How many vectors were seen.
+        loudest: Greatest magnitude of each unit, ``(units,)``; NaN where it ever was.
+        mean: Mean of each unit, float64.
+        squares: Σ (h − mean)² of each unit, float64.
+        products: Hᵀ H, ``(units, units)`` in float64; ``None`` where it was not asked for.
+    """
+
+    path: str
+    run: int
+    count: int
+    loudest: Tensor
+    mean: Tensor
+    squares: Tensor
+    products: Tensor | None = None
+
+    @property
+    def label(self) -> str:
+        """The operator, and the run of it where there are several."""
+        return self.path if not self.run else f"{self.path} (run {self.run + 1})"
+
+    def silent(self, eps: float) -> Tensor:
+        """Return which units are within ``eps`` of zero on everything."""
+        return self.loudest <= eps
+
+    def constant(self, epsilon: float) -> Tensor:
+        """Return which units have a variance of at most ``epsilon``."""
+        return self.squares / self.count <= epsilon
+
+    def redundant(self, epsilon: float) -> Tensor:
+        """Return which units an earlier one gives: min over α of ‖h_i − α h_j‖ / ‖h_i‖ < ``epsilon``.
+
+        j runs over earlier units that are not redundant themselves, so that all those found can go at once. The
+        minimum is the sine of the angle, √(1 − cos²), at α = ⟨h_i, h_j⟩ / ‖h_j‖². Silent units are left out.
+        """
+        assert self.products is not None
+        norms = self.products.diagonal().sqrt()
+        alive = norms > 0
+        scale = torch.where(alive, norms, torch.ones_like(norms))
+        cosines = self.products / scale / scale[:, None]
+        alike = (1 - cosines**2).clamp(min=0).sqrt() < epsilon
+        alike = (alike & alive & alive[:, None]).cpu()
+        found = torch.zeros(len(alike), dtype=torch.bool)
+        for unit in range(1, len(alike)):
+            found[unit] = bool((alike[unit, :unit] & ~found[:unit]).any())
+        return found
+
+    def effective_rank(self) -> float:
+        """Return exp of the entropy of the singular values of H, (vectors, units); 0 where H is all zeros.
+
+        The singular values are the roots of the eigenvalues of Hᵀ H; those within rounding of zero count as zero.
+        """
+        assert self.products is not None
+        if not bool(torch.isfinite(self.products).all()):
+            return float("nan")
+        found = torch.linalg.eigvalsh(self.products)
+        floor = len(found) * torch.finfo(torch.float64).eps * found.max()
+        values = found[found > floor].sqrt()
+        if not values.numel():
+            return 0.0
+        shares = values / values.sum()
+        return float((-(shares * shares.log()).sum()).exp())
+
+
+def observed(
+    model: nn.Module,
+    interface: Interface,
+    batches: Batches,
+    forward: Forward,
+    *,
+    products: int = 0,
+    paths: frozenset[str] | None = None,
+) -> list[Units]:
+    """Return what the units of every activation do, in one pass; runs of an operator one by one, in order.
+
+    A unit is an index of the dimension of a result that weights carry (channels). Activations that are not modules are
+    watched at the level of ATen, as the tracer saw them. In eval mode; moments and products in float64.
+
+    Args:
+        model: The network.
+        interface: Its interface.
+        batches: Pairs of inputs and targets.
+        forward: How inputs go through the network.
+        products: Up to how many units the products of two units are taken.
+        paths: Operators to look at in the place of the activations.
 
     Raises:
-        LookupError: An activation of the interface did not run: the network is not what the interface says.
+        LookupError: An operator of the interface did not run: the network is not what the interface says.
     """
-    places: dict[str, list[int]] = {}
-    for operator in interface.operators:
-        if operator.kind in ACTIVATIONS:
-            places.setdefault(operator.path, []).append(unit_position(interface, operator))
-    loudest: dict[tuple[str, int], Tensor] = {}
+    places = _places(interface, paths)
+    found: dict[tuple[str, int], Units] = {}
     runs = dict.fromkeys(places, 0)
 
     def note(path: str, output: Tensor) -> None:
         run = runs[path] % len(places[path])
         runs[path] += 1
-        position = places[path][run]
-        others = [dim for dim in range(output.dim()) if dim != position]
-        most = output.abs().amax(dim=others) if others else output.abs()
-        known = loudest.get((path, run))
-        loudest[path, run] = most if known is None else torch.maximum(known, most)
+        rows = output.movedim(places[path][run], -1)
+        _add(found, path, run, rows.reshape(-1, rows.shape[-1]), products)
 
     with evaluating(model):
         watch(model, tuple(places), batches, note, lambda inputs: forward(model, inputs))
-    return sum(int((most <= eps).sum()) for most in loudest.values())
+    order = {key: at for at, key in enumerate(_runs(interface, paths))}
+    return sorted(found.values(), key=lambda units: order[units.path, units.run])
+
+
+def dead_units(model: nn.Module, interface: Interface, batches: Batches, eps: float, forward: Forward) -> int:
+    """Count the activation units whose output is within ``eps`` of zero on every example and position."""
+    return sum(int(units.silent(eps).sum()) for units in observed(model, interface, batches, forward))
+
+
+def _places(interface: Interface, paths: frozenset[str] | None) -> dict[str, list[int]]:
+    """Return, for each operator that is looked at, where the units of its runs lie."""
+    places: dict[str, list[int]] = {}
+    for operator in interface.operators:
+        if operator.path in paths if paths is not None else operator.kind in ACTIVATIONS:
+            places.setdefault(operator.path, []).append(unit_position(interface, operator))
+    return places
+
+
+def _runs(interface: Interface, paths: frozenset[str] | None) -> Iterator[tuple[str, int]]:
+    """Yield the runs that are looked at, in the order of the forward."""
+    seen: dict[str, int] = {}
+    for operator in interface.operators:
+        if operator.path in paths if paths is not None else operator.kind in ACTIVATIONS:
+            seen[operator.path] = seen.get(operator.path, -1) + 1
+            yield operator.path, seen[operator.path]
+
+
+def _add(found: dict[tuple[str, int], Units], path: str, run: int, rows: Tensor, products: int) -> None:
+    """Add vectors ``(n, units)``; means and squares as Chan, Golub and LeVeque (1983), equation 2.1."""
+    loudest, wide = rows.abs().amax(0), rows.double()
+    count, mean = len(rows), wide.mean(0)
+    squares = ((wide - mean) ** 2).sum(0)
+    product = wide.T @ wide if rows.shape[1] <= products else None
+    known = found.get((path, run))
+    if known is None:
+        found[path, run] = Units(path, run, count, loudest, mean, squares, product)
+        return
+    total, apart = known.count + count, mean - known.mean
+    known.loudest = torch.maximum(known.loudest, loudest)
+    known.squares = known.squares + squares + apart**2 * (known.count * count / total)
+    known.mean = known.mean + apart * (count / total)
+    known.count = total
+    if known.products is not None and product is not None:
+        known.products += product
 
 
 def unit_position(interface: Interface, operator: Operator) -> int:
-    """Return which dimension of an activation's result its units lie along: the last that some tensor carries.
+    """Return which dimension of a result its units lie along: the one that the layer behind it writes them along.
 
-    Where no tensor carries any, it is the second of four dimensions or more (images), else the last.
+    Where no layer is behind it, it is the last that some tensor carries; where none carries any, the second of four
+    dimensions or more (images), else the last.
     """
-    dims = interface.values[operator.outputs[0]].dims
+    value = operator.outputs[0]
+    dims = interface.values[value].dims
+    flow = Flow(interface)
+    for at in flow.layers_behind(value):
+        units = set(interface.leaves(unit_dim(interface, interface.operators[at])))
+        shared = [position for position, dim in enumerate(dims) if units & set(interface.leaves(dim))]
+        if shared:
+            return shared[-1]
     carried = [
         position
         for position, dim in enumerate(dims)

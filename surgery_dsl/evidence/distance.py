@@ -1,6 +1,6 @@
 """How far the parameters of a network lie from those it came from, through every change of its structure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,19 +31,31 @@ def magnitude(base: nn.Module, model: nn.Module, edits: Iterable[Edit]) -> float
     Removed entries count as changed to zero; of copies the first stands for the entry; new parameters are left out.
     In float64, one tensor at a time. Infinite where the base is all zeros and something changed.
     """
-    places = follow(dict(base.named_parameters()), edits)
     total = Distance()
+    for _, distance in moved(base, model, edits):
+        total += distance
+    return total.relative
+
+
+def moved(base: nn.Module, model: nn.Module, edits: Iterable[Edit]) -> Iterator[tuple[str, Distance]]:
+    """Yield how far each floating-point parameter of the base moved, by its name there, as :func:`magnitude` has it."""
+    for name, before, after in aligned(base, model, edits):
+        yield name, removed(before) if after is None else tensor_distance(before, after)
+
+
+def aligned(base: nn.Module, model: nn.Module, edits: Iterable[Edit]) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    """Yield each floating-point parameter of the base with what it is now, in its shape; ``None`` where it is gone.
+
+    Removed entries are zeros; of copies the first stands for the entry. Tied parameters come once.
+    """
+    places = follow(dict(base.named_parameters()), edits)
     now = _Live(model)
     for name, before in base.named_parameters():
         if not before.is_floating_point():
             continue
         place = places.get(name)
         after = now.tensor(place.name) if place is not None else None
-        if place is None or after is None:
-            total += removed(before.detach())
-        else:
-            total += tensor_distance(before.detach(), _spread(after, before, place))
-    return total.relative
+        yield name, before.detach(), None if place is None or after is None else _spread(after, before, place)
 
 
 def _spread(after: Tensor, before: Tensor, place: Place) -> Tensor:

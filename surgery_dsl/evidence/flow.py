@@ -2,32 +2,45 @@
 
 import math
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from surgery_dsl.evidence.gradients import accumulated
 from surgery_dsl.evidence.metrics import Batches, Forward, evaluating
 
 
-def least_flow(model: nn.Module, batches: Batches, forward: Forward, tokens: bool = False) -> float:
-    """Return the least norm of the loss gradient over modules that hold floating-point parameters themselves.
+def loss_gradients(model: nn.Module, batches: Batches, forward: Forward, tokens: bool = False) -> dict[str, Tensor]:
+    """Return the gradient of the mean loss over the batches, by floating-point parameter.
 
-    The loss is the mean over the batches; the norm of a module is taken over all its own parameters, in
-    float64. In eval mode; ``.grad``, ``requires_grad`` and modes are left as they were. Infinite where no module
-    holds such parameters; NaN where a gradient is.
+    In eval mode; ``.grad``, ``requires_grad`` and modes are left as they were.
     """
-    owners: dict[str, list[str]] = {}
-    tensors = {}
-    for name, parameter in model.named_parameters():
-        if parameter.is_floating_point():
-            owners.setdefault(name.rpartition(".")[0], []).append(name)
-            tensors[name] = parameter
+    tensors = {name: value for name, value in model.named_parameters() if value.is_floating_point()}
     if not tensors:
-        return math.inf
+        return {}
     with evaluating(model):
-        gradients = accumulated(lambda inputs: forward(model, inputs), tensors, batches, tokens=tokens)
-    norms = [
-        torch.sqrt(sum(((gradients[name].double() ** 2).sum() for name in names), torch.zeros(()).double()))
-        for names in owners.values()
-    ]
-    return float(torch.stack([norm.cpu() for norm in norms]).min())
+        return accumulated(lambda inputs: forward(model, inputs), tensors, batches, tokens=tokens)
+
+
+def norms(gradients: dict[str, Tensor]) -> dict[str, float]:
+    """Return the norm of the gradient of each module's own parameters, in float64, by the module's path."""
+    squares: dict[str, Tensor] = {}
+    for name, gradient in gradients.items():
+        owner, square = name.rpartition(".")[0], (gradient.double() ** 2).sum().cpu()
+        squares[owner] = squares[owner] + square if owner in squares else square
+    return {owner: math.sqrt(float(square)) for owner, square in squares.items()}
+
+
+def least(found: dict[str, float]) -> tuple[float, str]:
+    """Return the least norm and its module; infinity where no module has parameters, NaN where a gradient is."""
+    if not found:
+        return math.inf, ""
+    broken = next((path for path, norm in found.items() if math.isnan(norm)), None)
+    path = broken if broken is not None else min(found, key=lambda one: found[one])
+    return found[path], path
+
+
+def least_flow(model: nn.Module, batches: Batches, forward: Forward, tokens: bool = False) -> tuple[float, str]:
+    """Return the least norm of the loss gradient over modules that hold floating-point parameters, and the module.
+
+    The loss is the mean over the batches; the norm of a module is taken over all its own parameters, in float64.
+    """
+    return least(norms(loss_gradients(model, batches, forward, tokens)))

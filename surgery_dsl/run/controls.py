@@ -27,15 +27,24 @@ def decide(
 
     verdict, found = gates.decide(obligation, control.name, read, session.file)
     count = _examples(obligation, session)
+    remarks = _remarks(obligation, values)
     verdict = verdict.replaced(
-        reason="; ".join(part for part in (_method(obligation, session), verdict.reason) if part),
+        reason="; ".join(part for part in (_method(obligation, session), verdict.reason, *remarks) if part),
         facts={"n": count} if count else {},
     )
     weak = _too_weak(obligation, count)
     if weak:
         return verdict.replaced(status="too weak", reason=weak), (_weakness(verdict, weak, session.file),)
     help_text = "change less, recover longer, or relax the limit"
-    return verdict, tuple(replace(finding, help=finding.help or help_text) for finding in found)
+    return verdict, tuple(
+        replace(finding, help=finding.help or help_text, notes=(*finding.notes, *remarks)) for finding in found
+    )
+
+
+def _remarks(obligation: Obligation, values: Values) -> tuple[str, ...]:
+    """Return what words said of the numbers that a line compares: which layer is the worst."""
+    found = (values.remark(reading.point, reading.word) for reading in readings_of(obligation))
+    return tuple(dict.fromkeys(remark for remark in found if remark))
 
 
 def _data_sets(obligation: Obligation) -> list[str]:

@@ -49,6 +49,7 @@ class Values:
         self._session = session
         self._kept: dict[tuple[str, str, str], float] = {}
         self._now: dict[str, float] = {}
+        self._remarks: dict[tuple[str, str, str], str] = {}
         self._wanted: dict[tuple[str, str], list[Reading]] = {}
         for _, obligation in measured(session.plan):
             for reading in readings_of(obligation):
@@ -64,7 +65,9 @@ class Values:
     def keep(self, at: str, name: str = "") -> None:
         """Measure and keep what will be read of this place; call it while the network is there."""
         for reading in self._wanted.get((at, name), ()):
-            self._kept[at, name, _key(reading.word)] = self.now(reading.word)
+            key = _key(reading.word)
+            self._kept[at, name, key] = self.now(reading.word)
+            self._remarks[at, name, key] = self._remarks.get(("now", "", key), "")
 
     def value(self, point: Point, word: Quantity) -> float:
         """Return a quantity at a point."""
@@ -74,13 +77,19 @@ class Values:
         if key not in self._kept:
             model, interface = self._session.point(point)
             self._kept[key] = self._measure(word, model, interface)
+            self._remarks[key] = self._session.remarks()
         return self._kept[key]
+
+    def remark(self, point: Point, word: Quantity) -> str:
+        """Return what a word said when it was measured at a point; empty where it said nothing."""
+        return self._remarks.get((point.at, point.name, _key(word)), "")
 
     def now(self, word: Quantity) -> float:
         """Return a quantity of the network as it is."""
         key = _key(word)
         if key not in self._now:
             self._now[key] = self._measure(word, self._session.model, self._session.interface)
+            self._remarks["now", "", key] = self._session.remarks()
         return self._now[key]
 
     def _measure(self, word: Quantity, model: nn.Module, interface: Interface) -> float:

@@ -226,7 +226,7 @@ class Quantity(Word, ABC):
     """A number that a gate reads (folder ``quantities``).
 
     Attributes:
-        unit: What it counts in: ``count``, ``bytes``, ``share``, ``number``.
+        unit: What it counts in: ``count``, ``bytes``, ``share``, ``number``, ``seconds``.
         least: The least value it can ever have, ``None`` where there is none; with ``most`` it finds gates that
             cannot fail.
         static: Whether :meth:`bounds` is defined (``prove``).
@@ -236,7 +236,7 @@ class Quantity(Word, ABC):
             or nothing.
     """
 
-    unit: ClassVar[Literal["count", "bytes", "share", "number"]]
+    unit: ClassVar[Literal["count", "bytes", "share", "number", "seconds"]]
     least: ClassVar[float | None] = None
     most: ClassVar[float | None] = None
     static: ClassVar[bool] = False
@@ -244,7 +244,7 @@ class Quantity(Word, ABC):
     attained: ClassVar[bool] = False
     certifies: ClassVar[Literal["", "itself", "increase"]] = ""
 
-    def counts_in(self) -> Literal["count", "bytes", "share", "number"]:
+    def counts_in(self) -> Literal["count", "bytes", "share", "number", "seconds"]:
         """Return the unit of this use of the word, where its arguments decide it."""
         return self.unit
 

@@ -6,7 +6,11 @@ what it says.
 
 import copy
 import math
+import statistics
+import time
+import weakref
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -163,9 +167,123 @@ def peak_memory(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> floa
     return float(sum(kept.values()) + example.nbytes + most)
 
 
+def activations(now: nn.Module, data: Pair) -> list[Tensor]:
+    """What each activation gives, a row for each example and position, in float64."""
+    network = doubled(now)
+    found: list[Tensor] = []
+    for module in network.modules():
+        if isinstance(module, nn.ReLU | nn.GELU | nn.LeakyReLU | nn.SiLU):
+            module.register_forward_hook(lambda _, __, output: found.append(output.detach()))
+    network(wide(data[0]))
+    return [output.movedim(1, -1).reshape(-1, output.shape[1]) for output in found]
+
+
+def constant_units(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    most = getattr(word, "epsilon", 0.0)
+    columns = [column.tolist() for rows in activations(now, data) for column in rows.T]
+    return float(sum(statistics.pvariance(column) <= most for column in columns))
+
+
+def redundant_units(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    count = 0
+    for rows in activations(now, data):
+        left: list[Tensor] = []
+        for column in rows.T:
+            if not bool(column.any()):
+                continue
+            fits = [torch.linalg.lstsq(other[:, None], column[:, None]).solution * other[:, None] for other in left]
+            if any(float((column - fit[:, 0]).norm() / column.norm()) < getattr(word, "epsilon", 0.0) for fit in fits):
+                count += 1
+            else:
+                left.append(column)
+    return float(count)
+
+
+def effective_rank(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    ranks = []
+    for rows in activations(now, data):
+        values = torch.linalg.svdvals(rows).tolist()
+        shares = [value / sum(values) for value in values if value > 0]
+        ranks.append(math.exp(-sum(share * math.log(share) for share in shares)))
+    return min(ranks)
+
+
+def layer_change(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """Only for networks of the base's shape."""
+    seen: list[dict[str, Tensor]] = []
+    for model in (doubled(base), doubled(now)):
+        written: dict[str, Tensor] = {}
+        for path, module in model.named_modules():
+            if isinstance(getattr(module, "weight", None), Tensor):
+                module.register_forward_hook(partial(_written, written, path))
+        model(wide(data[0]))
+        seen.append(written)
+    before, after = seen
+    return max(float((after[path] - before[path]).norm() / before[path].norm()) for path in before)
+
+
+def _written(found: dict[str, Tensor], path: str, _: nn.Module, __: object, output: Tensor) -> None:
+    found[path] = output.detach()
+
+
+def bn_shift(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    network, worst = doubled(now), 0.0
+
+    def note(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal worst
+        for channel, values in enumerate(inputs[0].detach().movedim(1, 0).flatten(1).tolist()):
+            deviation = math.sqrt(float(norm.running_var[channel]) + norm.eps)
+            off = abs(statistics.fmean(values) - float(norm.running_mean[channel])) / deviation
+            worst = max(worst, off, abs(statistics.stdev(values) / deviation - 1))
+
+    for module in network.modules():
+        if hasattr(module, "running_mean"):
+            module.register_forward_pre_hook(note)
+    network(wide(data[0]))
+    return worst
+
+
+def measured_memory(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """Where each layer is one operator: all tensors, the batch, and the results that are still there behind a layer."""
+    batch, alive, most = data[0][: getattr(word, "batch", 1)], list[weakref.ref[Tensor]](), 0
+
+    def note(_: nn.Module, __: object, output: Tensor) -> None:
+        nonlocal most
+        alive.append(weakref.ref(output))
+        most = max(most, sum(found.nbytes for found in (one() for one in alive) if found is not None))
+
+    hooks = [m.register_forward_hook(note) for m in now.modules() if not list(m.children())]
+    with torch.no_grad():
+        now(batch)
+    for hook in hooks:
+        hook.remove()
+    kept = {tensor.data_ptr(): tensor.nbytes for tensor in (*now.parameters(), *now.buffers())}
+    return float(sum(kept.values()) + batch.nbytes + most)
+
+
+def latency(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """Times do not repeat: see :data:`LOOSELY`."""
+    with torch.no_grad():
+        now(data[0][:1])
+        began = time.perf_counter()
+        for _ in range(5):
+            now(data[0][: getattr(word, "batch", 1)])
+    return (time.perf_counter() - began) / 5
+
+
+LOOSELY = {"latency": 30.0}
+"""Quantities that are not the same twice, and by what factor they may be off."""
+
 QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "accuracy": accuracy,
+    "bn_shift": bn_shift,
     "change": change,
+    "constant_units": constant_units,
+    "effective_rank": effective_rank,
+    "latency": latency,
+    "layer_change": layer_change,
+    "measured_memory": measured_memory,
+    "redundant_units": redundant_units,
     "cosine": cosine,
     "coverage": coverage,
     "dead": dead,

@@ -15,7 +15,7 @@ from surgery_dsl.proof.gates import readings
 from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.word import Word
 from tests.conformance import networks
-from tests.conformance.definitions import PREDICATES, QUANTITIES
+from tests.conformance.definitions import LOOSELY, PREDICATES, QUANTITIES
 from tests.conformance.live import Operation, operate
 from tests.conformance.words import TEMPLATES, Entry, each, entries, render
 from tests.conformance.workbench import Workbench
@@ -106,7 +106,11 @@ def test_measured_value_is_the_definition(entry: Entry, workbench: Workbench, ru
         expected = QUANTITIES[entry.name](
             word, operation.final.model, operation.session.base(), networks.data(network, seed=seed)
         )
-        assert measured(word, operation) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        found, factor = measured(word, operation), LOOSELY.get(entry.name)
+        if factor is None:
+            assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)
+        else:
+            assert expected / factor < found < expected * factor
         assert word.least is None or expected >= word.least
         assert word.most is None or expected <= word.most
 

@@ -42,7 +42,7 @@ MODULES = {
 }
 """The list that a network's modules stand in; elsewhere ``hidden``."""
 
-LIMITS = {"count": "1M", "bytes": "1GiB", "share": "99%", "number": "1M"}
+LIMITS = {"count": "1M", "bytes": "1GiB", "share": "99%", "number": "1M", "seconds": "60s"}
 """What a measured quantity is compared with; what is proved is compared with the base's."""
 
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
 from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._worst import remark_on
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Dead(Quantity):
         """Return the number of silent units."""
         from surgery_dsl.evidence import activity
 
-        return float(
-            activity.dead_units(model, interface, runtime.data(self.data).batches(), self.eps, runtime.outputs)
-        )
+        found = activity.observed(model, interface, runtime.data(self.data).batches(), runtime.outputs)
+        counts = {units.label: int(units.silent(self.eps).sum()) for units in found}
+        remark_on(counts, runtime)
+        return float(sum(counts.values()))

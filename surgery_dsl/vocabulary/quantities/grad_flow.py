@@ -59,4 +59,7 @@ class GradFlow(Quantity):
         from surgery_dsl.evidence import flow
 
         loaded = runtime.data(self.data)
-        return flow.least_flow(model, loaded.batches(self.batches), runtime.outputs, loaded.facts.tokens)
+        batches = loaded.batches(self.batches)
+        norm, path = flow.least_flow(model, batches, runtime.outputs, loaded.facts.tokens)
+        runtime.remark(f"least in `{path or 'the network itself'}`")
+        return norm
