@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from surgery_dsl.cli.proof_text import number_of, step_lines
-from surgery_dsl.proof.change_reasons import Reason
+from surgery_dsl.proof.change_reasons import reason_text
 from surgery_dsl.proof.course import Written
 from surgery_dsl.proof.plan_changes import Change
 from surgery_dsl.proof.preview import Cost, Preview
@@ -44,20 +44,8 @@ def preview_text(planned: "Planned") -> str:
 def _change(change: Change) -> str:
     sides = " -> ".join(side for side in (change.before, change.after) if side)
     text = sides if change.action == "moved" else f"{change.path}  {sides}"
-    reasons = "; ".join(_reason(reason) for reason in change.reasons)
+    reasons = "; ".join(reason_text(reason) for reason in change.reasons)
     return f"{SIGNS[change.action]} {text}{f'  ({reasons})' if reasons else ''}"
-
-
-def _reason(reason: Reason) -> str:
-    place = f"`{reason.block} {reason.step}`" + (f" line {reason.line}" if reason.line else "")
-    said = {
-        "selected": f"selected by {place}" + (f", {reason.source}" if reason.source else ""),
-        "coupled": f"coupled with {reason.source}, {'selected by' if reason.block == 'identify' else 'set by'} {place}",
-        "tied": f"tied to {reason.source}",
-        "follows": f"follows from {place}" + (f": {reason.source}" if reason.source else ""),
-        "step": f"set by {place}",
-    }[reason.why]
-    return "".join(f"[{dim}]" for dim in reason.dims) + (" " if reason.dims else "") + said
 
 
 def _values(seen: Preview) -> Iterator[str]:

@@ -44,6 +44,19 @@ def step_reason(step: Excise | Replace | Recover) -> Reason:
     return Reason(why="step", step=step.name, block=step.block, line=step.span.line if step.span else None)
 
 
+def reason_text(reason: Reason) -> str:
+    """Say why, in a few words."""
+    place = f"`{reason.block} {reason.step}`" + (f" line {reason.line}" if reason.line else "")
+    said = {
+        "selected": f"selected by {place}" + (f", {reason.source}" if reason.source else ""),
+        "coupled": f"coupled with {reason.source}, {'selected by' if reason.block == 'identify' else 'set by'} {place}",
+        "tied": f"tied to {reason.source}",
+        "follows": f"follows from {place}" + (f": {reason.source}" if reason.source else ""),
+        "step": f"set by {place}",
+    }[reason.why]
+    return "".join(f"[{dim}]" for dim in reason.dims) + (" " if reason.dims else "") + said
+
+
 def range_of(interface: Interface, dim: Dim) -> tuple[int, int]:
     """Return the least and greatest size of a dimension; free sizes at their least."""
     exact = interface.exact_sizes[dim[0]] if len(dim) == 1 else None

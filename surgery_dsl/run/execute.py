@@ -17,6 +17,7 @@ from surgery_dsl.language.lower import value_text
 from surgery_dsl.language.plan import Excise, Plan, Recover, Replace
 from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
+from surgery_dsl.report.files import write_reports
 from surgery_dsl.run import grants, load, write
 from surgery_dsl.run.apply import Progress
 from surgery_dsl.run.assertions import Assertions
@@ -34,7 +35,6 @@ from surgery_dsl.run.probe import probe_inputs
 from surgery_dsl.run.proved import proved, refuse_other
 from surgery_dsl.run.record import Record
 from surgery_dsl.run.reload import Answer, Job, Probe, Reloader
-from surgery_dsl.run.report import report
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
@@ -42,7 +42,7 @@ from surgery_dsl.run.steps import Steps
 from surgery_dsl.vocabulary.models.hf import Hf
 from surgery_dsl.vocabulary.models.timm import Timm
 
-PLAN, LOCK, REPORT = "plan.surg", "plan.surg.lock", "report.md"
+PLAN, LOCK = "plan.surg", "plan.surg.lock"
 
 
 def execute(
@@ -196,8 +196,8 @@ class _Execution:
             with self.evidence.phase("write"):
                 self.evidence.write_bounds(folder)
                 predicate = self._predicate()
-                (folder / REPORT).write_text(report(predicate, self.evidence.timings), encoding="utf-8")
-                write_certificate(folder, certify(folder, predicate), self.settings.sign)
+                known = write_reports(folder, predicate)
+                write_certificate(folder, certify(folder, predicate, known), self.settings.sign)
         return predicate
 
     def _write_network(self, folder: Path) -> Record:

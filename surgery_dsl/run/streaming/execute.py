@@ -16,12 +16,13 @@ from surgery_dsl.interface.staleness import compare_weights, digest_of, digest_o
 from surgery_dsl.language.lower import value_text
 from surgery_dsl.proof.sequence import last_runs, sequence
 from surgery_dsl.proof.state import start
+from surgery_dsl.report.files import write_reports
 from surgery_dsl.run import grants, write
 from surgery_dsl.run.apply import Progress
 from surgery_dsl.run.assertions import Assertions
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
-from surgery_dsl.run.execute import LOCK, PLAN, REPORT
+from surgery_dsl.run.execute import LOCK, PLAN
 from surgery_dsl.run.load import Sources, as_built
 from surgery_dsl.run.lock import write_lock
 from surgery_dsl.run.outcome import Outcome
@@ -29,7 +30,6 @@ from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.prepare import Checked
 from surgery_dsl.run.proved import proved, refuse_other
-from surgery_dsl.run.report import report
 from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
@@ -205,8 +205,8 @@ class _Streaming:
             returning.refuse_strange(folder, self.session, self.sources, layout.size, self.evidence)
         with self.evidence.phase("write"):
             predicate = self._predicate(facts)
-            (folder / REPORT).write_text(report(predicate, self.evidence.timings), encoding="utf-8")
-            write_certificate(folder, certify(folder, predicate, digests), self.settings.sign)
+            known = write_reports(folder, predicate, digests)
+            write_certificate(folder, certify(folder, predicate, known), self.settings.sign)
         return predicate
 
     def _predicate(self, facts: WeightFacts | None) -> Predicate:

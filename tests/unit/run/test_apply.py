@@ -115,6 +115,7 @@ def test_a_result_is_whole_and_comes_back(plan: Callable, tmp_path: Path, sessio
         "certificate.json",
         "plan.surg",
         "plan.surg.lock",
+        "report.html",
         "report.md",
         "network.py",
     }
