@@ -1,4 +1,4 @@
-"""``surgery-dsl explain CODE|WORD``."""
+"""``surgery-dsl explain CODE|WORD|CLAIM``."""
 
 import inspect
 
@@ -6,21 +6,23 @@ import click
 
 
 @click.command()
-@click.argument("code", metavar="CODE|WORD")
+@click.argument("code", metavar="CODE|WORD|CLAIM")
 def command(code: str) -> None:
-    """Explain a diagnostic code, with a plan that gives it and one that does not; or a word of the language."""
+    """Explain a diagnostic code, with a plan that gives it and one that does not; a word of the language; or a claim."""
     from surgery_dsl.diagnostics.page import find_page
 
     page = find_page(code)
     if page is not None:
         click.echo(page.text.replace(f"needs: {page.needs}\n\n", "", 1) if page.needs else page.text, nl=False)
         return
+    from surgery_dsl.certificate.explanations import explanations
     from surgery_dsl.vocabulary import catalogue
 
-    kinds = catalogue.elsewhere(code)
-    if not kinds:
-        raise click.UsageError(f"there is no code and no word {code!r}; {_nearest(code)}")
-    click.echo("\n".join(_word(kind, code) for kind in kinds), nl=False)
+    found = [_word(kind, code) for kind in catalogue.elsewhere(code)]
+    found += explanations(code)
+    if not found:
+        raise click.UsageError(f"there is no code, no word and no claim {code!r}; {_nearest(code)}")
+    click.echo("\n".join(found), nl=False)
 
 
 def _word(kind: str, name: str) -> str:
@@ -35,10 +37,12 @@ def _word(kind: str, name: str) -> str:
 def _nearest(code: str) -> str:
     from difflib import get_close_matches
 
+    from surgery_dsl.certificate.explanations import names
     from surgery_dsl.diagnostics.page import all_codes
     from surgery_dsl.vocabulary import catalogue
 
     known = {name.casefold(): name for kind in catalogue.kinds() for name in catalogue.names(kind)}
     known |= {name.casefold(): name for one in all_codes() for name in (one.id, one.name)}
+    known |= {name: name for name in names()}
     close = get_close_matches(code.strip().casefold(), known, 1)
     return f"did you mean {known[close[0]]}?" if close else "codes look like SD301 or width-mismatch; see `words`"

@@ -1,67 +1,13 @@
 """``verify`` against everything that can be wrong with a result directory."""
 
 import hashlib
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from surgery_dsl.certificate.verify import verify
-from surgery_dsl.run.apply import apply
 from tests.certificates import edit
-
-PLAN = """surg 1
-
-model net {
-  load = python("small:build")
-  input = x("f32", [N, 6])
-}
-
-identify some {
-  in = linear("a")
-  unit = channels
-  take = only([1, 3])
-}
-excise some
-control final {
-  prove params <= 0.9 * base.params
-  measure nonzero <= 100
-}
-"""
-
-NETWORK = """import torch
-from torch import nn
-
-
-class Small(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 3)
-
-    def forward(self, x):
-        return self.b(torch.relu(self.a(x)))
-
-
-def build():
-    return Small()
-"""
-
-
-@pytest.fixture(scope="module")
-def result(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("verify")
-    (folder / "plan.surg").write_text(PLAN)
-    (folder / "small.py").write_text(NETWORK)
-    outcome = apply(folder / "plan.surg", folder / "out", allow_code=["small:*"], device="cpu")
-    assert outcome.accepted, outcome.diagnostics
-    return folder / "out"
-
-
-@pytest.fixture
-def copy(result: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(result, tmp_path / "out"))
 
 
 def found(folder: Path) -> list[str]:
