@@ -72,7 +72,7 @@ def _verdict(verdict: Verdict) -> str:
     line = f"  {verdict.status:10} {verdict.verb} {verdict.text}"
     if verdict.value and verdict.limit:
         line += f"   [{_short(verdict.value)} against {_short(verdict.limit)}]"
-    if verdict.reason and (verdict.verb == "certify" or not verdict.holds):
+    if verdict.reason and (verdict.verb == "certify" or verdict.tier == "statistics" or not verdict.holds):
         line += f"\n             {verdict.reason}"
     return line
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgery_dsl.certificate.build import CONVENTIONS
-from surgery_dsl.certificate.evidence import BoundEvidence
+from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence, TouchedData
 from surgery_dsl.certificate.model import (
     Claim,
     Claims,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 ASSUMED = (
     ("exactness", "`exact` holds in real arithmetic; floating-point kernels round"),
-    ("data", "measured claims speak of the stated examples and of no others"),
+    ("data", "measured claims without confidence speak of the stated examples and of no others"),
     ("software", "torch, Python and the user's own code do what their documentation says"),
 )
 
@@ -53,6 +53,8 @@ class RunEvidence:
         timings: Seconds by phase.
         unmeasured: What this run did not measure, as kind, statement and reason; stated as assumed.
         bounds: What was found of ``certify`` lines, by block and text.
+        touched: The data that had a part in making the network.
+        files: What claims rest on, by the file of the result that holds it.
     """
 
     verdicts: list[Verdict] = field(default_factory=list)
@@ -68,7 +70,9 @@ class RunEvidence:
     timings: dict[str, float] = field(default_factory=dict)
     unmeasured: list[tuple[str, str, str]] = field(default_factory=list)
     bounds: "dict[tuple[str, str], Certified]" = field(default_factory=dict)
-    _shown: dict[tuple[str, str], BoundEvidence] = field(default_factory=dict)
+    touched: tuple[TouchedData, ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict)
+    _shown: dict[tuple[str, str], BoundEvidence | StatisticalEvidence] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -100,6 +104,18 @@ class RunEvidence:
 
             self.bounds[verdict.block, verdict.text] = found
             self._shown[verdict.block, verdict.text] = evidence_of(found)
+
+    def note_sample(self, verdict: Verdict, evidence: StatisticalEvidence | None, content: bytes) -> None:
+        """Record what a line with confidence rests on."""
+        if evidence is not None:
+            self._shown[verdict.block, verdict.text] = evidence
+            self.files[evidence.file] = content
+
+    def write_files(self, folder: Path) -> None:
+        """Write what claims with confidence rest on into a result, and which examples made it."""
+        for name, content in self.files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
 
     def write_bounds(self, folder: Path) -> None:
         """Write what bounds rest on into a result."""
@@ -178,11 +194,12 @@ class RunEvidence:
             training=tuple(self.training),
             surgery=self.surgery,
             efficiency=self.efficiency,
+            touched=self.touched,
             conventions=CONVENTIONS,
         )
 
 
-def _claim(verdict: Verdict, shown: Mapping[tuple[str, str], BoundEvidence]) -> Claim:
+def _claim(verdict: Verdict, shown: Mapping[tuple[str, str], BoundEvidence | StatisticalEvidence]) -> Claim:
     return Claim(
         verb=verdict.verb,
         kind=verdict.kind,
@@ -195,5 +212,5 @@ def _claim(verdict: Verdict, shown: Mapping[tuple[str, str], BoundEvidence]) -> 
         limit=verdict.limit,
         margin=verdict.margin,
         note=verdict.reason,
-        evidence=shown.get((verdict.block, verdict.text)) if verdict.verb == "certify" else None,
+        evidence=shown.get((verdict.block, verdict.text)) if verdict.verb in ("certify", "measure") else None,
     )

@@ -39,6 +39,7 @@ from surgery_dsl.run.results import record_of, source_files
 from surgery_dsl.run.session import Session
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.steps import Steps
+from surgery_dsl.run.touched import note_touched
 from surgery_dsl.vocabulary.models.hf import Hf
 from surgery_dsl.vocabulary.models.timm import Timm
 
@@ -111,6 +112,7 @@ class _Execution:
                 self._refuse_infinite()
                 evidence.surgery = figures.surgery(sum(record.samples for record in evidence.training))
                 evidence.efficiency = figures.efficiency()
+                note_touched(session, evidence)
             predicate = self._predicate() if place is None else self._write(place, reloader)
             session.transaction.commit()
         return predicate
@@ -195,6 +197,7 @@ class _Execution:
             self._reload(folder, reloader, record)
             with self.evidence.phase("write"):
                 self.evidence.write_bounds(folder)
+                self.evidence.write_files(folder)
                 predicate = self._predicate()
                 known = write_reports(folder, predicate)
                 write_certificate(folder, certify(folder, predicate, known), self.settings.sign)

@@ -5,16 +5,19 @@ kept instead of a copy of the network.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Reading
 from surgery_dsl.proof.gates import readings
+from surgery_dsl.proof.statistical import form_of, with_confidence
 from surgery_dsl.run.session import Session
 from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._sampled import Sampled
 from surgery_dsl.vocabulary.values import Point
 
 KEPT = ("base", "now", "model", "before", "after")
@@ -51,10 +54,17 @@ class Values:
         self._now: dict[str, float] = {}
         self._remarks: dict[tuple[str, str, str], str] = {}
         self._wanted: dict[tuple[str, str], list[Reading]] = {}
+        self._sampled: dict[tuple[str, str], list[Sampled]] = {}
+        self._items: dict[tuple[str, str, str], Tensor] = {}
         for _, obligation in measured(session.plan):
+            sampled = with_confidence(obligation)
+            for term in form_of(obligation, session.data_facts, session.file).terms if sampled else ():
+                self._sampled.setdefault((term.point.at, term.point.name), []).append(term.word)
             for reading in readings_of(obligation):
                 if reading.point.at not in KEPT:
                     raise Refused(_not_kept(reading, obligation, session.file))
+                if sampled:
+                    continue
                 self._wanted.setdefault((reading.point.at, reading.point.name), []).append(reading)
 
     def moved(self) -> None:
@@ -64,10 +74,24 @@ class Values:
 
     def keep(self, at: str, name: str = "") -> None:
         """Measure and keep what will be read of this place; call it while the network is there."""
+        for word in self._sampled.get((at, name), ()):
+            self._items[at, name, _key(word.plain())] = self.items(Point(at="now"), word)
         for reading in self._wanted.get((at, name), ()):
             key = _key(reading.word)
             self._kept[at, name, key] = self.now(reading.word)
             self._remarks[at, name, key] = self._remarks.get(("now", "", key), "")
+
+    def items(self, point: Point, word: Sampled) -> Tensor:
+        """Return the value of each example of a quantity at a point, ``[n]`` in float64, in the order of the data."""
+        key = (point.at, point.name, _key(word.plain()))
+        if point.at == "now" or key not in self._items:
+            model, interface = self._session.point(point)
+            with self._measuring(word, model):
+                found = word.plain().items(model, interface, self._session)
+            if point.at == "now":
+                return found
+            self._items[key] = found
+        return self._items[key]
 
     def value(self, point: Point, word: Quantity) -> float:
         """Return a quantity at a point."""
@@ -93,10 +117,15 @@ class Values:
         return self._now[key]
 
     def _measure(self, word: Quantity, model: nn.Module, interface: Interface) -> float:
+        with self._measuring(word, model):
+            return self._session.measure(word, model, interface)
+
+    @contextmanager
+    def _measuring(self, word: Quantity, model: nn.Module) -> Iterator[None]:
         session = self._session
         session.progress(f"measuring {word.name}", 0, 0)
         with session.looking(f"while `{word.name}` was measured", word.span, model), session.deterministic():
-            return session.measure(word, model, interface)
+            yield
 
 
 def _key(word: Quantity) -> str:

@@ -13,7 +13,7 @@ from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.evidence.answers import Answered, Kept, answers
 from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs
 from surgery_dsl.interface.edits import Edit
-from surgery_dsl.interface.lock import Lock, WeightFacts
+from surgery_dsl.interface.lock import DataFacts, Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.proof.state import start
@@ -104,7 +104,7 @@ class Session(Runtime):
         self.size: float | None = None
         self.after = ""
         self._remarks: list[str] = []
-        self.touched = Touched()
+        self.touched = Touched(self.plan, sources.folder)
         self._answers = Kept()
         self._patient = "base"
         self._streamed = streamed
@@ -256,6 +256,11 @@ class Session(Runtime):
 
         name = self._patient if model is self.model else "base" if model is self._base else ""
         return self._answers.of(name, data, fresh) if name else fresh()
+
+    @property
+    def data_facts(self) -> dict[str, DataFacts]:
+        """What the lock knows of the data sets, by name."""
+        return {facts.name: facts for facts in self._lock.data}
 
     def changed(self) -> None:
         """Hear that the patient changed: what it answered holds no more, and is the base's if it was the first."""

@@ -13,12 +13,13 @@ from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.edits import Resize
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.kernels.differences import bits_equal
-from surgery_dsl.language.plan import Block, Control, Excise, Identify, Recover, Replace
+from surgery_dsl.language.plan import Block, Control, Excise, Identify, Obligation, Recover, Replace
 from surgery_dsl.proof import selections
 from surgery_dsl.proof.sequence import Run
 from surgery_dsl.proof.state import State
+from surgery_dsl.proof.statistical import with_confidence
 from surgery_dsl.proof.steps import advance, place_of
-from surgery_dsl.run import controls, holds, self_check
+from surgery_dsl.run import controls, holds, self_check, statistical
 from surgery_dsl.run.changes import EditMisfit, find_tensor
 from surgery_dsl.run.digests import Mark, digests, marks, named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
@@ -283,12 +284,19 @@ class Steps:
                     verdict, findings, bounded = self._certifying().decide(step, obligation)
                     self.evidence.note_bound(verdict, bounded)
                 else:
-                    verdict, findings = controls.decide(step, obligation, self.values, self.session)
+                    verdict, findings = self._measured(step, obligation)
                 self._settle(verdict)
                 self.evidence.verdicts.append(verdict)
                 found += findings
         if found:
             raise Refused(*found)
+
+    def _measured(self, step: Control, obligation: Obligation) -> tuple[Verdict, tuple[Diagnostic, ...]]:
+        if not with_confidence(obligation):
+            return controls.decide(step, obligation, self.values, self.session)
+        shown = statistical.decide(step, obligation, self.values, self.session)
+        self.evidence.note_sample(shown.verdict, shown.evidence, shown.content)
+        return shown.verdict, shown.findings
 
     def _certifying(self) -> "Certifying":
         if self._certifier is None:

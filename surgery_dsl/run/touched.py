@@ -6,9 +6,11 @@ another order or under another label, is known again.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from pydantic import ValidationError
@@ -18,19 +20,26 @@ from torch import Tensor
 from surgery_dsl.certificate.build import CERTIFICATE
 from surgery_dsl.certificate.evidence import TouchedData
 from surgery_dsl.evidence.named_inputs import Inputs, named
+from surgery_dsl.evidence.statistics.recheck import TOUCHED
+from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Data
 from surgery_dsl.language.plan import Plan
+from surgery_dsl.run.data import TensorData
 from surgery_dsl.vocabulary.models.result import Result
 
-ROWS = "evidence/touched.safetensors"
-"""Where a result keeps the digests of the examples that made it, a tensor for each digest of a data set."""
+if TYPE_CHECKING:
+    from surgery_dsl.run.evidence_record import RunEvidence
+    from surgery_dsl.run.session import Session
+
 MOST_READ = 256 << 20
 
 
 class Touched:
     """Hears which step reads which data set. Final."""
 
-    def __init__(self) -> None:
+    def __init__(self, plan: Plan, folder: Path) -> None:
+        """Hear nothing yet; ``folder`` is the plan's."""
+        self._plan, self._folder = plan, folder
         self._step = ""
         self._steps: dict[str, list[str]] = {}
 
@@ -48,14 +57,23 @@ class Touched:
         if self._step and self._step not in self._steps.setdefault(data, []):
             self._steps[data].append(self._step)
 
-    def by(self, data: str) -> tuple[str, ...]:
-        """Return the steps that read a data set, in the order in which they first did."""
-        return tuple(self._steps.get(data, ()))
+    @cached_property
+    def earlier(self) -> "Earlier":
+        """What the results that the plan begins with say."""
+        return Earlier(self._plan, self._folder)
 
-    @property
-    def data(self) -> tuple[str, ...]:
-        """The data sets that steps read, by name."""
-        return tuple(name for name, steps in self._steps.items() if steps)
+    def record(self, facts: Mapping[str, DataFacts]) -> tuple[TouchedData, ...]:
+        """Return the data that had a part so far, in this plan and before it."""
+        own = (
+            TouchedData(name=name, digest=facts[name].digest, count=facts[name].count, steps=tuple(steps))
+            for name, steps in self._steps.items()
+        )
+        return (*self.earlier.data, *own)
+
+    def rows(self, data: Callable[[str], TensorData]) -> dict[str, Tensor]:
+        """Return the digests of the examples that had a part, by the digest of their set."""
+        own = {data(name).facts.digest: rows_of(data(name).inputs) for name in self._steps}
+        return self.earlier.rows | own
 
 
 def rows_of(inputs: Inputs) -> Tensor:
@@ -112,7 +130,7 @@ class Earlier:
         try:
             text = (result / CERTIFICATE).read_bytes()
             said = _Statement.model_validate_json(text).predicate.touched if len(text) <= MOST_READ else ()
-            rows = load_file(result / ROWS) if (result / ROWS).is_file() else {}
+            rows = load_file(result / TOUCHED) if (result / TOUCHED).is_file() else {}
         except (OSError, ValidationError, ValueError):
             self.silent += (name,)
             return
@@ -121,6 +139,9 @@ class Earlier:
         self.rows |= {digest: tensor for digest, tensor in rows.items() if tensor.dtype == torch.int64}
 
 
-def kept_rows(rows: dict[str, Tensor]) -> bytes:
-    """Return the file that tells a later plan which examples made this result."""
-    return save({digest: tensor.sort().values for digest, tensor in sorted(rows.items())})
+def note_touched(session: "Session", evidence: "RunEvidence") -> None:
+    """Record which data made the network, and the examples of it for plans that begin with the result."""
+    evidence.touched = session.touched.record(session.data_facts)
+    rows = session.touched.rows(session.data)
+    if rows:
+        evidence.files[TOUCHED] = save({digest: tensor.sort().values for digest, tensor in sorted(rows.items())})
