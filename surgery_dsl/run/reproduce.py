@@ -24,7 +24,8 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.staleness import read_lock
 from surgery_dsl.language.plan import Control, Excise, Obligation, Plan, Recover, Replace
 from surgery_dsl.proof.sequence import sequence
-from surgery_dsl.run import controls, grants
+from surgery_dsl.proof.statistical import with_confidence
+from surgery_dsl.run import controls, grants, statistical
 from surgery_dsl.run.completion import completed
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.lock import trace_block
@@ -134,7 +135,10 @@ class _Again:
     def _compare(self, claim: Claim, control: Control, obligation: Obligation) -> None:
         self.missing = ""
         try:
-            verdict, _ = controls.decide(control, obligation, self.values, self.session)
+            if with_confidence(obligation):
+                verdict = statistical.decide(control, obligation, self.values, self.session).verdict
+            else:
+                verdict, _ = controls.decide(control, obligation, self.values, self.session)
         except Refused:
             if not self.missing:
                 raise

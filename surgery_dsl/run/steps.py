@@ -19,6 +19,7 @@ from surgery_dsl.proof.sequence import Run
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.statistical import with_confidence
 from surgery_dsl.proof.steps import advance, place_of
+from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.run import controls, holds, self_check, statistical
 from surgery_dsl.run.changes import EditMisfit, find_tensor
 from surgery_dsl.run.digests import Mark, digests, marks, named_tensors

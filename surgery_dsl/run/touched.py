@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import ValidationError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from surgery_dsl.certificate.build import CERTIFICATE
 from surgery_dsl.certificate.evidence import TouchedData
+from surgery_dsl.certificate.integrity import read_statement
 from surgery_dsl.evidence.named_inputs import Inputs, named
 from surgery_dsl.evidence.statistics.recheck import TOUCHED
 from surgery_dsl.interface.lock import DataFacts
-from surgery_dsl.interface.model import Data
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.run.data import TensorData
 from surgery_dsl.vocabulary.models.result import Result
@@ -30,8 +28,6 @@ from surgery_dsl.vocabulary.models.result import Result
 if TYPE_CHECKING:
     from surgery_dsl.run.evidence_record import RunEvidence
     from surgery_dsl.run.session import Session
-
-MOST_READ = 256 << 20
 
 
 class Touched:
@@ -94,20 +90,6 @@ def rows_of(inputs: Inputs) -> Tensor:
 # ---- earlier results ---------------------------------------------------------------------------------------------
 
 
-class _Certificate(Data):
-    """What is read of a certificate; whatever else it holds is left alone."""
-
-    model_config = {"extra": "ignore"}
-
-    touched: tuple[TouchedData, ...] = ()
-
-
-class _Statement(Data):
-    model_config = {"extra": "ignore"}
-
-    predicate: _Certificate
-
-
 class Earlier:
     """What earlier results, which a plan's models are loaded from, say of the data that made them. Final.
 
@@ -128,10 +110,9 @@ class Earlier:
 
     def _add(self, name: str, result: Path) -> None:
         try:
-            text = (result / CERTIFICATE).read_bytes()
-            said = _Statement.model_validate_json(text).predicate.touched if len(text) <= MOST_READ else ()
+            said = read_statement(result).predicate.touched
             rows = load_file(result / TOUCHED) if (result / TOUCHED).is_file() else {}
-        except (OSError, ValidationError, ValueError):
+        except (OSError, ValueError):
             self.silent += (name,)
             return
         prefix = f"{Path(name).name}/"
