@@ -5,8 +5,13 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from surgery_dsl.diagnostics.codes import defects
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.edits import Resize
+from surgery_dsl.language.plan import Block
+from surgery_dsl.proof.state import State
 from surgery_dsl.run.changes import EditMisfit, find_tensor
+from surgery_dsl.run.session import Session
 from surgery_dsl.vocabulary.context import Change, Effect
 
 Masks = dict[str, Tensor]
@@ -56,3 +61,26 @@ def added(masks: Mapping[str, Tensor], changes: Iterable[Change]) -> Masks:
             for name, mask in change.zero.items():
                 result[name] = result[name] | mask if name in result else mask
     return result
+
+
+def refuse_lost(session: Session, step: Block, predicted: State) -> None:
+    """Refuse a step after which fewer zeros are held than was proved.
+
+    Raises:
+        Refused: With SD901.
+    """
+    for name, (least, _) in predicted.zeros.items():
+        mask = session.zeros.get(name)
+        held = int(mask.sum()) if mask is not None else 0
+        if held < least:
+            raise Refused(
+                Diagnostic(
+                    defects.PREDICTION,
+                    f"after `{step.name}` training holds {held} zeros in `{name}`, {least} were predicted",
+                    file=session.file,
+                    span=step.span,
+                    path=name,
+                    facts={"held": held, "predicted": least},
+                    help="this is a defect of surgery-dsl, not of your plan; please report it",
+                )
+            )

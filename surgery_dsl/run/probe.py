@@ -13,18 +13,18 @@ from surgery_dsl.trace.dtypes import BY_NAME
 EXAMPLES = 16
 
 
-def probe_inputs(session: Session) -> Mapping[str, Tensor]:
-    """Return named inputs on the run's device, always the same for one plan."""
+def probe_inputs(session: Session, examples: int = EXAMPLES) -> Mapping[str, Tensor]:
+    """Return named inputs on the run's device, always the same for one plan; at most so many examples of its data."""
     specs = session.settings.cast(session.plan.patient.inputs)
     for block in session.plan.data:
         data = session.data(block.name)
         if len(specs) == 1:
             if _fits(main(data.inputs), specs[0]):
-                return {specs[0].name: data.moved(main(data.inputs)[:EXAMPLES])}
+                return {specs[0].name: data.moved(main(data.inputs)[:examples])}
         else:
             have = named(data.inputs)
             if all(spec.name in have and _fits(have[spec.name], spec) for spec in specs):
-                return {spec.name: data.moved(have[spec.name][:EXAMPLES]) for spec in specs}
+                return {spec.name: data.moved(have[spec.name][:examples]) for spec in specs}
     generator = torch.Generator().manual_seed(0)
     sizes = {free.name: min(max(free.least, 3), free.most or 3) for free in session.base_interface.free}
     return {spec.name: _drawn(spec, sizes, generator).to(session.device) for spec in specs}

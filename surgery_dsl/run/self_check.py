@@ -9,21 +9,57 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from surgery_dsl.diagnostics.codes import defects
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.edits import Resize
 from surgery_dsl.interface.gathering import entries
 from surgery_dsl.interface.indexed import list_edit
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.paths import list_holder
+from surgery_dsl.language.plan import Block
 from surgery_dsl.modules.arranging import rearrange
 from surgery_dsl.run.changes import find_tensor
+from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.probe import probe_inputs
 from surgery_dsl.run.session import Session
 from surgery_dsl.trace.recorder import named_tensors
+from surgery_dsl.vocabulary.context import Change
 
 ROUNDINGS = 1e4
 """How many rounding errors of the dtype another order of sums may differ by; a mis-coupled axis differs by far more."""
 
 MOST = 0.1
 """The most, for dtypes so coarse that this many roundings would hide anything."""
+
+
+def refuse_other(
+    session: Session, step: Block, changes: Sequence[Change], after: Interface, evidence: RunEvidence
+) -> None:
+    """Refuse to cut an axis that the network's own weights say is none, and record one that is.
+
+    Raises:
+        Refused: With SD906.
+    """
+    if not session.holds_values or not any(isinstance(change.edit, Resize) for change in changes):
+        return
+    axes = axes_cut(session.interface, after)
+    if not axes:
+        return
+    found, most = permutation_difference(session, axes), limit(session.model)
+    if not found <= most:
+        raise Refused(
+            Diagnostic(
+                defects.COUPLING,
+                f"before `{step.name}`, another order of what it would cut changes the outputs by {found:.1e} of "
+                f"their norm; rounding explains {most:.1e}",
+                file=session.file,
+                span=step.span,
+                facts={"axes": len(axes)},
+                help="this is a defect of surgery-dsl, not of your plan; please report it",
+            )
+        )
+    text = "another order of what is cut changes no output"
+    evidence.note_always("coupling", text, "permutation", step.name, f"{found:.1e}")
 
 
 def axes_cut(before: Interface, after: Interface) -> list[int]:
@@ -64,7 +100,12 @@ def permutation_difference(session: Session, axes: Sequence[int]) -> float:
 def _contract(session: Session, inputs: Mapping[str, Tensor]) -> list[Tensor]:
     """Run the patient and return the outputs that the plan means; others may well show the order of an axis."""
     with torch.no_grad(), session.deterministic(), session.looking("before anything was cut"):
-        found = dict(named_tensors(session.run(session.model, inputs)))
+        return promised(session, session.run(session.model, inputs))
+
+
+def promised(session: Session, result: object) -> list[Tensor]:
+    """Return the outputs that the plan means, of all that a forward gave."""
+    found = dict(named_tensors(result))
     names = [port.name for port in session.interface.outputs]
     if set(names) <= found.keys():
         return [found[name] for name in names]

@@ -20,7 +20,7 @@ from surgery_dsl.proof.state import State
 from surgery_dsl.proof.statistical import with_confidence
 from surgery_dsl.proof.steps import advance, place_of
 from surgery_dsl.proof.verdict import Verdict
-from surgery_dsl.run import controls, holds, self_check, statistical
+from surgery_dsl.run import controls, exactness, holds, self_check, statistical
 from surgery_dsl.run.changes import EditMisfit, find_tensor
 from surgery_dsl.run.digests import Mark, digests, marks, named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
@@ -35,9 +35,9 @@ from surgery_dsl.trace.keeping import unchanged
 from surgery_dsl.vocabulary.context import Change, Effect
 from surgery_dsl.vocabulary.selection import Picked
 
-
 if TYPE_CHECKING:
     from surgery_dsl.run.certifying import Certifying
+
 
 class Steps:
     """Executes the runs of a plan in order on one session. Final.
@@ -50,8 +50,8 @@ class Steps:
     def __init__(self, session: Session, values: Values, state: State, evidence: RunEvidence) -> None:
         self.session, self.values, self.state, self.evidence = session, values, state, evidence
         self.changed: set[str] = set()
-
         self._certifier: Certifying | None = None
+
     def execute(self, run: Run) -> None:
         """Execute one run.
 
@@ -145,16 +145,19 @@ class Steps:
         predicted = self._advanced(step)
         effect = predicted.effects[step.name]
         before = self._untouched(effect)
+        as_it_was = exactness.reference(session, effect, self.evidence)
         with self.evidence.phase("change"), memory_reported(f"carry out `{step.name}`", session.file, step.span):
             changes = self._changes(step)
-            self._check_coupling(step, changes, predicted.interface)
+            self_check.refuse_other(session, step, changes, predicted.interface, self.evidence)
             masks = self._carry_out(step, changes)
             masks = holds.followed(masks, effect, isinstance(step, Replace), session.model)
             session.set_zeros(holds.added(masks, changes))
         with self.evidence.phase("trace"):
             self._compare(step, predicted.interface, any(change.edit for change in changes), dropped_lists(changes))
         self._refuse_undeclared(step, effect, before)
-        self._refuse_lost_zeros(step, predicted)
+        holds.refuse_lost(session, step, predicted)
+        if as_it_was is not None and changes:
+            exactness.refuse_other(session, step, effect, as_it_was, self.evidence)
         self.state, session.after = predicted, step.name
         self._note_state()
         self.values.moved()
@@ -206,32 +209,6 @@ class Steps:
             if change.edit is not None:
                 session.note_edit(change.edit)
         return masks
-
-    def _check_coupling(self, step: Block, changes: Sequence[Change], after: Interface) -> None:
-        """Refuse to cut an axis that the network's own weights say is none."""
-        session = self.session
-        if not session.holds_values or not any(isinstance(change.edit, Resize) for change in changes):
-            return
-        axes = self_check.axes_cut(session.interface, after)
-        if not axes:
-            return
-        found = self_check.permutation_difference(session, axes)
-        most = self_check.limit(session.model)
-        if not found <= most:
-            raise Refused(
-                Diagnostic(
-                    defects.COUPLING,
-                    f"before `{step.name}`, another order of what it would cut changes the outputs by {found:.1e} of "
-                    f"their norm; rounding explains {most:.1e}",
-                    file=session.file,
-                    span=step.span,
-                    facts={"axes": len(axes)},
-                    help="this is a defect of surgery-dsl, not of your plan; please report it",
-                )
-            )
-        self.evidence.note_always(
-            "coupling", "another order of what is cut changes no output", "permutation", step.name, f"{found:.1e}"
-        )
 
     def _writes_something(self, change: Change) -> bool:
         model = self.session.model
@@ -410,24 +387,6 @@ class Steps:
                         file=self.session.file,
                         span=step.span,
                         path=name,
-                        help="this is a defect of surgery-dsl, not of your plan; please report it",
-                    )
-                )
-
-    def _refuse_lost_zeros(self, step: Block, predicted: State) -> None:
-        """Refuse a step after which fewer zeros are held than was proved."""
-        for name, (least, _) in predicted.zeros.items():
-            mask = self.session.zeros.get(name)
-            held = int(mask.sum()) if mask is not None else 0
-            if held < least:
-                raise Refused(
-                    Diagnostic(
-                        defects.PREDICTION,
-                        f"after `{step.name}` training holds {held} zeros in `{name}`, {least} were predicted",
-                        file=self.session.file,
-                        span=step.span,
-                        path=name,
-                        facts={"held": held, "predicted": least},
                         help="this is a defect of surgery-dsl, not of your plan; please report it",
                     )
                 )

@@ -30,6 +30,8 @@ class Effect(Data):
         function: ``none`` (nothing is written), ``exact`` (the same function in eval mode and real arithmetic),
             ``bounded`` or ``changing``.
         reason: Why, in a few words.
+        rule: Of an exact effect: the identity that makes it so, a name in :mod:`surgery_dsl.evidence.identities`.
+        region: Where an exact effect holds on a set of inputs alone: the region. Elsewhere the function may change.
         writes: Names (before the step) of tensors whose values or shapes may change.
         brings: Paths of modules that the step brings in.
         creates: Names of tensors that the step creates.
@@ -42,6 +44,8 @@ class Effect(Data):
 
     function: FunctionEffect
     reason: str = ""
+    rule: str = ""
+    region: Data | None = None
     writes: frozenset[str] = frozenset()
     brings: tuple[str, ...] = ()
     creates: frozenset[str] = frozenset()

@@ -14,4 +14,7 @@ CROSS_CHECK = Code("SD907", "cross-check-differs", "z3 says otherwise than the t
 COUNTEREXAMPLE = Code(
     "SD908", "counterexample-differs", "a counterexample does not break what it was found for", exit_code=2
 )
+NOT_EXACT = Code(
+    "SD909", "exact-step-differs", "a step that an identity calls exact has changed the function", exit_code=2
+)
 COUPLING = Code("SD906", "coupling-differs", "what was taken for one axis is not one on these weights", exit_code=2)

@@ -96,6 +96,7 @@ class Activation(Transform, ABC):
         return Effect(
             function=function,
             reason=reason,
+            rule="same_function" if function == "exact" else "",
             writes=frozenset(writes),
             brings=tuple(brings),
             matched=matched,

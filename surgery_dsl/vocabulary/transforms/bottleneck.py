@@ -97,6 +97,7 @@ class Bottleneck(Transform):
         exact = self.init == "zero"
         return Effect(
             function="exact" if exact else "changing",
+            rule="zero_branch" if exact else "",
             reason="the branch adds zero" if exact else "the branch adds small values",
             brings=tuple(brings),
             creates=created(draft),

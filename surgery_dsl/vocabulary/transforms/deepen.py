@@ -83,6 +83,7 @@ class Deepen(Transform):
         settle(draft)
         return Effect(
             function="exact" if exact else "changing",
+            rule="identity_layer" if exact else "",
             reason=f"{self.act} leaves alone what the hosts give" if exact else f"{self.act} bends what the hosts give",
             brings=tuple(brings),
             creates=created(draft),

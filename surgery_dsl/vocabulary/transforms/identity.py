@@ -77,6 +77,7 @@ class Identity(Transform):
         writes -= draft.tensors.keys()
         return Effect(
             function="exact" if exact else "changing",
+            rule="idle_module" if exact else "",
             reason="it was the identity on what it gets" if exact else "modules are taken out",
             writes=frozenset(writes),
             brings=tuple(path for target, _ in pairs for path in target.paths),

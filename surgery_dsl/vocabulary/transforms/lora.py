@@ -97,6 +97,7 @@ class Lora(Transform):
             brings += insert_child(draft, layer.target, layer.runs, replace(place, where="around"), self._body(layer))
         return Effect(
             function="exact",
+            rule="zero_branch",
             reason="the update starts at zero",
             brings=tuple(brings),
             creates=created(draft),

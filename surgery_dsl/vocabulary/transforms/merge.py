@@ -76,6 +76,7 @@ class Merge(Transform):
         exact = scene.tie != "keep" or not shared
         return Effect(
             function="exact" if exact else "changing",
+            rule="low_rank_merge" if exact else "",
             reason="the weights take the updates up, in real arithmetic; each entry is rounded once"
             if exact
             else "layers that share a weight take up an update that was not theirs",

@@ -76,6 +76,7 @@ class Residual(Transform):
         settle(draft)
         return Effect(
             function="exact" if self.gate == 0 else "changing",
+            rule="zero_branch" if self.gate == 0 else "",
             reason="the gate of the added path is 0" if self.gate == 0 else f"{self.gate:g} · x is added",
             brings=tuple(brings),
             creates=created(draft),

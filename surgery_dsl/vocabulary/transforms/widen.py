@@ -97,6 +97,7 @@ class Widen(Transform):
         _follow(draft, targets)
         return Effect(
             function="changing" if self.noise else "exact",
+            rule="" if self.noise else "copied_units",
             reason="noise on the copies" if self.noise else "every reader shares out its weights among the copies",
             writes=frozenset(name for axis in targets for name, _ in draft.before.carriers.get(axis, ())),
             matched=len(place.sites),

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from surgery_dsl.interface.model import Interface
-from surgery_dsl.run import self_check, steps
+from surgery_dsl.run import self_check
 from surgery_dsl.run.apply import Outcome, apply
+from surgery_dsl.run.session import Session
 from tests.certificates import statement_of
 
 NETWORK = """
@@ -69,15 +69,15 @@ def test_an_axis_that_misses_a_carrier_is_refused(plan: Path, monkeypatch: pytes
 
 def test_asking_changes_no_bit(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
-    check = steps.Steps._check_coupling
+    check = self_check.refuse_other
 
-    def watched(self: steps.Steps, step: object, changes: object, after: Interface) -> None:
-        before = {name: tensor.clone() for name, tensor in self.session.model.state_dict().items()}
-        check(self, step, changes, after)  # type: ignore[arg-type]
-        now = self.session.model.state_dict()
+    def watched(session: Session, *rest: object) -> None:
+        before = {name: tensor.clone() for name, tensor in session.model.state_dict().items()}
+        check(session, *rest)  # type: ignore[arg-type]
+        now = session.model.state_dict()
         seen.append(all(torch.equal(tensor, now[name]) for name, tensor in before.items()))
 
-    monkeypatch.setattr(steps.Steps, "_check_coupling", watched)
+    monkeypatch.setattr(self_check, "refuse_other", watched)
     assert run(plan).accepted
     assert seen == [True]
 
