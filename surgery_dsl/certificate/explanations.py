@@ -27,7 +27,7 @@ class Explanation:
 
 _PROVED_AGAIN = "`verify` proves it again from the plan and the lock in the result, and compares every number."
 _WORD = "It is the word of the run: `verify` lists it as trusted"
-_MODEL = "The lock describes the network: it was made by tracing it, and `apply` traced the network again before it began."
+_MODEL = "The lock describes the network: it was made by tracing it, and `apply` traced it again before it began."
 
 GRADES = {
     "proved": Explanation(
@@ -73,7 +73,7 @@ KINDS = {
         GRADES["certified"].checked,
     ),
     "budget": Explanation(
-        "A count that follows from sizes (parameters, bytes, multiply-accumulates …) keeps its limit, in exact numbers.",
+        "A count that follows from sizes (parameters, bytes, multiply-accumulates …) keeps its limit, exactly.",
         "Anything of time or of memory that is in use: fewer parameters need not be faster.",
         f"{_MODEL} The counting rules are those under `conventions`.",
         f"{_PROVED_AGAIN} One that was decided for the outcome alone stands under `measured`, and says so.",
@@ -186,7 +186,8 @@ def explanations(name: str) -> Iterator[str]:
                 "What it assumes": one.assumes,
                 "How it is checked": one.checked,
             }
-            yield f"# {wanted} ({title})\n\n" + "\n\n".join(f"**{head}.** {text}" for head, text in parts.items()) + "\n"
+            text = "\n\n".join(f"**{head}.** {part}" for head, part in parts.items())
+            yield f"# {wanted} ({title})\n\n{text}\n"
 
 
 def names() -> tuple[str, ...]:

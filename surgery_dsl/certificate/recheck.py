@@ -4,8 +4,7 @@ A claim whose evidence lies in the result is as good as that evidence, whoever w
 or measured is the word of the run. Bounds need torch, and nothing of the code that found them is asked.
 """
 
-import importlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic
 
 Recheck = Callable[[Path, Any], str]
 """Takes the result and a claim; returns why the evidence does not show it, or nothing."""
-WHERE = {"bound": "surgery_dsl.evidence.bounds.recheck", "statistical": "surgery_dsl.evidence.statistics.recheck"}
 NAMES = {"bound": "bounds", "statistical": "statistics"}
 LARGEST = 4 << 30
 """Bytes of one file of evidence beyond which it is not read."""
@@ -34,7 +32,7 @@ def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
     for kind, name in NAMES.items():
         group = [claim for claim in every if _kind(claim) == kind]
         if group:
-            _check(folder, group, name, {subject.name for subject in statement.subject}, log)
+            _check(folder, group, name, statement, log)
     bare = [claim for claim in claims.bounded if not _kind(claim)]
     if bare:
         log.trusted("bounds", f"{_several(len(bare), 'bound')} without stored evidence")
@@ -45,15 +43,15 @@ def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
         log.trusted("assumed", f"{_several(len(claims.assumed), 'assumption')}: {_kinds(claims.assumed)}")
 
 
-def _check(folder: Path, group: list[Claim], name: str, certified: Collection[str], log: Log) -> None:
+def _check(folder: Path, group: list[Claim], name: str, statement: Statement, log: Log) -> None:
     kind = _kind(group[0])
     try:
-        recheck: Recheck = importlib.import_module(WHERE[kind]).recheck
+        recheck = _recheck(kind)
     except ModuleNotFoundError as error:
         log.trusted(name, f"{_several(len(group), 'claim')} not re-checked: `{error.name}` is not installed")
         return
     for claim in group:
-        why = _strange(folder, claim, certified) or _why(recheck, folder, claim)
+        why = _strange(folder, claim, statement) or _apart(claim, group, statement) or _why(recheck, folder, claim)
         if why:
             message = f"`{claim.statement}`: {why}"
             facts = {"line": claim.line}
@@ -61,6 +59,17 @@ def _check(folder: Path, group: list[Claim], name: str, certified: Collection[st
     if not log.has_failed(name):
         log.rederived(name, f"{_several(len(group), 'claim')} computed again from stored evidence: {_kinds(group)}")
         log.trusted(name, _TRUSTED[kind])
+
+
+def _recheck(kind: str) -> Recheck:
+    """Return what computes claims of a kind again; it needs torch, which whoever verifies may not have."""
+    if kind == "bound":
+        from surgery_dsl.evidence.bounds.recheck import recheck as of_bounds
+
+        return of_bounds
+    from surgery_dsl.evidence.statistics.recheck import recheck as of_statistics
+
+    return of_statistics
 
 
 _TRUSTED = {
@@ -76,13 +85,27 @@ def _why(recheck: Recheck, folder: Path, claim: Claim) -> str:
         return f"its evidence cannot be read: {type(error).__name__}: {str(error)[:200]}"
 
 
-def _strange(folder: Path, claim: Claim, certified: Collection[str]) -> str:
+def _strange(folder: Path, claim: Claim, statement: Statement) -> str:
     """Return why files that a claim names are not read: they may lie in the result alone."""
+    certified = {subject.name for subject in statement.subject}
     for name in _files(claim):
         if name not in certified:
             return f"its evidence `{name}` is not a file of the result"
         if (folder / name).stat().st_size > LARGEST:
             return f"`{name}` has more than {LARGEST} bytes"
+    return ""
+
+
+def _apart(claim: Claim, group: list[Claim], statement: Statement) -> str:
+    """Return what a statistic says otherwise than the certificate around it: its data, and who shares its risk."""
+    evidence = claim.evidence
+    if not isinstance(evidence, StatisticalEvidence):
+        return ""
+    data = {(entry.name, entry.digest.sha256) for entry in statement.predicate.inputs if entry.role == "data"}
+    if (evidence.data, evidence.data_digest) not in data:
+        return f"its examples are not those of `{evidence.data}` that the run read"
+    if evidence.joint < len(group):
+        return f"{len(group)} claims share a risk that is divided among {evidence.joint}"
     return ""
 
 

@@ -8,7 +8,7 @@ import click
 @click.command()
 @click.argument("code", metavar="CODE|WORD|CLAIM")
 def command(code: str) -> None:
-    """Explain a diagnostic code, with a plan that gives it and one that does not; a word of the language; or a claim."""
+    """Explain a diagnostic code, with a plan that gives it and one that does not; a word; or a kind of claim."""
     from surgery_dsl.diagnostics.page import find_page
 
     page = find_page(code)
