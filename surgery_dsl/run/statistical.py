@@ -156,7 +156,7 @@ class _Line:
         resolves = (
             f"about {count:,} examples like these could show it"
             if count is not None
-            else "no number of examples like these could show it"
+            else "the examples' own value breaks the limit, so that more like them would not show it"
         )
         verdict = self._verdict("too weak").replaced(**numbers, reason=f"{evidence.says} {resolves}")
         return Shown(verdict, (self._too_weak(evidence, count, resolves),), evidence, content)
@@ -180,12 +180,23 @@ class _Line:
     def _too_weak(self, evidence: StatisticalEvidence, count: int | None, resolves: str) -> Diagnostic:
         bound = _rounded(float.fromhex(evidence.bound), up=self.form.relation in ("<=", "<"))
         facts: dict[str, str | int | float] = {"examples": evidence.count, "limit": float(self.form.limit)}
-        ways = ["a wider margin", "less confidence"]
+        if count is None:
+            return self._too_weak_finding(evidence, bound, resolves, facts, "change less, or relax the limit")
+        facts["needed"] = count
+        ways = [f"about {count:,} examples", "a wider margin", "less confidence"]
         if self.form.clip is not None:
             ways.insert(1, f"a smaller clip than {self.form.clip:g}")
-        if count is not None:
-            facts["needed"] = count
-            ways.insert(0, f"about {count:,} examples")
+        fix = f"use {', '.join(ways[:-1])} or {ways[-1]}"
+        return self._too_weak_finding(evidence, bound, resolves, facts, fix)
+
+    def _too_weak_finding(
+        self,
+        evidence: StatisticalEvidence,
+        bound: str,
+        resolves: str,
+        facts: dict[str, str | int | float],
+        fix: str,
+    ) -> Diagnostic:
         return Diagnostic(
             runs.GATE_TOO_WEAK,
             f"`{self.obligation.text}` cannot be decided by {evidence.count} examples: the bound is {bound}, "
@@ -194,7 +205,7 @@ class _Line:
             span=self.obligation.span,
             facts=facts,
             notes=(evidence.says,),
-            help=f"use {', '.join(ways[:-1])} or {ways[-1]}",
+            help=fix,
         )
 
     # ---- evidence ------------------------------------------------------------------------------------------------

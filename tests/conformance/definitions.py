@@ -36,12 +36,20 @@ def accuracy(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     return sum(row.index(max(row)) == label for row, label in zip(rows, data[1].tolist(), strict=True)) / len(rows)
 
 
+def flips(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    after, before = doubled(now)(wide(data[0])).tolist(), doubled(base)(wide(data[0])).tolist()
+    count = 0
+    for one, two, label in zip(before, after, data[1].tolist(), strict=True):
+        count += one.index(max(one)) == label and two.index(max(two)) != label
+    return count / len(after)
+
+
 def loss(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     rows = doubled(now)(wide(data[0])).tolist()
-    total = 0.0
+    total, clip = 0.0, getattr(word, "clip", None) or math.inf
     for row, label in zip(rows, data[1].tolist(), strict=True):
         most = max(row)
-        total += most + math.log(sum(math.exp(value - most) for value in row)) - row[label]
+        total += min(most + math.log(sum(math.exp(value - most) for value in row)) - row[label], clip)
     return total / len(rows)
 
 
@@ -287,6 +295,7 @@ QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "cosine": cosine,
     "coverage": coverage,
     "dead": dead,
+    "flips": flips,
     "grad_flow": grad_flow,
     "kv_cache_bytes": kv_cache_bytes,
     "loss": loss,

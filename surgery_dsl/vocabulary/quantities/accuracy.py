@@ -42,7 +42,7 @@ class Accuracy(Sampled):
     card: ClassVar[Card] = Card(
         summary="The share of examples whose class is found (top 1)",
         source="Hastie et al., The Elements of Statistical Learning (2009), section 7.2 (one minus the 0-1 loss).",
-        example="accuracy(test, confidence = 95%)",
+        example="accuracy(test)",
         near_miss="accuracy(no_such_data)",
         near_miss_code="SD106",
         needs=frozenset({"data", "labels"}),

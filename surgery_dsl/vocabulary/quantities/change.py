@@ -60,7 +60,7 @@ class Change(Sampled):
     card: ClassVar[Card] = Card(
         summary="How far the outputs moved from the base's",
         source="Norms of Golub and Van Loan, Matrix Computations (2013), section 2.2, of the difference of outputs.",
-        example="change(test, norm = inf, confidence = 95%, exceeded = 1%)",
+        example="change(test, norm = inf)",
         near_miss="change(test, norm = 3)",
         near_miss_code="SD112",
         needs=frozenset({"data"}),

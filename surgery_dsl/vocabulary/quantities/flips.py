@@ -45,7 +45,7 @@ class Flips(Sampled):
     card: ClassVar[Card] = Card(
         summary="The share of examples that went from right to wrong",
         source="Yan et al. 2021, Positive-Congruent Training (arXiv 2011.09161), section 3.",
-        example="flips(test, confidence = 95%)",
+        example="flips(test)",
         near_miss="flips(test, confidence = 100%)",
         near_miss_code="SD112",
         needs=frozenset({"data", "labels"}),

@@ -57,7 +57,7 @@ class Loss(Sampled):
     card: ClassVar[Card] = Card(
         summary="The mean loss: cross-entropy for labels, squared error for real targets",
         source="Goodfellow et al., Deep Learning (2016), sections 5.5 and 6.2.",
-        example="loss(test, confidence = 95%, clip = 5)",
+        example="loss(test, clip = 5)",
         near_miss="loss(no_such_data)",
         near_miss_code="SD106",
         needs=frozenset({"data", "labels"}),
