@@ -11,7 +11,7 @@ from surgery_dsl.language.plan import Arithmetic, Comparison, Expression, Obliga
 from surgery_dsl.proof.gates import foregone
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.verdict import Verdict, verdict_of
-from surgery_dsl.proof.words import regions
+from surgery_dsl.proof.words import regions, spanless
 from surgery_dsl.vocabulary.kinds import Quantity, Region
 
 _UNREACHED = frozenset(
@@ -75,9 +75,8 @@ def _against(word: Quantity, factor: Fraction, there: list[tuple[Fraction, Readi
     """Say what is wrong with what a quantity is held against, besides a number."""
     if word.certifies == "itself":
         return f"`{word.name}` is a change already: hold it against a number" if there else ""
-    plain = word.replaced(span=None)
     for by, base in there if len(there) == 1 else ():
-        if by == -factor and base.point.at == "base" and base.word.replaced(span=None) == plain:
+        if by == -factor and base.point.at == "base" and spanless(base.word) == spanless(word):
             return ""
     name = f"{word.name}({regions(word)[0].name}(…))"
     return f"of `{word.name}` the increase over the base is bounded: write `{name} <= base.{name} + NUMBER`"
@@ -110,7 +109,7 @@ def _merged(read: list[tuple[Fraction, Reading]]) -> list[tuple[Fraction, Readin
     """Add up the factors of equal readings; what cancels is gone."""
     found: dict[str, tuple[Fraction, Reading]] = {}
     for factor, reading in read:
-        key = f"{reading.point.model_dump_json()} {reading.word.replaced(span=None).model_dump_json()}"
+        key = f"{reading.point.model_dump_json()} {spanless(reading.word).model_dump_json()}"
         found[key] = (found[key][0] + factor if key in found else factor, reading)
     return [item for item in found.values() if item[0]]
 

@@ -1,10 +1,12 @@
 """What the arguments of words name: data sets and regions."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from surgery_dsl.vocabulary.kinds import NameOr, Region
 from surgery_dsl.vocabulary.word import Names, Word
+
+AnyWord = TypeVar("AnyWord", bound=Word)
 
 
 def inner_words(word: Word) -> Iterator[Word]:
@@ -21,6 +23,13 @@ def _items(value: Any) -> Iterator[Word]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _items(item)
+
+
+def spanless(word: AnyWord) -> AnyWord:
+    """Return a word without the places where the plan uses it and its arguments: equal uses are equal."""
+    inner = {name: getattr(word, name) for name in type(word).model_fields}
+    inner = {name: spanless(value) for name, value in inner.items() if isinstance(value, Word)}
+    return word.replaced(**inner, span=None)
 
 
 def data_names(word: Word) -> tuple[str, ...]:
