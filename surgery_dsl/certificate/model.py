@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence, TouchedData
+from surgery_dsl.certificate.health import Health
 from surgery_dsl.interface.model import Data
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -178,13 +179,33 @@ class Surgery(Data):
 
 
 class EfficiencyRow(Data):
-    """One row: before, after, and the share saved (a drop for ``accuracy``: before − after)."""
+    """One row: before, after, and the share saved (a drop for ``accuracy``: before − after).
 
-    quantity: Literal["params", "flops", "memory", "nonzero", "accuracy"]
+    Each figure stands for itself: zeros are not parameters removed, and neither is speed. What was not measured has no
+    row.
+
+    Attributes:
+        quantity: ``memory`` is that of the weights; ``disk`` the bytes of the files they lie in; ``peak_memory`` what
+            inference holds at once; ``latency`` the median time of a forward.
+        unit: What it counts in.
+        before: Of the base.
+        after: Of the result.
+        saving: 1 − after / before.
+        how: ``counted`` exactly, ``estimated`` from the interface, or ``measured`` on this machine or on data.
+        conditions: What it holds for: input sizes, batch, device, threads, dtype, number of runs.
+        before_spread: First and third quartile of the runs, where there are several.
+        after_spread: The same of the result.
+    """
+
+    quantity: Literal["params", "flops", "macs", "memory", "nonzero", "disk", "peak_memory", "latency", "accuracy"]
     unit: str
     before: float
     after: float
     saving: float
+    how: Literal["counted", "estimated", "measured"] = "counted"
+    conditions: str = ""
+    before_spread: tuple[float, float] | None = None
+    after_spread: tuple[float, float] | None = None
 
 
 class Predicate(Data):
@@ -205,6 +226,7 @@ class Predicate(Data):
     training: tuple[TrainingRecord, ...] = ()
     surgery: Surgery
     efficiency: tuple[EfficiencyRow, ...] = ()
+    health: Health | None = None
     touched: tuple[TouchedData, ...] = ()
     conventions: dict[str, str] = {}
     seal: str = Field(default="", pattern="^([0-9a-f]{64})?$")

@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from surgery_dsl.certificate.model import Predicate
+from surgery_dsl.certificate.model import EfficiencyRow, Predicate
 from surgery_dsl.cli.proof_text import proof_json, proof_text
 from surgery_dsl.proof.verdict import Verdict, rounded_text
 
@@ -56,16 +56,35 @@ def _training(predicate: Predicate) -> list[str]:
 
 
 def _efficiency(predicate: Predicate) -> list[str]:
+    """Return each figure on a line of its own: zeros are not parameters removed, and neither is speed."""
     if not predicate.efficiency:
         return []
-    lines = ["", f"  {'':10} {'before':>12} {'after':>12} {'saved':>9}"]
+    lines = ["", f"  {'':11} {'before':>12} {'after':>12} {'saved':>9}"]
     for row in predicate.efficiency:
         if row.quantity == "accuracy":
-            after, saved = f"{100 * row.after:.2f} %", f"{100 * row.saving:.2f} pp"
-            lines.append(f"  {row.quantity:10} {100 * row.before:>10.2f} % {after:>12} {saved:>9}")
+            before, after, saved = f"{100 * row.before:.2f} %", f"{100 * row.after:.2f} %", f"{100 * row.saving:.2f} pp"
         else:
-            lines.append(f"  {row.quantity:10} {row.before:>12,.0f} {row.after:>12,.0f} {100 * row.saving:>7.1f} %")
-    return lines
+            before, after = (_figure(row, value) for value in (row.before, row.after))
+            saved = f"{100 * row.saving:.1f} %"
+        line = f"  {row.quantity:11} {before:>12} {after:>12} {saved:>9}"
+        lines.append(f"{line}   {_held_for(row)}".rstrip())
+    known = {row.quantity for row in predicate.efficiency}
+    return lines + [f"  {name:11} not measured" for name in ("disk", "peak_memory", "latency") if name not in known]
+
+
+def _figure(row: EfficiencyRow, value: float) -> str:
+    return f"{1000 * value:,.3g} ms" if row.quantity == "latency" else f"{value:,.0f}"
+
+
+def _held_for(row: EfficiencyRow) -> str:
+    """Say how a figure was found, where it was not counted, and within what the runs lie."""
+    said: str = "" if row.how == "counted" or row.quantity == "accuracy" else row.how
+    if row.conditions:
+        said += f", {row.conditions}" if said else row.conditions
+    if row.before_spread is not None and row.after_spread is not None:
+        (low, high), (first, last) = ((1000 * a, 1000 * b) for a, b in (row.before_spread, row.after_spread))
+        said += f"; half of the runs within {low:.3g} to {high:.3g}, and {first:.3g} to {last:.3g} ms"
+    return f"({said})" if said else ""
 
 
 def _verdict(verdict: Verdict) -> str:

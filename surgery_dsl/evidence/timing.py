@@ -1,7 +1,7 @@
 """How long a forward takes: many runs, their median and their spread."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -38,7 +38,9 @@ class Timing:
         return f"median of {len(self.seconds)} runs, half of them within {low} to {high} ms"
 
 
-def timed(work: "list[Callable[[], object]]", device: torch.device, runs: int, warm_up: int = 5) -> tuple[Timing, ...]:
+def timed(
+    work: Sequence[Callable[[], object]], device: torch.device, runs: int, warm_up: int = 5
+) -> tuple[Timing, ...]:
     """Time pieces of work in turns, so that what else the machine does meets all of them alike.
 
     Each piece first runs ``warm_up`` times unseen: first runs choose kernels and fill caches. Without gradients; on a

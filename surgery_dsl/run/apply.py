@@ -37,6 +37,7 @@ def apply(
     force: bool = False,
     strict: bool = False,
     allow_undecided: bool = False,
+    measure_latency: bool = False,
     allow_pickle: bool = False,
     out_of_core: bool | None = None,
     shard_size: int = SHARD_SIZE,
@@ -59,6 +60,7 @@ def apply(
         force: Replace an earlier result at ``output``.
         strict: Let warnings refuse the plan.
         allow_undecided: Put claims that no tier decides to the outcome that ``identify`` finds, before a tensor is cut.
+        measure_latency: Time forwards, and watch their memory, where the plan does not ask.
         allow_pickle: Read weights that are a pickle.
         out_of_core: Whether weights stay in files and are cut there, tensor by tensor; ``None`` does so where they are
             too large for the memory that is free, and the plan allows it.
@@ -83,6 +85,7 @@ def apply(
         force=force,
         strict=strict,
         allow_undecided=allow_undecided,
+        measure_latency=measure_latency,
         out_of_core=out_of_core,
         shard_size=shard_size,
         certify_seconds=certify_seconds,

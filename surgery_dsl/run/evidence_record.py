@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from surgery_dsl.certificate.build import CONVENTIONS
 from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence, TouchedData
+from surgery_dsl.certificate.health import Health
 from surgery_dsl.certificate.model import (
     Claim,
     Claims,
@@ -50,6 +51,7 @@ class RunEvidence:
         training: What each run of a ``recover`` did.
         surgery: The surgery certificate.
         efficiency: Before, after, saving.
+        health: How layers and units fared.
         timings: Seconds by phase.
         unmeasured: What this run did not measure, as kind, statement and reason; stated as assumed.
         bounds: What was found of ``certify`` lines, by block and text.
@@ -67,6 +69,7 @@ class RunEvidence:
         )
     )
     efficiency: tuple[EfficiencyRow, ...] = ()
+    health: Health | None = None
     timings: dict[str, float] = field(default_factory=dict)
     unmeasured: list[tuple[str, str, str]] = field(default_factory=list)
     bounds: "dict[tuple[str, str], Certified]" = field(default_factory=dict)
@@ -194,6 +197,7 @@ class RunEvidence:
             training=tuple(self.training),
             surgery=self.surgery,
             efficiency=self.efficiency,
+            health=self.health,
             touched=self.touched,
             conventions=CONVENTIONS,
         )

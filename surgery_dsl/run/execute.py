@@ -24,7 +24,7 @@ from surgery_dsl.run.assertions import Assertions
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
-from surgery_dsl.run.figures import Figures
+from surgery_dsl.run.figures import Figures, on_disk
 from surgery_dsl.run.host_files import attention_of, copy_companions, write_host_files
 from surgery_dsl.run.load import Sources
 from surgery_dsl.run.lock import trace_block, write_lock
@@ -112,6 +112,7 @@ class _Execution:
                 self._refuse_infinite()
                 evidence.surgery = figures.surgery(sum(record.samples for record in evidence.training))
                 evidence.efficiency = figures.efficiency()
+                evidence.health = figures.health()
                 note_touched(session, evidence)
             predicate = self._predicate() if place is None else self._write(place, reloader)
             session.transaction.commit()
@@ -191,6 +192,7 @@ class _Execution:
             self.progress("writing", 0, 0)
             with self.evidence.phase("write"):
                 record = self._write_network(folder)
+                self.evidence.efficiency += on_disk(self.sources, self.plan.patient, folder)
                 write.write_record(record, folder)
                 (folder / PLAN).write_text(self.checked.text, encoding="utf-8", newline="")
                 write_lock(self.lock, folder / LOCK)

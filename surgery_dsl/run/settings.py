@@ -29,6 +29,7 @@ class Settings(Data):
         dry_run: Whether nothing is written at the end.
         strict: Whether warnings refuse the run.
         allow_undecided: Whether claims that no tier decides are put to the outcome that ``identify`` finds.
+        measure_latency: Whether forwards are timed, and their memory watched, where the plan does not ask.
         out_of_core: Whether weights stay in files; ``None`` where memory decides.
         shard_size: Bytes of tensors that one file of the result may hold.
         certify_seconds: Wall time for cutting the boxes of one ``certify`` line.
@@ -45,6 +46,7 @@ class Settings(Data):
     dry_run: bool = False
     strict: bool = False
     allow_undecided: bool = False
+    measure_latency: bool = False
     out_of_core: bool | None = None
     shard_size: int = SHARD_SIZE
     certify_seconds: float = 10.0

@@ -25,6 +25,7 @@ from surgery_dsl.cli.sizes import byte_size
 @click.option(
     "--allow-undecided", is_flag=True, help="Decide what no proof decides for the outcome that identify finds."
 )
+@click.option("--measure-latency", is_flag=True, help="Time forwards and watch their memory, before and after.")
 @click.option("--allow-pickle", is_flag=True, help="Read weights that are pickles (they can run any code).")
 @click.option(
     "--shard-size",
@@ -62,6 +63,7 @@ def command(
     force: bool,
     strict: bool,
     allow_undecided: bool,
+    measure_latency: bool,
     allow_pickle: bool,
     shard_size: int,
     certify_seconds: float,
@@ -95,6 +97,7 @@ def command(
             force=force,
             strict=strict,
             allow_undecided=allow_undecided,
+            measure_latency=measure_latency,
             allow_pickle=allow_pickle,
             shard_size=shard_size,
             certify_seconds=certify_seconds,

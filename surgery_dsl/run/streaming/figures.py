@@ -1,5 +1,7 @@
 """What can be counted of a network without running it: from its axes alone."""
 
+from typing import Literal
+
 from surgery_dsl.certificate.model import EfficiencyRow
 from surgery_dsl.interface.expression import evaluate, symbols
 from surgery_dsl.interface.model import Extent, Interface
@@ -33,9 +35,10 @@ def counted(word: Quantity, interface: Interface, context: Static) -> float:
 def efficiency(before: Interface, after: Interface, context: Static) -> tuple[EfficiencyRow, ...]:
     """Return before, after and saving of what needs no forward; what only values decide is left out."""
     rows = []
-    words: tuple[tuple[str, str, int, Quantity], ...] = (
+    words: tuple[tuple[Literal["params", "flops", "macs", "memory"], str, int, Quantity], ...] = (
         ("params", "elements", 1, Params()),
         ("flops", "operations for one example", 2, Macs()),
+        ("macs", "multiply-accumulates for one example", 1, Macs()),
         ("memory", "bytes", 1, WeightBytes()),
     )
     for name, unit, factor, word in words:

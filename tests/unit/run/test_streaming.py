@@ -278,7 +278,7 @@ def test_the_certificate_says_what_was_not_measured(
     assert "reload" in measured  # the structure came back
     assert verify(tmp_path / "out").held
     rows = {row.quantity: row for row in outcome.predicate.efficiency}
-    assert rows.keys() == {"params", "flops", "memory"}
+    assert rows.keys() == {"params", "flops", "macs", "memory"}
     weights = next(entry for entry in outcome.predicate.inputs if entry.role == "weights")
     assert outcome.checked.lock is not None
     assert outcome.checked.lock.models[0].weights is not None
