@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from surgery_dsl.certificate.build import CERTIFICATE
+from surgery_dsl.certificate.canonical import parse
 from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence
 from surgery_dsl.certificate.finding import Log
 from surgery_dsl.certificate.integrity import AGAIN
@@ -21,8 +22,6 @@ Recheck = Callable[[Path, Any], str]
 NAMES = {"bound": "bounds", "statistical": "statistics"}
 LARGEST = 4 << 30
 """Bytes of one file of evidence beyond which it is not read."""
-BROKEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError, RuntimeError, OSError)
-"""What reading files that are not what they should be may raise."""
 
 
 def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
@@ -81,7 +80,7 @@ _TRUSTED = {
 def _why(recheck: Recheck, folder: Path, claim: Claim) -> str:
     try:
         return recheck(folder, claim)
-    except BROKEN as error:
+    except Exception as error:  # noqa: BLE001 - evidence is what a stranger wrote: whatever reading it raises is told
         return f"its evidence cannot be read: {type(error).__name__}: {str(error)[:200]}"
 
 
@@ -93,6 +92,11 @@ def _strange(folder: Path, claim: Claim, statement: Statement) -> str:
             return f"its evidence `{name}` is not a file of the result"
         if (folder / name).stat().st_size > LARGEST:
             return f"`{name}` has more than {LARGEST} bytes"
+        if name.endswith(".json"):
+            try:
+                parse((folder / name).read_bytes())
+            except ValueError as error:
+                return f"`{name}` is not JSON: {error}"
     return ""
 
 

@@ -48,3 +48,26 @@ def test():
     generator = torch.Generator().manual_seed(1)
     return torch.rand(64, 6, generator=generator), torch.randint(0, 3, (64,), generator=generator)
 """
+
+
+RICH_PLAN = PLAN.replace(
+    "data test {",
+    """data fresh {
+  load = python("small:fresh")
+  batch = 64
+}
+
+data test {""",
+).replace(
+    "  measure nonzero <= 100\n",
+    """  measure nonzero <= 100
+  measure accuracy(fresh, confidence = 95%) >= base.accuracy(fresh) - 60pp
+  certify change(box(test, eps = 1/255, samples = 4), norm = inf) <= 20.0
+""",
+)
+RICH_NETWORK = f"""{NETWORK}
+
+def fresh():
+    generator = torch.Generator().manual_seed(2)
+    return torch.rand(400, 6, generator=generator), torch.randint(0, 3, (400,), generator=generator)
+"""

@@ -1,0 +1,147 @@
+"""Bounds and statistics are computed again from what is stored, and what is stored may not be anything."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from surgery_dsl.certificate.verify import verify
+from tests.certificates import edit, statement_of
+from tests.unit.certificate.test_isolation import modules
+
+
+def codes(folder: Path) -> list[str]:
+    return [found.code.id for found in verify(folder).diagnostics]
+
+
+def claim(document: dict[str, Any], kind: str) -> dict[str, Any]:
+    claims = document["predicate"]["claims"]
+    every = [*claims["bounded"], *claims["measured"]]
+    return next(one for one in every if one["evidence"] and one["evidence"]["kind"] == kind)
+
+
+def files(folder: Path) -> list[Path]:
+    return sorted((folder / "evidence").iterdir())
+
+
+def replaced(folder: Path, name: str, data: bytes) -> None:
+    """Put a file into the result as somebody would who certifies it anew, in the claim as among the subjects."""
+    old = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / name).write_bytes(data)
+    new = hashlib.sha256(data).hexdigest()
+
+    def renamed(document: dict[str, Any]) -> None:
+        text = json.dumps(document)
+        assert text.count(old) >= 2, "a file of evidence is named by its claim and among the subjects"
+        document.update(json.loads(text.replace(old, new)))
+
+    edit(folder, renamed)
+
+
+def test_stored_evidence_is_computed_again(rich: Path) -> None:
+    verification = verify(rich)
+    assert verification.held, verification.diagnostics
+    said = {(found.basis, found.check): found.text for found in verification.findings}
+    assert "1 claim computed again" in said["re-derived", "bounds"]
+    assert "1 claim computed again" in said["re-derived", "statistics"]
+    assert "graphs are those of the two networks" in said["trusted", "bounds"]
+    assert "stored losses" in said["trusted", "statistics"]
+    assert len(files(rich)) >= 3
+
+
+def test_computing_again_needs_torch_and_neither_executor_nor_user_code(rich: Path) -> None:
+    code, loaded = modules(rich)
+    assert code == 0
+    assert "torch" in loaded
+    assert {name for name in loaded if name.startswith("surgery_dsl") or name == "small"} == set()
+
+
+def test_any_byte_of_evidence(rich: Path) -> None:
+    for path in files(rich):
+        data = path.read_bytes()
+        for at in (0, 8, len(data) // 3, len(data) // 2, len(data) - 2, len(data) - 1):
+            path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+            assert codes(rich) == ["SD603"]
+        path.write_bytes(data)
+        path.unlink()
+        assert codes(rich) == ["SD604"]
+        path.write_bytes(data)
+    assert codes(rich) == []
+
+
+@pytest.mark.parametrize("kind", ["bound", "statistical"])
+def test_files_of_evidence_lie_in_the_result(rich: Path, tmp_path: Path, kind: str) -> None:
+    original = statement_of(rich)
+    for name in ("/etc/passwd", "../outside", "evidence", "model.safetensors"):
+
+        def point_elsewhere(document: dict[str, Any], name: str = name) -> None:
+            document.update(json.loads(json.dumps(original)))
+            evidence = claim(document, kind)["evidence"]
+            if kind == "bound":
+                digest = hashlib.sha256(b"").hexdigest()
+                evidence.update(record=name, digests={name: digest, evidence["tensors"]: digest})
+            else:
+                evidence["file"] = name
+
+        edit(rich, point_elsewhere)
+        assert codes(rich) == ["SD612"], name
+
+
+CHANGES: list[Callable[[dict[str, Any]], object]] = [
+    lambda d: claim(d, "bound")["evidence"].update(bound=(1e-3).hex()),
+    lambda d: claim(d, "bound")["evidence"].update(attack=(0.0).hex()),
+    lambda d: claim(d, "bound")["evidence"].update(parts=99),
+    lambda d: claim(d, "bound")["evidence"].update(arithmetic="float32"),
+    lambda d: claim(d, "bound")["evidence"].update(record="", tensors="", digests={}),
+    lambda d: claim(d, "statistical")["evidence"].update(bound="0.5"),
+    lambda d: claim(d, "statistical")["evidence"].update(joint=0),
+    lambda d: claim(d, "statistical")["evidence"].update(risk="1/2"),
+    lambda d: claim(d, "statistical")["evidence"].update(confidence="0.999"),
+    lambda d: claim(d, "statistical")["evidence"].update(data="test"),
+    lambda d: claim(d, "statistical")["evidence"].update(data_digest="0" * 64),
+    lambda d: claim(d, "statistical")["evidence"].update(count=10),
+    lambda d: claim(d, "statistical")["evidence"].update(seed="0" * 64),
+    lambda d: claim(d, "statistical")["evidence"].update(method="clopper-pearson"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_claims_that_evidence_does_not_show(rich: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    edit(rich, change)
+    assert codes(rich)[0] in ("SD602", "SD612")
+
+
+def test_evidence_that_was_made_up_to_fit(rich: Path) -> None:
+    """The files, their digests in the claim, the subjects and the seal: all of it changed together, and yet found."""
+    evidence = claim(statement_of(rich), "bound")["evidence"]
+    record = json.loads((rich / evidence["record"]).read_text())
+    record["bound"] = (1e-3).hex()
+    replaced(rich, evidence["record"], json.dumps(record).encode())
+    edit(rich, lambda d: claim(d, "bound")["evidence"].update(bound=(1e-3).hex()))
+    assert codes(rich) == ["SD612"]
+
+
+def test_values_of_examples_that_were_made_up(rich: Path, tmp_path: Path) -> None:
+    evidence = claim(statement_of(rich), "statistical")["evidence"]
+    tensors = load_file(rich / evidence["file"])
+    values = next(name for name, tensor in tensors.items() if tensor.dtype == torch.float64)
+    tensors[values] = torch.zeros_like(tensors[values])
+    save_file(tensors, tmp_path / "made.safetensors")
+    replaced(rich, evidence["file"], (tmp_path / "made.safetensors").read_bytes())
+    assert codes(rich) == ["SD612"]
+
+
+def test_garbage_in_place_of_evidence(rich: Path) -> None:
+    for kind, key in (("bound", "record"), ("bound", "tensors"), ("statistical", "file")):
+        name = claim(statement_of(rich), kind)["evidence"][key]
+        before, certificate = (rich / name).read_bytes(), (rich / "certificate.json").read_bytes()
+        for data in (b"", b"{}", b"[1]", b"\xff" * 64, (2**60).to_bytes(8, "little") + b"{}", b"[" * 100_000):
+            replaced(rich, name, data)
+            assert codes(rich) == ["SD612"], (name, data[:8])
+            (rich / name).write_bytes(before)
+            (rich / "certificate.json").write_bytes(certificate)
