@@ -18,6 +18,7 @@ class InterpolationMode(Enum):
     """How images are resized."""
 
     NEAREST = "nearest"
+    NEAREST_EXACT = "nearest-exact"
     BILINEAR = "bilinear"
     BICUBIC = "bicubic"
     BOX = "box"

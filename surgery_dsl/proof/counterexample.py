@@ -14,6 +14,7 @@ from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.model import Extent
 from surgery_dsl.language.plan import Comparison, Obligation, Plan, Quantified, Reading
 from surgery_dsl.proof import blame, fixes, nominal, replay
+from surgery_dsl.proof.attainable import exists
 from surgery_dsl.proof.folding import folded_items
 from surgery_dsl.proof.readings import NotStatic
 from surgery_dsl.proof.smallest import Outcome, smallest
@@ -44,6 +45,8 @@ def refuted(
     worst = worst_sizes(decided, statement)
     left, right = sides_at(decided, statement, worst)
     outcome = smallest(decided.question, worst)
+    if outcome.built and not exists(state, plan, outcome.sizes):
+        outcome = Outcome(worst)
     defect = _disagreement(state, obligation, statement, decided, worst, outcome)
     if defect is not None:
         return defect

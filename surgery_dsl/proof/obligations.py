@@ -234,6 +234,7 @@ def _not_proved(
         state.sink.say(Diagnostic(budgets.REFUTED, text, file=state.file, span=obligation.span))
         return verdict_of(obligation, block, "budget", "refuted", decided.answer.tier, value, limit, margin)
     from surgery_dsl.proof import counterexample
+    from surgery_dsl.proof.attainable import attained
     from surgery_dsl.proof.smallest import smallest_free
 
     if decided.reader.zero_bases:
@@ -242,7 +243,15 @@ def _not_proved(
         return verdict_of(obligation, block, "budget", "refuted", reason=why)
     status, why = decided.answer.status, decided.answer.reason
     if status == "refuted":
-        witness = smallest_free(decided.question, decided.answer.witness)
+        found = smallest_free(decided.question, decided.answer.witness)
+        witness = attained(state, plan, decided.question, found)
+        if witness is None:
+            why = "the counts that break it cannot come of one ranking with `round`, as far as was looked"
+            decided = replace(decided, answer=replace(decided.answer, status="undecided", least=None, reason=why))
+            state.sink.say(counterexample.undecided(state, obligation, decided, why))
+            return verdict_of(
+                obligation, block, "budget", "undecided", decided.answer.tier, *numbers(decided, statement), why
+            )
         decided = replace(decided, answer=replace(decided.answer, witness=witness))
         finding = counterexample.refuted(state, obligation, statement, decided, plan, retry)
         if finding.code is not budgets.REFUTED:
