@@ -51,6 +51,7 @@ def sentences(first: int, count: int) -> tuple[dict[str, Tensor], Tensor]:
     topics = pydoc_data.topics.topics
     text = " ".join(" ".join(topics[name] for name in sorted(topics)).split())
     found = [one for one in re.split(r"(?<=[.!?]) ", text) if 40 <= len(one) <= 160 and one.isascii()]
+    found = list(dict.fromkeys(found))  # some sentences stand in several places: each is one example
     chosen = tokenizer.encode_batch(found[first : first + count])
     ids = torch.tensor([one.ids for one in chosen])
     mask = torch.tensor([one.attention_mask for one in chosen])

@@ -83,5 +83,19 @@ def distances(before: Answered, after: Answered, norm: Literal["inf"] | int, dat
     return torch.cat(found)
 
 
+def cosines(before: Answered, after: Answered, data: str) -> Tensor:
+    """Return each example's cosine similarity between the outputs of two networks, the mean over its positions.
+
+    Raises:
+        Refused: The two networks' outputs have different shapes.
+    """
+    found = []
+    for (first, _), (second, _) in zip(before, after, strict=True):
+        if first.shape != second.shape:
+            raise Refused(other_outputs(first, second, data))
+        found.append(_by_example(functional.cosine_similarity(first.double(), second.double(), dim=-1)))
+    return torch.cat(found)
+
+
 def _by_example(values: Tensor) -> Tensor:
     return values.reshape(len(values), -1).mean(dim=1).cpu()

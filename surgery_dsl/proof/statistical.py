@@ -31,6 +31,7 @@ from surgery_dsl.proof.touching import Touch, touches
 from surgery_dsl.proof.verdict import Verdict, verdict_of
 from surgery_dsl.vocabulary.quantities._sampled import Sampled
 from surgery_dsl.vocabulary.quantities.change import Change
+from surgery_dsl.vocabulary.quantities.cosine import Cosine
 from surgery_dsl.vocabulary.quantities.loss import Loss
 from surgery_dsl.vocabulary.values import Percent, Point, number_text
 
@@ -79,7 +80,11 @@ class Form:
         """Whether an example counts or does not, where it has no positions: a rate and no mean."""
         if self.kind == "exceeded":
             return True
-        return len(self.terms) == 1 and abs(self.terms[0].factor) == 1 and not isinstance(self.terms[0].word, Loss)
+        return (
+            len(self.terms) == 1
+            and abs(self.terms[0].factor) == 1
+            and not isinstance(self.terms[0].word, Cosine | Loss)
+        )
 
 
 def with_confidence(obligation: Obligation) -> bool:
@@ -129,6 +134,10 @@ class _Former:
         self._independent(name)
         if any(isinstance(word, Change) for word in words):
             return self._exceeded(words, name, confidence)
+        if any(isinstance(word, Cosine) and word.over == "min" for word in words):
+            raise self._refused(
+                "the least cosine of a sample is no bound of the population's least", "write `over = mean`"
+            )
         clip = self._clip([word for word in words if isinstance(word, Loss)])
         terms, constant = self._terms(clip)
         low, high = Fraction(0), Fraction(0)
