@@ -92,6 +92,7 @@ PATIENTS = {
     "shuffle": 'x("f32", [N, 3, 32, 32])',
     "mlp": 'x("f32", [N, 16])',
     "inception": 'x("f32", [N, 3, H, W])',
+    "digits": 'x("f32", [N, 64])',
     "twins": '[left("f32", [N, 16]), right("f32", [N, 16])]',
 }
 

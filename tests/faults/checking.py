@@ -11,7 +11,7 @@ from benchmarks.zoo import vision_stub
 from surgery_dsl.run.prepare import Checked, check
 from tests.faults.architectures import CONFIGS, write_configs
 
-FIRST_STEP = re.compile(r"^(?:param|identify|excise|replace|control) ", re.MULTILINE)
+FIRST_STEP = re.compile(r"^(?:param|recover|identify|excise|replace|control) ", re.MULTILINE)
 
 
 class Workplace:

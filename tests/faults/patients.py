@@ -205,6 +205,18 @@ class Mlp(nn.Module):
         return self.head(F.relu(self.norms[1](self.hidden[1](x))))
 
 
+class Digits(nn.Module):
+    """A perceptron for images of 8 by 8 pixels in rows."""
+
+    def __init__(self, features: int = 64, classes: int = 10) -> None:
+        super().__init__()
+        self.hidden, self.act = nn.Linear(features, 24), nn.ReLU()
+        self.head = nn.Linear(24, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.hidden(x)))
+
+
 class Inception(nn.Module):
     """Branches that are concatenated, and a reader of a slice of them."""
 
@@ -236,4 +248,4 @@ class Twins(nn.Module):
 
 
 vgg, resnet, unet, densenet, resnext, decoder = Vgg, ResNet, UNet, DenseNet, ResNeXt, Decoder
-patches, shuffle, mlp, inception, twins = Patches, Shuffle, Mlp, Inception, Twins
+patches, shuffle, mlp, inception, twins, digits = Patches, Shuffle, Mlp, Inception, Twins, Digits
