@@ -256,7 +256,7 @@ class Quantity(Word, ABC):
             if isinstance(value, dict):
                 arguments += [f"{key} = {item}" for key, item in value.items()]
             elif name != "span" and value != field.default:
-                text = f"{value.name}(…)" if isinstance(value, Word) else str(value)
+                text = f"{value.name}(…)" if isinstance(value, Word) else str(value).removesuffix(".0")
                 arguments.append(text if name in self.positional else f"{field.alias or name} = {text}")
         return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
