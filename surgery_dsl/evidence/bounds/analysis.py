@@ -17,7 +17,7 @@ from surgery_dsl.evidence.bounds.backward import Step, upper
 from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Largest, Lookup, Node, Pointwise, members_of
 from surgery_dsl.evidence.bounds.known import Key, Known
 from surgery_dsl.evidence.bounds.region import Region
-from surgery_dsl.evidence.bounds.rounding import U32, U64, Unsound, finite, gamma
+from surgery_dsl.evidence.bounds.rounding import OVERFLOW32, U32, U64, UNDERFLOW32, Unsound, finite, gamma
 from surgery_dsl.evidence.bounds.scalar import Lines
 
 MOST_BYTES = 256 << 20
@@ -59,6 +59,12 @@ class Analysis:
         self.region = region
         self.known = Known()
         self._arithmetic = arithmetic
+        self._narrowed: set[Key] = set()
+        for graph in self.graphs:
+            if arithmetic.unit and graph.unit > arithmetic.unit:
+                raise Unsound(
+                    f"the network computes at a unit roundoff of {graph.unit:.2g}, not of {arithmetic.unit:.2g}"
+                )
         self.alone: tuple[list[Step], ...] = tuple(
             [((side, at),) for at in range(len(graph.nodes))] for side, graph in enumerate(self.graphs)
         )
@@ -92,28 +98,45 @@ class Analysis:
         box = self.region.boxes.get(number)
         if box is not None:
             self.known.low[key], self.known.high[key] = box.low, box.high
+            if box.low.shape[1:] != self.graphs[key[0]].nodes[number].shape:
+                raise Unsound(f"a box of shape {tuple(box.low.shape[1:])} for input {number} of another shape")
         elif number not in self.region.tokens:
             raise Unsound(f"the region says nothing of input {number}")
 
     def _lookup(self, key: Key, node: Lookup) -> None:
-        allowed = self.region.tokens[node.sources[0]].unsqueeze(-1)
+        allowed = self.region.tokens.get(node.sources[0])
+        if allowed is None:
+            raise Unsound(f"the region says nothing of the tokens of input {node.sources[0]}")
+        if allowed.shape[-1] != node.table.shape[0]:
+            raise Unsound(f"tokens of a vocabulary of {allowed.shape[-1]}, and a table of {node.table.shape[0]} rows")
         inf = torch.inf
-        self.known.low[key] = torch.where(allowed, node.table, inf).amin(-2)
-        self.known.high[key] = torch.where(allowed, node.table, -inf).amax(-2)
+        self.known.low[key] = torch.where(allowed.unsqueeze(-1), node.table, inf).amin(-2)
+        self.known.high[key] = torch.where(allowed.unsqueeze(-1), node.table, -inf).amax(-2)
 
     def _affine(self, key: Key, node: Affine) -> None:
         known, sources = self.known, [(key[0], source) for source in node.sources]
+        for source in sources:
+            if source not in known.low:
+                raise Unsound(f"`{node.operator}` in `{node.module}` computes with tokens, which only look up rows")
         middles = [(known.low[s] + known.high[s]) / 2 for s in sources]
         # the middle is rounded, so the radius is taken to the farther end
         radii = [torch.maximum(known.high[s] - m, m - known.low[s]) for s, m in zip(sources, middles, strict=True)]
         size = node.magnitude(*(known.far(s) for s in sources))
         count = torch.as_tensor(node.terms, device=size.device)
-        runs = gamma(count, self._arithmetic.unit) * size if self._arithmetic.unit else torch.zeros_like(size)
+        runs = self._runs(count, size)
         radius = torch.vmap(node.absolute)(*radii)
-        room = gamma(count + 8) * size * 2 + radius * (4 * U64) + gamma(count + 8) * radius + runs
+        room = gamma(count + 8) * size * 2 + radius * (4 * U64) + gamma(count + 8) * radius + runs + scalar.FLOOR
         middle = node.apply(*middles)
         known.low[key], known.high[key] = middle - radius - room, middle + radius + room
-        known.weight[key] = gamma(count + node.size + self.steps + 16) * size + runs * (1 + 1e-6)
+        known.weight[key] = gamma(count + node.size + self.steps + 16) * size + runs * (1 + 1e-6) + scalar.FLOOR
+
+    def _runs(self, count: Tensor, size: Tensor) -> Tensor:
+        """Return what rounding adds to each sum as the network itself runs, products that underflow included."""
+        if not self._arithmetic.unit:
+            return torch.zeros_like(size)
+        if not bool((size < OVERFLOW32).all()):
+            raise Unsound("a sum may overflow in float32")
+        return gamma(count, self._arithmetic.unit) * size + count * UNDERFLOW32
 
     def _bend(self, key: Key, node: Node, source: Key) -> None:
         known = self.known
@@ -130,7 +153,8 @@ class Analysis:
             far = torch.maximum(known.low[key].abs(), known.high[key].abs())
         steep = torch.maximum(lines.low_slope.abs(), lines.high_slope.abs())
         high_most = torch.maximum(lines.low.abs(), lines.high.abs())
-        known.weight[key] = gamma(node.size + self.steps + 16) * (steep * far + high_most + known.far(key))
+        size = steep * far + high_most + known.far(key)
+        known.weight[key] = gamma(node.size + self.steps + 16) * size + scalar.FLOOR
 
     def _largest(self, key: Key, node: Largest, low: Tensor, high: Tensor) -> Lines:
         """Return lines for maxima.
@@ -149,7 +173,10 @@ class Analysis:
         return Lines(one, zero, torch.where(sure, one, zero), torch.where(sure, zero, most))
 
     def _narrow(self, key: Key) -> None:
-        """Bound a value by forms of its own; what intervals show to be in one linear piece needs none."""
+        """Bound a value by forms of its own, once; what intervals show to be in one linear piece needs none."""
+        if key in self._narrowed:
+            return
+        self._narrowed.add(key)
         graph = self.graphs[key[0]]
         readers = [graph.nodes[at] for at in graph.consumers[key[1]]]
         wanted = self._open(key, readers)
@@ -158,7 +185,7 @@ class Analysis:
 
     def _open(self, key: Key, readers: list[Node]) -> Tensor:
         """Return the elements on which a reader bends, flat, for any of the regions."""
-        low, high = self.known.low[key].flatten(1), self.known.high[key].flatten(1)
+        low, high = self.known.low[key], self.known.high[key]
         bent = torch.zeros_like(low, dtype=torch.bool)
         for reader in readers:
             if isinstance(reader, Pointwise):
@@ -166,7 +193,7 @@ class Analysis:
                 bent |= least < most
             elif isinstance(reader, Largest):
                 bent |= torch.ones_like(bent)
-        return bent.any(0).nonzero().flatten()
+        return bent.flatten(1).any(0).nonzero().flatten()
 
     def _bounded(self, order: Sequence[Step], key: Key, signs: dict[Key, float], wanted: Tensor) -> None:
         low, high = self.of_units(order, {k: (wanted, sign) for k, sign in signs.items()})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from surgery_dsl.evidence.bounds.graph import Call, Graph, Input, Node, Source
+from surgery_dsl.evidence.bounds.graph import Call, Graph, Input, Lookup, Node, Source
 from surgery_dsl.evidence.bounds.operators import Several, rule_of
 
 
@@ -25,15 +25,17 @@ class Assembly:
         if rule is None:
             raise call.refuse("no bound is known for this operator")
         made = rule(call)
+        if isinstance(made, Lookup) and not isinstance(self._nodes[made.sources[0]], Input):
+            raise call.refuse("the tokens that it looks up are computed, not given")
         self._calls.append(call)
         if isinstance(made, Several):
             return Several(tuple(self._source(part) for part in made.parts))
         found: Source = self._source(made)
         return found
 
-    def graph(self, output: int) -> Graph:
-        """Return the graph with one of its values as the output."""
-        return Graph(tuple(self._nodes), output, self._inputs, tuple(self._calls))
+    def graph(self, output: int, unit: float = 0.0) -> Graph:
+        """Return the graph with one of its values as the output, computed at a unit roundoff."""
+        return Graph(tuple(self._nodes), output, self._inputs, tuple(self._calls), unit)
 
     def _source(self, made: Any) -> Any:
         """Add a node, or pass on what is a source already, or no value of the forward."""

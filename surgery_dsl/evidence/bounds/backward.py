@@ -123,6 +123,7 @@ def _through_change(form: Form, old: Key, new: Key, known: Known, graphs: Sequen
     more = _popped(form, new, nodes[1])
     form.error += _total(rows.abs(), known.weight[old]) + _total(more.abs(), known.weight[new])
     matched = more[:, :, change.new]
+    form.error += _total(matched.abs(), known.weight[old].flatten(1)[:, change.old])  # they go through its lines too
     on_old = _on_lines(form, rows.index_add(2, change.old, matched), known, old)
     on_new = _on_lines(form, more.index_fill(2, change.new, 0), known, new)
     of_z, of_delta = _on_planes(form, matched, change)

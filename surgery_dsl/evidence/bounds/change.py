@@ -10,7 +10,7 @@ from torch import Tensor
 from surgery_dsl.evidence.bounds.analysis import REAL, Analysis, Arithmetic
 from surgery_dsl.evidence.bounds.backward import Step, Upper, upper
 from surgery_dsl.evidence.bounds.changes import Match, together
-from surgery_dsl.evidence.bounds.graph import Graph
+from surgery_dsl.evidence.bounds.graph import Graph, Unbounded
 from surgery_dsl.evidence.bounds.region import Region
 from surgery_dsl.evidence.bounds.rounding import finite
 
@@ -43,6 +43,9 @@ class Comparison:
         region: The inputs.
         arithmetic: In which both networks run.
 
+    Raises:
+        Unbounded: Their outputs have different shapes.
+
     Attributes:
         region: The inputs.
         widest: Elements of the largest value of either network.
@@ -52,6 +55,8 @@ class Comparison:
         self, old: Graph, new: Graph, matches: Sequence[Match], region: Region, arithmetic: Arithmetic = REAL
     ) -> None:
         self.region = region
+        if old.nodes[old.output].shape != new.nodes[new.output].shape:
+            raise Unbounded("the outputs of the two networks have different shapes")
         self.widest = max(node.size for graph in (old, new) for node in graph.nodes)
         self._graphs = (old, new)
         self._analysis = Analysis(self._graphs, region, arithmetic)

@@ -65,9 +65,10 @@ def _bound(analysis: Analysis, match: Match, keys: tuple[Key, Key], order: Seque
         raise AssertionError("a function was matched with one of another kind")
     weight = torch.zeros_like(z[0])
     for plane in (planes.low, planes.high):
-        size = plane.of_z.abs() * _far(z) + plane.of_delta.abs() * _far(delta) + plane.offset.abs()
+        # the coefficient of δ goes to z′ and, negated, to z, where it is rounded once more
+        size = plane.of_z.abs() * _far(z) + plane.of_delta.abs() * (_far(delta) + _far(z)) + plane.offset.abs()
         weight = torch.maximum(weight, size)
-    weight = gamma(weight.shape[1] + analysis.steps + 16) * weight
+    weight = gamma(weight.shape[1] + analysis.steps + 16) * weight + scalar.FLOOR
     analysis.known.changes[keys] = Change(match.old_units, match.new_units, planes, weight)
 
 
@@ -102,8 +103,8 @@ def _pointwise(
     nodes: tuple[Pointwise, Pointwise],
     sources: tuple[Key, Key],
 ) -> tuple[Planes, Interval, Interval]:
-    old, new = (node.scalar for node in nodes)
     units = (match.old_units, match.new_units)
+    old, new = (node.scalar.of(unit) for node, unit in zip(nodes, units, strict=True))
     before, after = (_units(analysis, key, unit) for key, unit in zip(sources, units, strict=True))
     least, most = scalar.slopes(new, torch.minimum(before[0], after[0]), torch.maximum(before[1], after[1]))
     # in one linear piece on the whole hull, the change of the function is that of its argument, whatever its range
@@ -126,7 +127,8 @@ def _largest(
 ) -> tuple[Planes, Interval, Interval]:
     """Enclose the change of maxima by the least and the greatest change of what competes, or by the lines of both.
 
-    max(x + δ) − max(x) ≤ max δ, since x_i + δ_i ≤ max(x) + max δ for every i; and likewise from below.
+    max(x + δ) − max(x) ≤ max δ, since x_i + δ_i ≤ max(x) + max δ for every i; and likewise from below. That needs a
+    partner for every element: where one window reaches over an edge and the other does not, lines are all there is.
     """
     known, units = analysis.known, (match.old_units, match.new_units)
     members = [node.members.flatten(0, -2)[unit] for node, unit in zip(nodes, units, strict=True)]
@@ -140,12 +142,15 @@ def _largest(
     spread[inside] = back
     lows = torch.where(inside, low[:, spread.flatten()].reshape(shape), torch.inf).amin(-1)
     highs = torch.where(inside, high[:, spread.flatten()].reshape(shape), -torch.inf).amax(-1)
+    z = _units(analysis, keys[0], match.old_units)
+    after = _units(analysis, keys[1], match.new_units)
+    alike = ((members[0] >= 0) == (members[1] >= 0)).all(-1)
+    lows = torch.where(alike, lows, after[0] - z[1] - 2 * U64 * (_far(after) + _far(z)))
+    highs = torch.where(alike, highs, after[1] - z[0] + 2 * U64 * (_far(after) + _far(z)))
     zero = torch.zeros_like(lows)
     between = Planes(Plane(zero, zero, lows), Plane(zero, zero, highs))
     old, new = (_lines(known.lines[key], unit) for key, unit in zip(keys, units, strict=True))
     apart = difference.apart(old, new)
-    z = _units(analysis, keys[0], match.old_units)
-    after = _units(analysis, keys[1], match.new_units)
     delta = (after[0] - z[1], after[1] - z[0])
     return difference.tighter(between, apart, z, delta), z, delta
 

@@ -131,12 +131,14 @@ class Graph:
         output: The value that is bounded.
         inputs: How many of the nodes are inputs.
         calls: What the nodes were made of, in order: enough to make them again.
+        unit: The coarsest unit roundoff of the values on the way from the inputs, in the network's own dtypes.
     """
 
     nodes: tuple[Node, ...]
     output: int
     inputs: int
     calls: "tuple[Call, ...]" = field(repr=False)
+    unit: float = 0.0
 
     @cached_property
     def consumers(self) -> dict[int, tuple[int, ...]]:

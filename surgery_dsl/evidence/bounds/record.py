@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
+from torch.utils._pytree import tree_leaves
 
 from surgery_dsl.evidence.bounds.assembly import Assembly
 from surgery_dsl.evidence.bounds.graph import Call, Graph, Source, Unbounded
-from surgery_dsl.evidence.bounds.operators import Several
+from surgery_dsl.evidence.bounds.operators import Several, rule_of
 
 _STORAGE = frozenset({"dtype", "device", "layout", "memory_format", "pin_memory", "non_blocking"})
 """Options about where values lie, which real arithmetic does not know."""
@@ -35,7 +36,7 @@ def record(
         Unbounded: An operator has no rule, or the forward goes by the values of its input.
         ValueError: The network is in training mode.
     """
-    if model.training:
+    if any(module.training for module in model.modules()):
         raise ValueError("bounds are of a network in eval mode")
     recorded, calls = _recorded(model, example, forward or model)
     reader = _Reader(calls, example)
@@ -45,7 +46,7 @@ def record(
     found = reader.results[output] if reader.results else None
     if not isinstance(found, Source):
         raise Unbounded("the output depends on no input")
-    return reader.graph.graph(found.node)
+    return reader.graph.graph(found.node, reader.unit)
 
 
 def _recorded(
@@ -106,6 +107,7 @@ class _Reader:
     def __init__(self, places: list[str], example: Sequence[Tensor]) -> None:
         self.graph = Assembly([tuple(value.shape) for value in example])
         self.results: tuple[Any, ...] = ()
+        self.unit = 0.0
         self._places = places
         self._inputs = iter(enumerate(example))
         self._values: dict[str, Any] = {}
@@ -124,7 +126,7 @@ class _Reader:
             self._keep(node, value, value)
         elif node.op == "output":
             found = torch.fx.node.map_arg(node.args[0], lambda n: self._values[n.name])
-            self.results = tuple(found) if isinstance(found, tuple | list) else (found,)
+            self.results = tuple(tree_leaves(found))
         else:
             self._call(node, place)
 
@@ -134,8 +136,11 @@ class _Reader:
 
         target: Any = node.target
         arguments, keywords = looked_up(self._values, node.args), dict(looked_up(self._values, node.kwargs))
+        felt = _feels(arguments) or _feels(tuple(keywords.values()))
+        if isinstance(target, torch._ops.OpOverload):
+            _refuse_effects(target, place, felt=felt)
         value = target(*looked_up(self._examples, node.args), **looked_up(self._examples, node.kwargs))
-        if not _feels(arguments) and not _feels(tuple(keywords.values())):
+        if not felt:
             self._keep(node, value, value)
         elif target is python_operator.getitem:
             several, index = arguments
@@ -145,11 +150,35 @@ class _Reader:
             shape = tuple(value.shape) if isinstance(value, Tensor) else ()
             options = {name: option for name, option in keywords.items() if name not in _STORAGE}
             call = Call(tuple(arguments), options, shape, name, place)
+            _refuse_other_types(call, value, looked_up(self._examples, node.args))
             self._keep(node, self.graph.add(call), value)
 
     def _keep(self, node: torch.fx.Node, value: Any, example: Any) -> None:
         self._values[node.name] = value
         self._examples[node.name] = example
+        if isinstance(value, Source) and example.is_floating_point():
+            self.unit = max(self.unit, torch.finfo(example.dtype).eps / 2)
+
+
+def _refuse_effects(target: torch._ops.OpOverload, place: str, *, felt: bool) -> None:
+    """Refuse what is another number each time, or changes what later calls read."""
+    call = Call((), {}, (), target.overloadpacket.__name__, place)
+    if not felt and torch.Tag.nondeterministic_seeded in target.tags:
+        raise call.refuse("it is random")
+    if target._schema.is_mutable:
+        raise call.refuse("it changes a tensor in place, so that the network is another one after each run")
+
+
+def _refuse_other_types(call: Call, value: Any, examples: Any) -> None:
+    """Refuse real numbers that become integers or booleans, or bits that are read as another type."""
+    if not isinstance(value, Tensor):
+        return
+    first = next((one for one in tree_leaves(examples) if isinstance(one, Tensor)), value)
+    if call.operator in ("view", "_unsafe_view") and value.dtype != first.dtype:
+        raise call.refuse("it reads the bits of a number as another type")
+    tokens = not first.is_floating_point() and not first.is_complex()
+    if not value.is_floating_point() and not (tokens and rule_of(call.operator) is rule_of("clone")):
+        raise call.refuse(f"its result is of type {value.dtype}, not a real number")
 
 
 def _feels(values: Any) -> bool:

@@ -2,7 +2,8 @@
 
 A sum of n products in arithmetic with unit roundoff u, in any order, fused or not, errs by at most
 γ_n · Σ|a_i||b_i| with γ_n = n·u / (1 − n·u) (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
-3.1 and lemma 8.4), as long as nothing overflows or underflows. For n·u ≥ 1 the formula turns negative, and long before
+3.1 and lemma 8.4), as long as nothing overflows or underflows; what may
+is granted apart, or refused. For n·u ≥ 1 the formula turns negative, and long before
 it says nothing: :func:`gamma` refuses from 0.01 on.
 """
 
@@ -12,6 +13,10 @@ U64 = 2.0**-53
 """Unit roundoff of float64, in which bounds are computed."""
 U32 = 2.0**-24
 """Unit roundoff of float32, in which networks commonly run."""
+UNDERFLOW32 = 2.0**-125
+"""More than what a product in float32 loses where it is subnormal, or is flushed to zero."""
+OVERFLOW32 = 2.0**127
+"""Sums of magnitudes below it stay finite in float32."""
 MOST = 0.01
 """From this n·u on nothing is claimed."""
 
@@ -27,7 +32,7 @@ def gamma(terms: "torch.Tensor | int", unit: float = U64) -> "torch.Tensor | flo
         terms: n, a number or one for each element.
         unit: Unit roundoff u.
     """
-    product = terms * unit
+    product = terms * (unit * (1 + 4 * U64))  # so that the quotient is not rounded below γ
     most = float(product.max()) if isinstance(product, torch.Tensor) else product
     if not most < MOST:
         raise Unsound(f"sums of {most / unit:.0f} terms at a unit roundoff of {unit:.2g}: the rounding has no bound")

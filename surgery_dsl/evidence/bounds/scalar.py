@@ -19,6 +19,10 @@ CELLS = 64
 """Cells into which an interval is cut for a function with curvature."""
 ULPS = 16 * U64
 """Relative error granted to the evaluation of a function and of a line at a point."""
+FLOOR = 2.0**-1000
+"""Absolute error granted besides, for what underflows: above what any chain of subnormal numbers loses."""
+EVALUATION = 2.0**-50
+"""Slack of functions whose formula cancels or scales its argument, so that ``ULPS`` of the result is not enough."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +32,14 @@ class Scalar:
     Attributes:
         name: What it is called.
         value: φ, elementwise on float64.
-        slope: φ′ off the breaks.
+        slope: φ′ off the breaks; at a break that to its right.
         parameters: What else tells this function from others of its name.
         breaks: Where the slope may jump.
         curvature: A bound of |φ″| off the breaks.
         slack: A bound of how far the network's function is from ``value``.
         exact: Whether the network's own arithmetic evaluates it without rounding, as a maximum does.
+        size: Magnitude of what ``value`` adds up, elementwise, where that is more than the magnitude of the result.
+        part: The same function on some elements, by their flat positions, where elements have functions of their own.
     """
 
     name: str
@@ -44,6 +50,17 @@ class Scalar:
     curvature: float = 0.0
     slack: float = 0.0
     exact: bool = False
+    size: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
+    part: "Callable[[Tensor], Scalar] | None" = field(default=None, compare=False)
+
+    def of(self, units: Tensor) -> "Scalar":
+        """Return the function on some elements of its value, [..., n] from flat positions [n]."""
+        return self if self.part is None else self.part(units)
+
+    def evaluated(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values at points, and the magnitudes that their rounding goes by."""
+        values = self.value(points)
+        return values, values.abs() if self.size is None else self.size(points)
 
 
 @dataclass(frozen=True)
@@ -57,7 +74,7 @@ class Lines:
 
 
 def difference(new: Scalar, old: Scalar) -> Scalar:
-    """Return the function new − old."""
+    """Return the function new − old. Its rounding is that of both, however little is left of them."""
     return Scalar(
         f"{new.name} - {old.name}",
         lambda z: new.value(z) - old.value(z),
@@ -66,6 +83,7 @@ def difference(new: Scalar, old: Scalar) -> Scalar:
         tuple(sorted({*new.breaks, *old.breaks})),
         new.curvature + old.curvature,
         new.slack + old.slack,
+        size=lambda z: new.evaluated(z)[1] + old.evaluated(z)[1],
     )
 
 
@@ -81,7 +99,7 @@ def _points(scalar: Scalar, low: Tensor, high: Tensor) -> Tensor:
 
 def _remainder(scalar: Scalar, points: Tensor) -> Tensor:
     widest = (points[1:] - points[:-1]).amax(0)
-    return scalar.curvature * widest.square() / 8 + scalar.slack
+    return scalar.curvature * widest.square() / 8 * (1 + ULPS) + scalar.slack + FLOOR
 
 
 def lines(scalar: Scalar, low: Tensor, high: Tensor) -> Lines:
@@ -91,7 +109,7 @@ def lines(scalar: Scalar, low: Tensor, high: Tensor) -> Lines:
     area between two lines is their distance there times the width.
     """
     points = _points(scalar, low, high)
-    values = scalar.value(points)
+    values, sizes = scalar.evaluated(points)
     middle = (low + high) / 2
     width = high - low
     ends = scalar.value(high) - scalar.value(low)
@@ -109,7 +127,7 @@ def lines(scalar: Scalar, low: Tensor, high: Tensor) -> Lines:
     for slope in slopes:
         slope = slope.nan_to_num(0.0, 0.0, 0.0)
         rest = values - slope * points
-        error = remainder + ULPS * (values.abs().amax(0) + slope.abs() * far)
+        error = remainder + ULPS * (sizes.amax(0) + slope.abs() * far)
         found.append((slope, rest.amin(0) - error, rest.amax(0) + error))
     best_low, best_high = found[0][:2], found[0][::2]
     for slope, below, above in found[1:]:
@@ -123,8 +141,8 @@ def lines(scalar: Scalar, low: Tensor, high: Tensor) -> Lines:
 def span(scalar: Scalar, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Return bounds of a function on [low, high]."""
     points = _points(scalar, low, high)
-    values = scalar.value(points)
-    error = _remainder(scalar, points) + ULPS * values.abs().amax(0)
+    values, sizes = scalar.evaluated(points)
+    error = _remainder(scalar, points) + ULPS * sizes.amax(0)
     return values.amin(0) - error, values.amax(0) + error
 
 
@@ -132,14 +150,19 @@ def slopes(scalar: Scalar, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
     """Return bounds of (φ(y) − φ(x)) / (y − x) over all x ≠ y in [low, high].
 
     By the mean value theorem on each cell the quotient is a mean of slopes; within a cell the slope is at most
-    curvature · h / 2 from that in its middle.
+    curvature · h / 2 from that in its middle. Between neighbouring numbers the middle rounds to an end, and the slope
+    at the last may be that of the next cell: the first is taken, where slopes are those to the right.
     """
     points = _points(scalar, low, high)
     first, last = points[:-1], points[1:]
     wide = last > first
     wide = wide | ~wide.any(0)
-    found = scalar.slope((first + last) / 2)
-    room = scalar.curvature * (last - first) / 2 + ULPS * found.abs() * bool(scalar.curvature)
+    middle = (first + last) / 2
+    middle = torch.where(middle < last, middle, first)
+    found = scalar.slope(middle)
+    room = torch.zeros_like(found)
+    if scalar.curvature:
+        room = scalar.curvature * torch.maximum(last - middle, middle - first) + ULPS * (found.abs() + scalar.curvature)
     inf = torch.inf
     least = torch.where(wide, found - room, torch.full_like(found, inf)).amin(0)
     most = torch.where(wide, found + room, torch.full_like(found, -inf)).amax(0)

@@ -50,7 +50,7 @@ def written(graph: Graph, prefix: str) -> tuple[Json, dict[str, Tensor]]:
         for call in graph.calls
     ]
     shapes = [list(node.shape) for node in graph.nodes[: graph.inputs]]
-    return {"inputs": shapes, "calls": calls, "output": graph.output}, tensors
+    return {"inputs": shapes, "calls": calls, "output": graph.output, "unit": graph.unit}, tensors
 
 
 def read(data: Json, tensors: Mapping[str, Tensor]) -> Graph:
@@ -80,4 +80,4 @@ def read(data: Json, tensors: Mapping[str, Tensor]) -> Graph:
         for source in [made] if isinstance(made, Source) else made.parts:
             if isinstance(source, Source):
                 shapes[source.node] = source.shape
-    return assembly.graph(int(data["output"]))
+    return assembly.graph(int(data["output"]), float(data.get("unit", 0.0)))

@@ -48,11 +48,11 @@ def add(call: Call) -> Affine:
     if call.operator != "add":
         alpha = -alpha
     if isinstance(left, Source) and isinstance(right, Source):
-        return affine(call, (left, right), lambda a, b: a + alpha * b, lambda a, b: a + abs(alpha) * b, terms=2)
+        return affine(call, (left, right), lambda a, b: a + alpha * b, lambda a, b: a + abs(alpha) * b, terms=3)
     if isinstance(left, Source):
         shape = call.shape
         offset = _constant(right, call).to(_device(right, left)) * alpha
-        return affine(call, (left,), lambda a: a.expand(shape), offset=offset, terms=2)
+        return affine(call, (left,), lambda a: a.expand(shape), offset=offset, terms=3)
     shape = call.shape
     return affine(
         call,
@@ -60,7 +60,7 @@ def add(call: Call) -> Affine:
         lambda b: alpha * b.expand(shape),
         lambda b: abs(alpha) * b.expand(shape),
         _constant(left, call),
-        2,
+        3,
     )
 
 
@@ -70,7 +70,7 @@ def _device(value: Any, _: Source) -> torch.device:
 
 @rule("mul", "div")
 def multiply(call: Call) -> Affine:
-    """A product with, or a quotient by, a constant."""
+    """A product with, or a quotient by, a constant; a quotient may be taken as a product with the reciprocal."""
     left, right = call.arguments[:2]
     if isinstance(left, Source) and isinstance(right, Source):
         raise call.refuse("a product or quotient of two values that both depend on the input")
@@ -81,7 +81,7 @@ def multiply(call: Call) -> Affine:
     else:
         source, right = (left, right) if isinstance(left, Source) else (right, left)
         left, factor = source, _constant(right, call)
-    return affine(call, (left,), lambda x: x * factor, lambda x: x * factor.abs(), terms=2)
+    return affine(call, (left,), lambda x: x * factor, lambda x: x * factor.abs(), terms=4)
 
 
 @rule("neg")
@@ -95,6 +95,6 @@ def maximum(call: Call) -> Pointwise:
     """The greater of a value and zero."""
     left, right = call.arguments[:2]
     source, other = (left, right) if isinstance(left, Source) else (right, left)
-    if isinstance(other, Tensor) and not bool(other.any()):
+    if isinstance(other, Tensor) and not bool(other.any()) and source.shape == call.shape:
         return Pointwise((source.node,), call.shape, call.operator, call.module, RELU)
     raise call.refuse("the greater of two values that both depend on the input, or of one and a constant")

@@ -6,7 +6,7 @@ from surgery_dsl.evidence.bounds.graph import Affine, Call, Source
 from surgery_dsl.evidence.bounds.operators import rule
 
 
-def product(call: Call, source: Source, weight: Tensor, offset: Tensor | None) -> Affine:
+def product(call: Call, source: Source, weight: Tensor, offset: Tensor | None, scalings: int = 0) -> Affine:
     """Return source @ weight + offset.
 
     Args:
@@ -14,10 +14,11 @@ def product(call: Call, source: Source, weight: Tensor, offset: Tensor | None) -
         source: [1, …, n] or a matrix [m, n] with the batch of one folded in.
         weight: [n, k].
         offset: Broadcasts with the result.
+        scalings: Products with factors of the whole, which round once more each.
     """
     matrix = weight.detach().double()
     entries = (matrix != 0).sum(0)
-    terms = (entries + (0 if offset is None else 1)).clamp(min=1)
+    terms = (entries + (0 if offset is None else 1) + scalings).clamp(min=1)
     return Affine(
         (source.node,),
         call.shape,
@@ -62,6 +63,8 @@ def linear(call: Call) -> Affine:
 def bmm(call: Call) -> Affine:
     """A product of stacks of matrices, one of them constant."""
     left, right = call.arguments[-2:]
+    if isinstance(right, Source) and not isinstance(left, Source) and call.operator == "bmm":
+        return _matrix(call, left, right, 1.0, None)
     if isinstance(left, Source) and not isinstance(right, Source) and call.operator == "bmm":
         weight = right.detach().double()
         return Affine(
@@ -80,7 +83,7 @@ def bmm(call: Call) -> Affine:
 
 def _matrix(call: Call, left: object, right: object, alpha: float, offset: Tensor | None) -> Affine:
     if isinstance(left, Source) and isinstance(right, Tensor):
-        return product(call, left, right.detach().double() * alpha, offset)
+        return product(call, left, right.detach().double() * alpha, offset, 2)
     if isinstance(right, Source) and isinstance(left, Tensor):
         matrix = left.detach().double() * alpha
         return Affine(
@@ -91,7 +94,7 @@ def _matrix(call: Call, left: object, right: object, alpha: float, offset: Tenso
             lambda x: matrix @ x,
             lambda x: matrix.abs() @ x,
             None if offset is None else offset.broadcast_to(call.shape),
-            matrix.shape[-1] + 1,
-            lambda rows: (matrix.T @ rows,),
+            matrix.shape[-1] + 3,
+            lambda rows: (matrix.transpose(-1, -2) @ rows,),
         )
     raise call.refuse("a product of two values that both depend on the input")

@@ -2,7 +2,7 @@
 
 import torch
 
-from surgery_dsl.evidence.bounds.graph import Affine, Call
+from surgery_dsl.evidence.bounds.graph import Affine, Call, Source
 from surgery_dsl.evidence.bounds.operators import Several, rule
 
 
@@ -10,11 +10,13 @@ from surgery_dsl.evidence.bounds.operators import Several, rule
     "native_batch_norm",
     "_native_batch_norm_legit_no_training",
     "cudnn_batch_norm",
-    "batch_norm",
+    "miopen_batch_norm",
 )
 def batch_norm(call: Call) -> Several:
     """(x − mean) · weight / √(var + ε) + bias, channel by channel."""
     source, weight, bias, mean, variance, *rest = call.arguments
+    if not isinstance(source, Source) or any(isinstance(value, Source) for value in call.arguments[1:]):
+        raise call.refuse("its constants depend on the input")
     if call.operator != "_native_batch_norm_legit_no_training" and rest and rest[0] is True:
         raise call.refuse("it takes the statistics of the batch")
     epsilon = float(rest[-1])

@@ -15,6 +15,8 @@ from surgery_dsl.evidence.bounds.operators.arithmetic import affine
 def total(call: Call) -> Affine:
     """Σ or mean over dimensions."""
     source, *rest = call.arguments
+    if not call.shape:
+        raise call.refuse("one number for all examples")
     operator = getattr(torch.ops.aten, call.operator)
     keywords = {name: value for name, value in call.keywords.items() if name != "dtype"}
     rest = rest[:2]
@@ -27,8 +29,20 @@ def average_pool(call: Call) -> Affine:
     """Means over windows."""
     source, *rest = call.arguments
     operator, keywords = getattr(torch.ops.aten, call.operator), call.keywords
-    window = list(source.shape[2:]) if "adaptive" in call.operator else _all(rest[0], len(source.shape) - 2)
-    return affine(call, (source,), lambda x: operator(x, *rest, **keywords), terms=prod(window) + 1)
+    rank = _rank(call)
+    window = list(source.shape[-rank:]) if "adaptive" in call.operator else _all(rest[0], rank)
+
+    def linear(x: Tensor) -> Tensor:
+        found: Tensor = operator(x, *rest, **keywords)
+        return found
+
+    # all coefficients have one sign, that of the divisor
+    return affine(call, (source,), linear, lambda x: linear(x).abs(), terms=prod(window) + 2)
+
+
+def _rank(call: Call) -> int:
+    """Return over how many dimensions windows go, which the operator's name says."""
+    return next(rank for rank in (1, 2, 3) if f"{rank}d" in call.operator)
 
 
 def _all(value: Any, count: int) -> list[int]:
@@ -40,7 +54,7 @@ def _all(value: Any, count: int) -> list[int]:
 def max_pool(call: Call) -> "Several | Largest":
     """The greatest of each window."""
     source = call.arguments[0]
-    rank = len(call.shape) - 2 if call.shape else len(source.shape) - 2
+    rank = _rank(call)
     kernel = _all(call.argument(1, "kernel_size"), rank)
     stride = _all(call.argument(2, "stride") or kernel, rank)
     padding = _all(call.argument(3, "padding", 0) or 0, rank)
@@ -81,8 +95,8 @@ def greatest(call: Call) -> "Largest | Several":
     dims = call.argument(1, "dim", [])
     keep = bool(call.argument(2, "keepdim", False))
     several = call.operator == "max" and len(call.arguments) > 1
-    if isinstance(dims, Source):
-        raise call.refuse("the greater of two values that both depend on the input")
+    if not isinstance(source, Source) or isinstance(dims, Source | Tensor):
+        raise call.refuse("the greater of two values")
     rank = len(source.shape)
     dims = sorted(d % rank for d in ([dims] if isinstance(dims, int) else dims or range(rank)))
     if 0 in dims:

@@ -1,5 +1,8 @@
 """What only moves elements about."""
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import torch
 
 from surgery_dsl.evidence.bounds.graph import Affine, Call, Source
@@ -14,12 +17,10 @@ def same(call: Call) -> Source:
     return source
 
 
-@rule("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "flatten", "unflatten", "as_strided")
+@rule("view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "flatten", "unflatten")
 def reshape(call: Call) -> Affine:
     """The same elements in the same order."""
     source: Source = call.arguments[0]
-    if call.operator == "as_strided" and call.shape != source.shape:
-        raise call.refuse("a view by strides of another shape")
     shape, before = call.shape, source.shape
     return Affine(
         (source.node,),
@@ -49,8 +50,9 @@ def reshape(call: Call) -> Affine:
 def move(call: Call) -> Affine:
     """Elements in another order, some left out, some repeated."""
     source, *rest = call.arguments
-    if any(isinstance(value, Source) for value in rest) or not isinstance(source, Source):
+    if not isinstance(source, Source) or any(isinstance(value, Source) for value in _every(rest)):
         raise call.refuse("where elements go depends on the input")
+    rest = [_positions(value) for value in rest]
     operator = getattr(torch.ops.aten, call.operator)
     keywords = call.keywords
 
@@ -59,6 +61,59 @@ def move(call: Call) -> Affine:
         return found
 
     return affine(call, (source,), linear)
+
+
+def _every(values: Sequence[Any]) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, list | tuple):
+            yield from _every(value)
+        else:
+            yield value
+
+
+def _positions(value: Any) -> Any:
+    """Return indices with masks among them as positions, which many examples can share."""
+    if not isinstance(value, list | tuple):
+        return value
+    found: list[Any] = []
+    for one in value:
+        if isinstance(one, torch.Tensor) and one.dtype in (torch.bool, torch.uint8):
+            found += list(one.nonzero().unbind(1))
+        else:
+            found.append(one)
+    return found
+
+
+@rule("where")
+def where(call: Call) -> Affine:
+    """One value where a constant condition holds, else the other."""
+    condition, left, right = call.arguments
+    if isinstance(condition, Source):
+        raise call.refuse("its condition depends on the input")
+    chosen = condition.bool().broadcast_to(call.shape)
+    shares = [mask.double() for mask, part in ((chosen, left), (~chosen, right)) if isinstance(part, Source)]
+    sources = tuple(part for part in (left, right) if isinstance(part, Source))
+    offset = None
+    if len(sources) == 1:
+        constant, mask = (right, ~chosen) if isinstance(left, Source) else (left, chosen)
+        offset = torch.where(mask, torch.as_tensor(constant).double(), 0.0)
+
+    def linear(*values: torch.Tensor) -> torch.Tensor:
+        parts = [value * share for value, share in zip(values, shares, strict=True)]
+        found: torch.Tensor = sum(parts[1:], parts[0])
+        return found
+
+    return affine(call, sources, linear, offset=offset)
+
+
+@rule("masked_fill")
+def masked_fill(call: Call) -> Affine:
+    """A constant where a constant mask holds."""
+    source, mask, value = call.arguments
+    if not isinstance(source, Source) or isinstance(mask, Source) or isinstance(value, Source):
+        raise call.refuse("its mask or its value depends on the input")
+    found: Affine = where(Call((mask, value, source), {}, call.shape, call.operator, call.module))
+    return found
 
 
 @rule("cat", "stack")
