@@ -174,6 +174,16 @@ class Fold:
     parts: "tuple[Part, ...]"
 
 
+FEW = 24
+"""Rows up to which a long table is shown at once."""
+
+
+def folded(one: Table) -> "Part":
+    """Return a table, folded away where it is long."""
+    rows = len(one.rows) + one.left_out
+    return one if rows <= FEW else Fold(f"{one.caption}: {rows:,} rows", (one,))
+
+
 Part = Text | Items | Code | Table | Plot | Fold
 
 

@@ -43,9 +43,10 @@ def spark(values: list[float], width: int = 24) -> str:
     if len(values) > width:
         values = [values[round(at * (len(values) - 1) / (width - 1))] for at in range(width)]
     low, high = min(values), max(values)
-    if low == high:
+    if low / 2 == high / 2:
         return LEVELS[0] * len(values)
-    return "".join(LEVELS[min(7, int(8 * (value - low) / (high - low)))] for value in values)
+    half = high / 2 - low / 2  # the whole may be too large for a float
+    return "".join(LEVELS[min(7, int(4 * ((value / 2 - low / 2) / half) * 2))] for value in values)
 
 
 def _bars(plot: BarPlot) -> Table:
@@ -55,7 +56,7 @@ def _bars(plot: BarPlot) -> Table:
 
 
 def _bar(value: float, most: float) -> str:
-    return "█" * max(int(value != 0), round(WIDTH * abs(value) / most)) if most else ""
+    return "█" * max(int(value != 0), round(WIDTH * (abs(value) / most))) if most else ""
 
 
 def _intervals(plot: IntervalPlot) -> Table:
@@ -80,6 +81,7 @@ def _bins(plot: Histogram) -> Table:
     rows = [
         (f"{plot.low + at * width:.4g} … {plot.low + (at + 1) * width:.4g}", f"{count:,}", _bar(count, most))
         for at, count in enumerate(plot.counts)
+        if count
     ]
     rows += [(f"{name}: {short(value)}", "", "") for name, value in plot.marks]
     return table(plot.title, (Column(plot.x, "name"), Column("examples", "number"), Column("")), rows)

@@ -30,10 +30,10 @@ tbody th{max-width:26rem}td{max-width:30rem}
 .left{color:var(--soft);font-size:.85rem}
 pre{background:var(--panel);padding:.7rem .9rem;border-radius:.4rem;overflow-x:auto;white-space:pre}
 details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft);font-size:.9rem}
-figure{margin:1rem 0;max-width:34rem}figcaption{font-weight:600;font-size:.95rem}
+figure{margin:1rem 0;max-width:31rem}figcaption{font-weight:600;font-size:.95rem}
 figure p{font-size:.88rem;color:var(--soft)}
 svg{display:block;width:100%;height:auto;margin:.4rem 0}
-svg text{fill:var(--text);font-size:12px}svg .value{fill:var(--soft);font-size:11px}
+svg text{fill:var(--text);font-size:13px}svg .value{fill:var(--soft);font-size:12px}
 svg .end{text-anchor:end}svg .middle{text-anchor:middle}svg .grid,svg .axis{stroke:var(--line)}
 svg .limit{stroke:var(--bad);stroke-width:2}svg .m1{stroke:var(--open);stroke-dasharray:5 3}
 svg .m2{stroke:var(--good);stroke-dasharray:2 2}

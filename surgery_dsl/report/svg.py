@@ -1,6 +1,6 @@
 """Draws plots as inline SVG: a few hundred bytes each, in the colours of the page, with a title and a description.
 
-Positions are pixels of a view box 480 wide that a page scales. Every number that is drawn also stands in a table beside
+Positions are pixels of a view box 420 wide that a page scales. Every number that is drawn also stands in a table beside
 the plot, so that nothing is said by shape or colour alone.
 """
 
@@ -11,9 +11,11 @@ from html import escape
 from surgery_dsl.report.document import BarPlot, Histogram, Interval, IntervalPlot, LinePlot, Plot
 from surgery_dsl.report.numbers import short
 
-WIDTH = 480
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 10, 36
-LONGEST_NAME = 62
+WIDTH = 420
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 10, 38
+LONGEST_NAME = 52
+FAR = 1e150
+"""Numbers beyond which nothing is drawn, so that differences stay finite."""
 MOST_POINTS = 400
 """Points of one line that are drawn: more are closer than pixels."""
 
@@ -52,10 +54,10 @@ def _lines(plot: LinePlot) -> tuple[int, list[str]]:
             ]
     if len(plot.series) > 1:
         for at, series in enumerate(plot.series):
-            y = height + 16 * at + 6
+            y = height + 18 * at + 14
             marks.append(f'<rect class="bar c{at % 6}" x="{LEFT}" y="{y - 8}" width="14" height="8"/>')
             marks.append(_label(LEFT + 20, y, _cut(series.name)))
-        height += 16 * len(plot.series)
+        height += 18 * len(plot.series) + 4
     return height, marks
 
 
@@ -64,7 +66,7 @@ def _bars(plot: BarPlot) -> tuple[int, list[str]]:
     marks = []
     for at, (name, value) in enumerate(plot.bars):
         y = 34 * at
-        wide = (WIDTH - RIGHT - 90) * abs(value) / most
+        wide = (WIDTH - RIGHT - 90) * (abs(value) / most)
         marks.append(_label(4, y + 13, _cut(name)))
         marks.append(f'<rect class="bar c0" x="4" y="{y + 18}" width="{_at(max(wide, 1))}" height="10"/>')
         marks.append(_label(wide + 10, y + 27, short(value), "value"))
@@ -107,10 +109,10 @@ def _bins(plot: Histogram) -> tuple[int, list[str]]:
     for at, (name, value) in enumerate(plot.marks):
         x = _at(across(value))
         marks.append(f'<line class="limit m{at % 3}" x1="{x}" x2="{x}" y1="{TOP}" y2="{height - BOTTOM}"/>')
-        y = height + 16 * at + 6
+        y = height + 18 * at + 14
         marks.append(f'<line class="limit m{at % 3}" x1="{LEFT}" x2="{LEFT + 16}" y1="{y - 4}" y2="{y - 4}"/>')
         marks.append(_label(LEFT + 22, y, f"{name}: {short(value)}"))
-    return height + 16 * len(plot.marks), marks
+    return height + 18 * len(plot.marks) + 4, marks
 
 
 # ---- axes --------------------------------------------------------------------------------------------------------
@@ -118,10 +120,12 @@ def _bins(plot: Histogram) -> tuple[int, list[str]]:
 
 def _ticks(values: Iterable[float], whole: bool = False) -> tuple[float, ...]:
     """Return round numbers, evenly spaced, from at most the least to at least the greatest value."""
-    found = list(values)
+    found = [max(-FAR, min(FAR, value)) for value in values]
     low, high = min(found), max(found)
-    if low == high:
-        low, high = (low - 1, high + 1) if whole or not low else (low - abs(low) / 2, high + abs(high) / 2)
+    if low == high and not whole:
+        low, high = low - abs(low) / 2, high + abs(high) / 2
+    if high - low < 1 / FAR:
+        low, high = low - 1, high + 1
     rough = (high - low) / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
@@ -140,7 +144,7 @@ class _Scale:
 
     def __call__(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
-        return self.first + share * (self.last - self.first)
+        return self.first + max(0.0, min(1.0, share)) * (self.last - self.first)
 
 
 def _scale(ticks: Sequence[float], first: float, last: float) -> _Scale:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from surgery_dsl.proof.change_reasons import reason_text
 from surgery_dsl.proof.course import Written
 from surgery_dsl.proof.plan_changes import Change
-from surgery_dsl.report.document import Column, Part, Section, Table, Text, table
+from surgery_dsl.report.document import Column, Part, Section, Table, Text, folded, table
 from surgery_dsl.report.result import Result
 
 PARTS = (
@@ -35,12 +35,12 @@ def section(result: Result) -> Section:
     for kinds, title in PARTS:
         changes = [change for change in found.changes if change.kind in kinds]
         if changes:
-            parts.append(_changes(title, changes))
+            parts.append(folded(_changes(title, changes)))
     if not parts:
         parts.append(Text("No shape, module or integer changed."))
     if found.written:
         rows = [_written(written) for written in found.written]
-        parts.append(table("Values written without a change of shape", VALUES, rows))
+        parts.append(folded(table("Values written without a change of shape", VALUES, rows)))
     if any("{" in change.path for change in found.changes):
         parts.append(Text("Numbers in braces are those of repeated blocks; each line then stands for all of them."))
     return Section("changes", "What changed", tuple(parts))

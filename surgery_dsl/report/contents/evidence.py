@@ -7,6 +7,8 @@ from surgery_dsl.report.numbers import number_of, short, shown
 from surgery_dsl.report.result import Result, sampled
 
 BINS = 24
+FAR = 1e150
+"""A range of values beyond which they are not drawn."""
 MOST_PLOTS = 12
 """Histograms of one report."""
 
@@ -78,7 +80,7 @@ def statistics(result: Result) -> Section | None:
     for at, (claim, evidence) in enumerate(pairs):
         parts.append(Text(f"{claim.statement}: {evidence.says}"))
         values = sampled(result, evidence) if at < MOST_PLOTS else []
-        if values:
+        if values and max(values) - min(values) < FAR:
             parts.append(_histogram(claim, evidence, values))
     return Section("statistics", "Evidence of statistical claims", tuple(parts))
 
@@ -105,7 +107,7 @@ def _statistics(pairs: list[tuple[Claim, StatisticalEvidence]]) -> Table:
             shown(evidence.value),
             shown(evidence.bound),
             shown(evidence.limit),
-            f"{_percent(evidence.confidence)} for {evidence.joint} together",
+            _confidence(evidence),
             evidence.method,
         )
         for claim, evidence in pairs
@@ -113,9 +115,10 @@ def _statistics(pairs: list[tuple[Claim, StatisticalEvidence]]) -> Table:
     return table("Statistical claims", columns, rows)
 
 
-def _percent(text: str) -> str:
-    value = number_of(text)
-    return text if value is None else f"{100 * value:g} %"
+def _confidence(evidence: StatisticalEvidence) -> str:
+    value = number_of(evidence.confidence)
+    said = evidence.confidence if value is None else f"{100 * value:g} %"
+    return f"{said}, joint over {evidence.joint} claims" if evidence.joint > 1 else said
 
 
 def _histogram(claim: Claim, evidence: StatisticalEvidence, values: list[float]) -> Histogram:
@@ -126,19 +129,25 @@ def _histogram(claim: Claim, evidence: StatisticalEvidence, values: list[float])
     for value in values:
         counts[min(BINS - 1, max(0, int(BINS * ((value - low) / (high - low)))))] += 1
     named: tuple[tuple[str, str], ...] = (
-        ("mean", evidence.value),
-        ("bound", evidence.bound),
         ("limit", evidence.limit),
+        ("bound", evidence.bound),
+        ("mean", evidence.value),
     )
     if evidence.form == "exceeded":  # value, bound and limit are rates, which have no place among the examples
         named = (("threshold", evidence.threshold),)
     read = ((name, number_of(text)) for name, text in named)
     span = high - low
     marks = tuple((name, at) for name, at in read if at is not None and low - span <= at <= high + span)
-    what = " + ".join(f"{_times(term.factor)}{term.point}.{term.quantity}" for term in evidence.terms)
     said = f"What each of {len(values):,} examples gave, from {short(min(values))} to {short(max(values))}."
-    return Histogram(f"Examples of {claim.statement}", said, what, low, high, tuple(counts), marks)
+    return Histogram(f"Examples of {claim.statement}", said, _sum(evidence), low, high, tuple(counts), marks)
 
 
-def _times(factor: str) -> str:
-    return "" if factor == "1" else f"{shown(factor)} · "
+def _sum(evidence: StatisticalEvidence) -> str:
+    """Write what is added up for each example as a plan would."""
+    parts = []
+    for term in evidence.terms:
+        factor = shown(term.factor.removeprefix("-"))
+        sign = "− " if term.factor.startswith("-") else "+ "
+        point = "" if term.point == "now" else f"{term.point}."
+        parts.append(f"{sign}{'' if factor == '1' else f'{factor} · '}{point}{term.quantity}")
+    return " ".join(parts).removeprefix("+ ")

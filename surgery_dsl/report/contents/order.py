@@ -3,6 +3,7 @@
 from surgery_dsl.report.contents import (
     changes,
     evidence,
+    health,
     obligations,
     origins,
     shortfalls,
@@ -20,6 +21,7 @@ def document(result: Result) -> Document:
         changes.section(result),
         obligations.section(result),
         steps.section(result),
+        health.section(result),
         evidence.bounds(result),
         evidence.statistics(result),
         shortfalls.section(result),

@@ -18,7 +18,7 @@ def section(result: Result) -> Section:
         ("open", "Not kept, or not decided", _open(result)),
         ("unasked", "Not asked for", _unasked(result)),
         ("idle", "Matched and left as it was", _idle(result)),
-        ("unmeasured", "Not measured", not_measured(result.predicate)),
+        ("unmeasured", "Not measured", _unmeasured(result)),
     ):
         found = tuple(items)
         if found:
@@ -52,6 +52,12 @@ def _unasked(result: Result) -> Iterator[str]:
         yield "No bound over a region of inputs was asked for: nothing is claimed of inputs that were not tried."
     if not found[STATISTICAL.word]:
         yield "No claim with a confidence was asked for: what was measured says nothing of other examples."
+
+
+def _unmeasured(result: Result) -> Iterator[str]:
+    yield from not_measured(result.predicate)
+    if result.predicate.health is not None:
+        yield from result.predicate.health.notes
 
 
 def _idle(result: Result) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from surgery_dsl.certificate.model import Predicate, StepRecord, Surgery, TrainingRecord
 from surgery_dsl.interface.folding import fold
-from surgery_dsl.report.document import Column, Fold, LinePlot, Part, Section, Series, Table, table
+from surgery_dsl.report.document import Column, LinePlot, Part, Section, Series, Table, folded, table
 from surgery_dsl.report.numbers import counted, short
 from surgery_dsl.report.result import Result
 
@@ -38,8 +38,6 @@ TRAINED = (
     Column("seconds", "number"),
     Column("note"),
 )
-FEW = 24
-"""Rows up to which a table is shown at once."""
 
 
 def section(result: Result) -> Section | None:
@@ -50,19 +48,13 @@ def section(result: Result) -> Section | None:
         inner.append(Section("selections", "Asked and achieved", tuple(_selections(predicate))))
     if predicate.steps:
         rows = [_step(record) for record in predicate.steps]
-        inner.append(Section("matched", "Matched and changed", (_folded(table("Steps", STEPS, rows)),)))
+        inner.append(Section("matched", "Matched and changed", (folded(table("Steps", STEPS, rows)),)))
     if predicate.training:
         inner.append(Section("training", "Training", tuple(_training(predicate))))
     figures = _figures(predicate.surgery)
     if figures is not None:
         inner.append(Section("surgery", "Size and price of the surgery", (figures,)))
     return Section("steps", "What the steps did", (), tuple(inner)) if inner else None
-
-
-def _folded(one: Table) -> Part:
-    if len(one.rows) <= FEW:
-        return one
-    return Fold(f"{one.caption}: {counted(len(one.rows) + one.left_out, 'row')}", (one,))
 
 
 def _named(step: str, stage: int) -> str:
@@ -78,7 +70,7 @@ def _selections(predicate: Predicate) -> Iterator[Part]:
             times = str(one.count) if one.count > 1 else ""
             name = f"{_named(record.step, record.stage)} ({record.unit})"
             rows.append((name, one.path, asked, units, taken, _share(taken, units), kept, times))
-    yield _folded(table("Units asked for and taken, by pool", SELECTED, rows))
+    yield folded(table("Units asked for and taken, by pool", SELECTED, rows))
 
 
 def _share(taken: str, units: str) -> str:
@@ -103,7 +95,7 @@ def _training(predicate: Predicate) -> Iterator[Part]:
     plot = _losses(predicate.training)
     if plot is not None:
         yield plot
-    yield _folded(table("Runs of training", TRAINED, [_trained(record) for record in predicate.training]))
+    yield folded(table("Runs of training", TRAINED, [_trained(record) for record in predicate.training]))
 
 
 def _trained(record: TrainingRecord) -> tuple[str, ...]:

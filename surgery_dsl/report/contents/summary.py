@@ -8,10 +8,13 @@ from surgery_dsl.report.result import Result
 
 FIGURES = {
     "params": "parameters",
-    "flops": "operations (2 × multiply-accumulates)",
-    "macs": "multiply-accumulates",
-    "memory": "bytes of weights",
     "nonzero": "parameters that are not zero",
+    "macs": "multiply-accumulates",
+    "flops": "operations (2 × multiply-accumulates)",
+    "memory": "bytes of weights",
+    "disk": "bytes on disk",
+    "peak_memory": "peak memory",
+    "latency": "latency, median (quartiles)",
 }
 WANTED = ("peak memory", "latency")
 """Figures that a run may be without; then that is said."""
@@ -54,17 +57,25 @@ def _claims(predicate: Predicate) -> str:
 
 
 def _figures(rows: tuple[EfficiencyRow, ...]) -> Table:
-    columns = (Column("figure"), *(Column(title, "number") for title in ("before", "after", "change")), Column("of"))
-    return table("Before and after", columns, [_figure(row) for row in rows])
+    numbers = (Column(title, "number") for title in ("before", "after", "change"))
+    columns = (Column("figure"), *numbers, Column("of"), Column("how"), Column("conditions"))
+    ordered = sorted(rows, key=lambda row: (*FIGURES, row.quantity).index(row.quantity))
+    return table("Before and after", columns, [_figure(row) for row in ordered])
 
 
 def _figure(row: EfficiencyRow) -> tuple[str, ...]:
     name = FIGURES.get(row.quantity, row.quantity)
     if row.quantity == "accuracy":
         points = 100 * (row.after - row.before)
-        return name, f"{100 * row.before:.2f} %", f"{100 * row.after:.2f} %", f"{points:+.2f} pp", row.unit
+        shares = (f"{100 * row.before:.2f} %", f"{100 * row.after:.2f} %", f"{points:+.2f} pp")
+        return name, *shares, row.unit, row.how, row.conditions
     change = f"{100 * (row.after - row.before) / row.before:+.1f} %" if row.before else ""
-    return name, short(row.before), short(row.after), change, row.unit
+    before, after = _spread(row.before, row.before_spread), _spread(row.after, row.after_spread)
+    return name, before, after, change, row.unit, row.how, row.conditions
+
+
+def _spread(value: float, quartiles: tuple[float, float] | None) -> str:
+    return short(value) + (f" ({short(quartiles[0])} … {short(quartiles[1])})" if quartiles else "")
 
 
 def not_measured(predicate: Predicate) -> list[str]:

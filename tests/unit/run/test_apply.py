@@ -113,6 +113,7 @@ def test_a_result_is_whole_and_comes_back(plan: Callable, tmp_path: Path, sessio
         "model.safetensors",
         "surgery.json",
         "certificate.json",
+        "evidence",
         "plan.surg",
         "plan.surg.lock",
         "report.html",
