@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from surgery_dsl.vocabulary.kinds import NameOr, Region
-from surgery_dsl.vocabulary.word import Names, Word
+from surgery_dsl.vocabulary.kinds import Region
+from surgery_dsl.vocabulary.word import NameOr, Names, Word
 
 AnyWord = TypeVar("AnyWord", bound=Word)
 

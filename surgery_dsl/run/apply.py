@@ -19,6 +19,12 @@ from surgery_dsl.run.streaming.eligible import obstacles, too_large
 
 Progress = Callable[[str, int, int], None]
 
+_SAME = (
+    *("device", "seed", "force", "strict", "allow_undecided", "measure_latency", "allow_pickle", "out_of_core"),
+    *("shard_size", "certify_seconds"),
+)
+"""Options of :func:`apply` that are settings as they are."""
+
 
 def silent(_text: str, _done: int, _total: int) -> None:
     """Tell nobody."""
@@ -75,21 +81,10 @@ def apply(
     Raises:
         KeyboardInterrupt: As it comes; nothing is left behind.
     """
+    options = locals()  # most are settings of the same name
+    same = {name: options[name] for name in _SAME}
     settings = Settings(
-        device=device,
-        dtype=dtype or "",
-        seed=seed,
-        sets=dict(sets or {}),
-        allow_code=tuple(allow_code),
-        allow_pickle=allow_pickle,
-        force=force,
-        strict=strict,
-        allow_undecided=allow_undecided,
-        measure_latency=measure_latency,
-        out_of_core=out_of_core,
-        shard_size=shard_size,
-        certify_seconds=certify_seconds,
-        sign="" if sign is None else str(sign),
+        dtype=dtype or "", sets=dict(sets or {}), allow_code=tuple(allow_code), sign=str(sign or ""), **same
     )
     run = _apply_saved if is_saved(Path(plan)) else _apply
     return run(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, GetJsonSchemaHandler
-from pydantic_core import CoreSchema, PydanticKnownError
+from pydantic import AfterValidator
+from pydantic_core import PydanticKnownError
 
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.lock import DataFacts
@@ -19,44 +19,13 @@ from surgery_dsl.interface.model import Extent, Interface
 from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection, Site
-from surgery_dsl.vocabulary.word import Slot, Word
+from surgery_dsl.vocabulary.word import NumberOr, Slot, Word
 
 if TYPE_CHECKING:
     import torch
 
     from surgery_dsl.evidence.bounds.claimed import Claimed
     from surgery_dsl.evidence.named_inputs import Inputs
-
-
-class NumberOr(Slot):
-    """Marks a field that takes a number or a word: ``Annotated[float | Schedule, NumberOr("schedules")]``."""
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "number"}, super().__get_pydantic_json_schema__(schema, handler)]}
-
-    def _read(self, value: Any) -> Any:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        return super()._read(value)
-
-
-class NameOr(Slot):
-    """Marks a field that takes the name of a block or a word: ``Annotated[str | Region, NameOr("data", "regions")]``.
-
-    ``blocks`` are the block kinds that may be named.
-    """
-
-    blocks: tuple[str, ...]
-
-    def __init__(self, blocks: str | tuple[str, ...], *kinds: str) -> None:
-        super().__init__(*kinds)
-        object.__setattr__(self, "blocks", (blocks,) if isinstance(blocks, str) else blocks)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"anyOf": [{"type": "string"}, super().__get_pydantic_json_schema__(schema, handler)]}
-
-    def _read(self, value: Any) -> Any:
-        return value if isinstance(value, str) else super()._read(value)
 
 
 # ---- where and which ---------------------------------------------------------------------------------------------
@@ -105,6 +74,10 @@ class Take(Word, ABC):
 
     needs_scores: ClassVar[bool] = True
     finds: ClassVar[bool] = False
+
+    def silent_on(self) -> "Region | None":
+        """Return the region on which the units that it takes are proved to give 0, where they are."""
+        return None
 
     @abstractmethod
     def select(
@@ -233,7 +206,7 @@ class Quantity(Word, ABC):
         denominator: :meth:`bounds` counts in one ``denominator``-th of the unit (more than 1 for shares).
         attained: Whether some outcome reaches each of two different bounds, so that a bound beyond a limit refutes.
         certifies: What ``certify`` can bound over a region: the quantity ``itself``, its ``increase`` over the base,
-            or nothing.
+            or nothing; a ``count`` of what is proved over a region is measured.
     """
 
     unit: ClassVar[Literal["count", "bytes", "share", "number", "seconds"]]
@@ -242,7 +215,7 @@ class Quantity(Word, ABC):
     static: ClassVar[bool] = False
     denominator: ClassVar[int] = 1
     attained: ClassVar[bool] = False
-    certifies: ClassVar[Literal["", "itself", "increase"]] = ""
+    certifies: ClassVar[Literal["", "itself", "increase", "count"]] = ""
 
     def counts_in(self) -> Literal["count", "bytes", "share", "number", "seconds"]:
         """Return the unit of this use of the word, where its arguments decide it."""

@@ -143,6 +143,37 @@ class Slot:
         raise ValueError(f"expected a word of {', '.join(self.kinds)}")
 
 
+class NumberOr(Slot):
+    """Marks a field that takes a number or a word: ``Annotated[float | Schedule, NumberOr("schedules")]``."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "number"}, super().__get_pydantic_json_schema__(schema, handler)]}
+
+    def _read(self, value: Any) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        return super()._read(value)
+
+
+class NameOr(Slot):
+    """Marks a field that takes the name of a block or a word: ``Annotated[str | Region, NameOr("data", "regions")]``.
+
+    ``blocks`` are the block kinds that may be named.
+    """
+
+    blocks: tuple[str, ...]
+
+    def __init__(self, blocks: str | tuple[str, ...], *kinds: str) -> None:
+        super().__init__(*kinds)
+        object.__setattr__(self, "blocks", (blocks,) if isinstance(blocks, str) else blocks)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [{"type": "string"}, super().__get_pydantic_json_schema__(schema, handler)]}
+
+    def _read(self, value: Any) -> Any:
+        return value if isinstance(value, str) else super()._read(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Names:
     """Marks a string field that names a block of the plan: ``Annotated[str, Names("data")]``.

@@ -10,7 +10,7 @@ from typing import final
 
 import torch
 
-from surgery_dsl.evidence.bounds.graph import Affine, Graph, Node
+from surgery_dsl.evidence.bounds.graph import Graph, Node
 from surgery_dsl.evidence.bounds.pairing import Units, same_shape
 from surgery_dsl.interface.edits import ArrangeModules, DropModules, Edit, Resize
 
@@ -90,7 +90,7 @@ class Alignment:
         while ahead:
             here = ahead.pop(0)
             node = graph.nodes[here]
-            if here in seen or not isinstance(node, Affine):
+            if here in seen:
                 continue
             seen.add(here)
             module = self.moved(node.module)
@@ -112,8 +112,6 @@ def _spread(order: Order, old: Sequence[int], new: Sequence[int]) -> "tuple[torc
     for dim in differing or range(len(old)):
         each, rest = divmod(new[dim], len(order))
         if rest or not each or old[dim] % each or max(order) >= old[dim] // each:
-            continue
-        if not differing and each > 1:
             continue
         before, after = 1, 1
         for size in old[:dim]:

@@ -3,9 +3,9 @@
 from typing import Annotated, ClassVar, final
 
 from surgery_dsl.vocabulary.context import Static
-from surgery_dsl.vocabulary.kinds import NameOr, Predicate, Ruling, SiteWord
+from surgery_dsl.vocabulary.kinds import Predicate, Ruling, SiteWord
 from surgery_dsl.vocabulary.predicates._holding import follow, tensors_at, with_ties
-from surgery_dsl.vocabulary.word import Card
+from surgery_dsl.vocabulary.word import Card, NameOr
 
 Named = str | SiteWord
 STEPS = ("identify", "replace")

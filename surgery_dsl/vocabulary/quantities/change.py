@@ -9,11 +9,11 @@ from surgery_dsl.diagnostics.codes import budgets
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
-from surgery_dsl.vocabulary.kinds import NameOr, Region
+from surgery_dsl.vocabulary.kinds import Region
 from surgery_dsl.vocabulary.quantities._fits import arithmetic_of_bounds, outputs_comparable
 from surgery_dsl.vocabulary.quantities._sampled import Sampled
 from surgery_dsl.vocabulary.values import Percent, Point
-from surgery_dsl.vocabulary.word import Card
+from surgery_dsl.vocabulary.word import Card, NameOr
 
 if TYPE_CHECKING:
     import torch

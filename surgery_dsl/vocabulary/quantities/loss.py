@@ -7,10 +7,10 @@ from pydantic import Field
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
-from surgery_dsl.vocabulary.kinds import NameOr, Region
+from surgery_dsl.vocabulary.kinds import Region
 from surgery_dsl.vocabulary.quantities._fits import arithmetic_of_bounds, classes_fit, targets_fit
 from surgery_dsl.vocabulary.quantities._sampled import Sampled
-from surgery_dsl.vocabulary.word import Card
+from surgery_dsl.vocabulary.word import Card, NameOr
 
 if TYPE_CHECKING:
     import torch
