@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from surgery_dsl.certificate.canonical import canonical
 from surgery_dsl.certificate.digest import sha256_of
@@ -38,13 +39,14 @@ def certify(folder: Path, predicate: Predicate, known: Mapping[str, str] | None 
 
 def sealed(statement: Statement) -> Statement:
     """Return a statement with its seal, which shows accidents and careless edits, and not who made it."""
-    return statement.replaced(predicate=statement.predicate.replaced(seal=seal_of(statement)))
+    seal = seal_of(statement.model_dump(mode="json", by_alias=True))
+    return statement.replaced(predicate=statement.predicate.replaced(seal=seal))
 
 
-def seal_of(statement: Statement) -> str:
-    """Return the SHA-256 of a statement whose seal is empty."""
-    empty = statement.replaced(predicate=statement.predicate.replaced(seal=""))
-    return hashlib.sha256(payload(empty)).hexdigest()
+def seal_of(document: dict[str, Any]) -> str:
+    """Return the SHA-256 of a statement whose seal is empty; it is one with a predicate."""
+    empty = {**document, "predicate": {**document["predicate"], "seal": ""}}
+    return hashlib.sha256(canonical(empty)).hexdigest()
 
 
 def payload(statement: Statement) -> bytes:

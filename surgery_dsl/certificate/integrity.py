@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from surgery_dsl.certificate.build import CERTIFICATE, payload, seal_of
-from surgery_dsl.certificate.canonical import LARGEST, parse
+from surgery_dsl.certificate.build import CERTIFICATE, seal_of
+from surgery_dsl.certificate.canonical import LARGEST, canonical, parse
 from surgery_dsl.certificate.digest import sha256_of
 from surgery_dsl.certificate.envelope import Envelope, Signature, decoded, encoded
 from surgery_dsl.certificate.finding import Log
@@ -115,10 +115,10 @@ def check_statement(body: bytes, log: Log) -> Statement:
         raise _refused(codes.UNREADABLE, f"the statement is not JSON: {error}", RESTORE) from None
     statement = _validated(Statement, document)
     log.rederived("schema", "certificate.schema.json, version 1")
-    if payload(statement) != body:
+    if canonical(document) != body:
         message = "the statement is not written in its canonical form"
         raise _refused(codes.UNREADABLE, message, AGAIN)
-    if seal_of(statement) != statement.predicate.seal:
+    if seal_of(document) != statement.predicate.seal:
         raise _refused(codes.SCHEMA, "the statement was changed after it was sealed", AGAIN)
     log.rederived("seal", "the statement is as it was sealed; a seal shows accidents, not who made it")
     return statement

@@ -72,7 +72,7 @@ def _recheck(kind: str) -> Recheck:
 
 
 _TRUSTED = {
-    "bound": "that the stored graphs are those of the two networks, which tracing found",
+    "bound": "that the stored graphs are those of the two networks, and the stored boxes those of the region",
     "statistical": "that the stored losses are those of the networks, and the sample is what it is said to be",
 }
 

@@ -1,26 +1,25 @@
 """Every static claim proved again from the plan and the lock in the result, and held against what is stored."""
 
-import re
 from fractions import Fraction
 from pathlib import Path
 
+from surgery_dsl.certificate.asked import unlike
 from surgery_dsl.certificate.build import CERTIFICATE
 from surgery_dsl.certificate.finding import Log
 from surgery_dsl.certificate.integrity import AGAIN, LOCK, PLAN
 from surgery_dsl.certificate.model import Claim, Claims, Statement
+from surgery_dsl.certificate.numbers import number
 from surgery_dsl.diagnostics.codes import certificates as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.staleness import read_lock
 from surgery_dsl.language.file import read_text
-from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.plan import Control, Obligation, Plan
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import check
 from surgery_dsl.proof.verdict import Verdict
 
 _Key = tuple[str, str, str]
-_NUMBER = re.compile(r"-?[0-9]{1,400}(/[0-9]{1,400}|(\.[0-9]{1,400})?([eE][-+]?[0-9]{1,3})?)")
-"""What a number may look like: nothing that takes long to write out."""
 
 
 def prove_again(folder: Path, statement: Statement, log: Log) -> None:
@@ -41,6 +40,7 @@ def prove_again(folder: Path, statement: Statement, log: Log) -> None:
         log.rederived("proofs", f"{len(claims.proved)} static claims proved again from plan and lock")
         log.trusted("proofs", "that the lock describes the network: it was made by tracing it")
         _scope(again, claims, log)
+        _lines(plan, lock, claims, log)
 
 
 def plan_of(folder: Path, statement: Statement) -> Plan:
@@ -70,7 +70,8 @@ def _inputs(statement: Statement, plan: Plan, lock: Lock, log: Log) -> None:
             facts = {"certified": len(said.get(role, ())), "locked": len(digests)}
             log.broke("inputs", Diagnostic(codes.INPUTS, message, file=CERTIFICATE, facts=facts, help=AGAIN))
             return
-    log.rederived("inputs", f"plan, {len(wanted['data'])} data sets and {len(wanted['source'])} sources as locked")
+    counts = f"{len(wanted['data'])} of data, {len(wanted['source'])} of sources"
+    log.rederived("inputs", f"digests of the plan, {counts}: those of plan and lock")
     if said.get("weights"):
         log.trusted("inputs", "digests of the weights that were read, which are not in the result")
 
@@ -124,6 +125,20 @@ def _scope(again: dict[_Key, list[Verdict]], claims: Claims, log: Log) -> None:
             _contradiction(log, f"`{claim.statement}` is certified as {claim.status}, and is proved")
 
 
+def _lines(plan: Plan, lock: Lock, claims: Claims, log: Log) -> None:
+    """What a line of the plan asks for is what its claim answers."""
+    asked: dict[_Key, Obligation] = {
+        (one.verb, step.name, one.text): one
+        for step in plan.steps
+        if isinstance(step, Control)
+        for one in step.obligations
+    }
+    for claim in (*claims.bounded, *claims.measured):
+        why = unlike(claim, asked[_key(claim)], plan, lock) if _key(claim) in asked else ""
+        if why:
+            _contradiction(log, f"`{claim.statement}`: {why}")
+
+
 def check_verdict(statement: Statement, log: Log) -> None:
     """Hold the verdict against the claims, and the numbers of each claim against one another."""
     if log.has_failed("verdict"):
@@ -154,12 +169,8 @@ def _contradiction(log: Log, message: str) -> None:
 
 def numbers_agree(claim: Claim) -> bool:
     """Whether the margin is the distance from value to limit, with the sign of the status; text is not judged."""
-    texts = (claim.value, claim.limit, claim.margin)
-    if not all(_NUMBER.fullmatch(text) for text in texts):
-        return True
-    try:
-        value, limit, margin = (Fraction(text) for text in texts)
-    except (ValueError, ZeroDivisionError):
+    value, limit, margin = (number(text) for text in (claim.value, claim.limit, claim.margin))
+    if value is None or limit is None or margin is None:
         return True
     slack = Fraction(1, 10**9) * max(Fraction(1), abs(value), abs(limit))  # measured numbers are written with 17 digits
     return abs(abs(margin) - abs(value - limit)) <= slack and (margin >= 0 or claim.status not in ("proved", "passed"))

@@ -170,7 +170,7 @@ class _Again:
         """Return what came of it, a line a kind."""
         found = [Finding("reproduce", "failed", one.message) for one in self.diagnostics]
         if self.same or self.near:
-            text = f"{len(self.same)} lines measured again with the very same numbers"
+            text = f"{len(self.same)} line{'s' * (len(self.same) != 1)} measured again with the very same numbers"
             text += f", {len(self.near)} within one part in {1 / SLACK}" if self.near else ""
             found.append(Finding("reproduce", "re-derived", text))
         code = "the code of the network and its data, which was run, torch and this machine"
