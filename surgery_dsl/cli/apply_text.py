@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from surgery_dsl.certificate.model import EfficiencyRow, Predicate
+from surgery_dsl.cli.health_text import health_text
 from surgery_dsl.cli.proof_text import proof_json, proof_text
 from surgery_dsl.proof.verdict import Verdict, rounded_text
 
@@ -16,7 +17,10 @@ def outcome_text(outcome: "Outcome") -> str:
     if outcome.predicate is None:
         head = proof_text(outcome.checked, outcome.verdicts) + "\n" if outcome.checked.report is not None else ""
         return head + ("fine, and nothing was written" if outcome.accepted else "refused: nothing was written")
-    lines = [*_selections(outcome.predicate), *_training(outcome.predicate), *_efficiency(outcome.predicate), ""]
+    lines = [*_selections(outcome.predicate), *_training(outcome.predicate), *_efficiency(outcome.predicate)]
+    if outcome.predicate.health is not None:
+        lines += health_text(outcome.predicate.health)
+    lines.append("")
     lines += [_verdict(verdict) for verdict in outcome.verdicts if verdict.verb != "always" or not verdict.holds]
     held = sum(verdict.verb == "always" and verdict.holds for verdict in outcome.verdicts)
     lines.append(f"  {'held':10} {held} obligations that hold without being written")
@@ -65,7 +69,7 @@ def _efficiency(predicate: Predicate) -> list[str]:
             before, after, saved = f"{100 * row.before:.2f} %", f"{100 * row.after:.2f} %", f"{100 * row.saving:.2f} pp"
         else:
             before, after = (_figure(row, value) for value in (row.before, row.after))
-            saved = f"{100 * row.saving:.1f} %"
+            saved = f"{100 * row.saving:.1f} %".replace("-0.0 %", "0.0 %")
         line = f"  {row.quantity:11} {before:>12} {after:>12} {saved:>9}"
         lines.append(f"{line}   {_held_for(row)}".rstrip())
     known = {row.quantity for row in predicate.efficiency}

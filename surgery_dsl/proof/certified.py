@@ -61,7 +61,7 @@ def asked(statement: Comparison) -> "Asked | str":
 
 
 def _unsupported(word: Quantity) -> str:
-    if not word.certifies or not regions(word):
+    if not word.certifies or word.certifies == "count" or not regions(word):
         return f"no bound is known for `{word.name}` over a region"
     if word.counts_in() == "share":
         return f"`{word.written()}` is a quotient, and is not bounded over a region"

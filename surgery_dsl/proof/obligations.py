@@ -103,7 +103,7 @@ def _say_what_they_do(state: State, found: Sequence[Reading], plan: Plan) -> boo
 
 
 def _verb_fits(state: State, obligation: Obligation, found: Sequence[Reading]) -> bool:
-    over_region = [reading for reading in found if regions(reading.word)]
+    over_region = [reading for reading in found if regions(reading.word) and reading.word.certifies != "count"]
     if obligation.verb != "certify" and over_region:
         word = over_region[0].word
         text, fix = (

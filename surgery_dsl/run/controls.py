@@ -58,6 +58,8 @@ def _examples(obligation: Obligation, session: Session) -> int:
 
 def _method(obligation: Obligation, session: Session) -> str:
     names = _data_sets(obligation)
+    if not names and any(reading.word.certifies == "count" for reading in readings_of(obligation)):
+        return "counted are proofs"
     if not names:
         return "measured on the network itself"
     return "measured on " + ", ".join(f"{session.data(name).facts.count} examples of `{name}`" for name in names)

@@ -251,6 +251,19 @@ def bn_shift(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     return worst
 
 
+def proved_dead(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
+    """Of boxes so small that they are points: the units that no example wakes."""
+    network, count = doubled(now), 0
+    seen: list[Tensor] = []
+    for module in network.modules():
+        if isinstance(module, nn.ReLU):
+            module.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
+    network(wide(data[0]))
+    for values in seen:
+        count += sum(float(column.max()) <= 0 for column in values.movedim(1, -1).reshape(-1, values.shape[1]).T)
+    return float(count)
+
+
 def measured_memory(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     """Where each layer is one operator: all tensors, the batch, and the results that are still there behind a layer."""
     batch, alive, most = data[0][: getattr(word, "batch", 1)], list[weakref.ref[Tensor]](), 0
@@ -291,6 +304,7 @@ QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "latency": latency,
     "layer_change": layer_change,
     "measured_memory": measured_memory,
+    "proved_dead": proved_dead,
     "redundant_units": redundant_units,
     "cosine": cosine,
     "coverage": coverage,

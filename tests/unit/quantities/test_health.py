@@ -1,6 +1,7 @@
 """Health of a network against formulas by hand, in float64 on tiny networks."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -262,3 +263,66 @@ def test_looking_changes_nothing(name: str) -> None:
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(module.training for module in model.modules())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
+
+
+def test_units_proved_dead_stay_so_and_units_seen_alive_fire() -> None:
+    from surgery_dsl.evidence.silence import silence
+
+    generator = torch.Generator().manual_seed(2)
+    torch.manual_seed(2)
+    model = nn.Sequential(
+        nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(96, 24), nn.ReLU(), nn.Linear(24, 3)
+    )
+    model.eval()
+    with torch.no_grad():
+        model[0].bias[:2] = -4.0
+        model[4].bias[:3] = -3.0
+    points = torch.randn(3, 1, 6, 6, generator=generator)
+    interface = traced(model, "N", 1, 6, 6)
+    open_units = []
+    for radius in (0.0, 0.02, 0.3):
+        corners = torch.stack([points - radius, points + radius]).double().unsqueeze(2)
+        found = silence(model, interface, corners)
+        assert [(one.path, one.units) for one in found] == [("2", 6), ("5", 24)]
+        open_units.append(sum(one.open for one in found))
+        seen: dict[str, Tensor] = {}
+        for path in ("2", "5"):
+            model.get_submodule(path).register_forward_hook(partial(_rows, seen, path))
+        noise = torch.rand(400, *points.shape, generator=generator) * 2 - 1
+        with torch.no_grad():
+            model((points + radius * noise).flatten(0, 1))
+            for one in found:
+                assert not bool((seen[one.path][:, one.dead] > 0).any()), "a unit fires that was proved dead"
+            model(points)
+        for one in found:
+            assert bool((seen[one.path][:, one.alive] > 0).any(0).all()), "a unit is silent that was seen alive"
+            assert not bool((one.dead & one.alive).any())
+            if not radius:
+                assert torch.equal(one.dead, (seen[one.path] <= 0).all(0))
+    assert open_units == sorted(open_units)
+    assert open_units[0] == 0
+
+
+def _rows(found: dict[str, Tensor], path: str, _: nn.Module, __: object, output: Tensor) -> None:
+    found[path] = output.movedim(1, -1).reshape(-1, output.shape[1])
+
+
+def test_units_without_weights_are_proved_dead() -> None:
+    from surgery_dsl.evidence.silence import silence
+
+    model = perceptron([[0.0, 0.0], [1.0, 0.0]], [0.0, 0.0])
+    corners = torch.stack([X - 0.1, X + 0.1]).double().reshape(2, 4, 1, 2)
+    (found,) = silence(model, traced(model, "N", 2), corners)
+    assert found.dead.tolist() == [True, False]
+
+
+def test_a_unit_that_only_a_corner_wakes_is_not_proved_dead() -> None:
+    from surgery_dsl.evidence.silence import silence
+
+    model = perceptron([[1.0, 1.0]], [-0.5])
+    interface = traced(model, "N", 2)
+    for radius, dead in ((0.2499, True), (0.2501, False)):  # the greatest input is 2 · radius − 1/2
+        centre = torch.zeros(1, 1, 2, dtype=torch.float64)
+        (found,) = silence(model, interface, torch.stack([centre - radius, centre + radius]))
+        assert bool(found.dead[0]) is dead
+        assert found.open == (not dead)
