@@ -255,6 +255,19 @@ def test_readme_names_commands_that_run(name: str) -> None:
     assert [command for command, _ in commands] == ["check", "apply"]
 
 
+def test_the_readme_shows_which_layer_hurts(applied: Callable[[str], Applied]) -> None:
+    example = applied("slim_digits")
+    text = (EXAMPLES / "slim_digits" / "README.md").read_text(encoding="utf-8")
+    said = re.findall(r"^      ([\w.]+) +([\d.]+) % +([\d.]+) % +[\d.]+ +[\d.]+(?:   (.+))?$", text, re.MULTILINE)
+    health = example.predicate["health"]
+    assert f"on the first {health['examples']} examples of `{health['data']}`" in text
+    assert [path for path, *_ in said] == [layer["path"] for layer in health["layers"]]
+    for (_, weights, output, note), layer in zip(said, health["layers"], strict=True):
+        assert 100 * layer["weight_change"] == pytest.approx(float(weights), abs=3)
+        assert 100 * layer["output_change"] == pytest.approx(float(output), abs=5)
+        assert layer["note"] == note
+
+
 @each_example
 def test_readme_gives_the_expected_counts(name: str, applied: Callable[[str], Applied]) -> None:
     text = (EXAMPLES / name / "README.md").read_text(encoding="utf-8").replace("\u202f", " ")
