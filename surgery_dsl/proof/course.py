@@ -95,7 +95,8 @@ class Course:
     ) -> None:
         """Follow names and sizes over one run of a step."""
         unit = reasons.selection.unit if isinstance(step, Excise) and reasons.selection is not None else ""
-        self.write(step, effect, (ANY_ENTRY if unit == "modules" else CONSTANTS) if unit else "")
+        cut = bool(unit) and not effect.zeros  # zeros that are written are what the step says it does
+        self.write(step, effect, (ANY_ENTRY if unit == "modules" else CONSTANTS) if cut else "")
         self.changing[step.block, step.name] = None
         self._tensors(effect, reasons, before, after)
         self._modules(effect, reasons, before, after)

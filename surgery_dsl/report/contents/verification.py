@@ -3,10 +3,16 @@
 from surgery_dsl.report.document import Code, Section, Text
 
 COMMANDS = """\
-surgery-dsl verify .                       # form, schema, digests, proofs, stored evidence; runs no code of the network
-surgery-dsl verify . --key KEY.pub         # and the signature, by a key that you trust
-surgery-dsl verify . --reproduce --allow-code 'MODULE:*'   # and measures again: runs the network's code
-surgery-dsl report . --format html -o FILE # makes this report again, from the result alone"""
+# form, schema, digests, proofs, stored evidence; runs no code of the network
+surgery-dsl verify .
+# and the signature, by a key that you trust
+surgery-dsl verify . --key KEY.pub --require-signature
+# and measures again: runs the network's code, with the base's weights and the data from FOLDER
+surgery-dsl verify . --reproduce --from FOLDER --allow-code 'MODULE:*'
+# what a kind of claim says, and what it does not
+surgery-dsl explain claim:certified
+# this report again, from the result alone
+surgery-dsl report . -o ../report.html"""
 
 
 def section() -> Section:
