@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from surgery_dsl.diagnostics.diagnostic import Refused
+from surgery_dsl.evidence.answers import Answered, answers
 from surgery_dsl.evidence.named_inputs import NamedInputs, joined, main
-from surgery_dsl.evidence.tokens import likelihood, next_token_loss
+from surgery_dsl.evidence.tokens import likelihood_of, next_token_loss
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import check
 from surgery_dsl.run.grants import Grants
@@ -194,6 +195,10 @@ class Table(nn.Module):
         return logits
 
 
+def answered(model: nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Answered:
+    return answers(model, batches, lambda network, inputs: network(main(inputs)))
+
+
 def test_each_token_weighs_the_same_whatever_the_batches() -> None:
     torch.manual_seed(0)
     model, tokens = Table(), torch.randint(0, 256, (5, 7))
@@ -206,20 +211,18 @@ def test_each_token_weighs_the_same_whatever_the_batches() -> None:
     ]
     for size in (1, 2, 5):
         batches = [(tokens[at : at + size], targets[at : at + size]) for at in range(0, 5, size)]
-        found = likelihood(model, batches, lambda network, inputs: network(main(inputs)), "data")
+        found = likelihood_of(answered(model, batches), "data")
         assert found == pytest.approx(sum(every) / len(every), rel=1e-6)
     uniform = Table()
     nn.init.zeros_(uniform.table.weight)
-    found = likelihood(uniform, [(tokens, tokens)], lambda network, inputs: network(main(inputs)), "data")
+    found = likelihood_of(answered(uniform, [(tokens, tokens)]), "data")
     assert math.exp(found) == pytest.approx(256, rel=1e-6)
 
 
 def test_nothing_to_count_is_refused() -> None:
     tokens = torch.zeros(2, 3, dtype=torch.int64)
     with pytest.raises(Refused, match="counts"):
-        likelihood(
-            Table(), [(tokens, torch.full_like(tokens, -100))], lambda network, inputs: network(main(inputs)), "d"
-        )
+        likelihood_of(answered(Table(), [(tokens, torch.full_like(tokens, -100))]), "d")
 
 
 # ---- what check says ---------------------------------------------------------------------------------------------
