@@ -11,6 +11,7 @@ from surgery_dsl.evidence.bounds.analysis import REAL, Analysis, Arithmetic
 from surgery_dsl.evidence.bounds.backward import Step, Upper, upper
 from surgery_dsl.evidence.bounds.changes import Match, together
 from surgery_dsl.evidence.bounds.graph import Graph, Unbounded
+from surgery_dsl.evidence.bounds.known import Known
 from surgery_dsl.evidence.bounds.region import Region
 from surgery_dsl.evidence.bounds.rounding import finite
 
@@ -61,6 +62,11 @@ class Comparison:
         self._graphs = (old, new)
         self._analysis = Analysis(self._graphs, region, arithmetic)
         self._together = together(self._analysis, matches)
+
+    @property
+    def known(self) -> Known:
+        """What was found of both networks."""
+        return self._analysis.known
 
     def bound(self, forms: Tensor) -> ChangeBound:
         """Bound linear forms on the change of the outputs.
