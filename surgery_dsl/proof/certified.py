@@ -11,7 +11,7 @@ from surgery_dsl.language.plan import Arithmetic, Comparison, Expression, Obliga
 from surgery_dsl.proof.gates import foregone
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.verdict import Verdict, verdict_of
-from surgery_dsl.proof.words import regions, spanless
+from surgery_dsl.proof.words import data_names, regions, spanless
 from surgery_dsl.vocabulary.kinds import Quantity, Region
 
 _UNREACHED = frozenset(
@@ -126,7 +126,11 @@ def bound(state: State, obligation: Obligation, block: str) -> Verdict | None:
         _refuse(state, obligation, found)
         return None
     before = len(state.sink.found)
-    found.region.check(state.static())
+    inside = getattr(found.word, "at", "")
+    if inside:
+        _check_inside(state, obligation, inside, found.region)
+    else:
+        found.region.check(state.static())
     if len(state.sink.found) > before:
         return None
     if foregone(statement) == "never":
@@ -134,18 +138,40 @@ def bound(state: State, obligation: Obligation, block: str) -> Verdict | None:
         fix = "correct the limit"
         state.sink.say(Diagnostic(budgets.IMPOSSIBLE_GATE, text, file=state.file, span=obligation.span, help=fix))
         return verdict_of(obligation, block, "bound", "failed", "intervals", reason="no outcome can pass it")
-    for interface in (state.base, state.interface):
-        beyond = next(out_of_reach(interface), None)
+    for interface in (state.base,) if inside else (state.base, state.interface):
+        beyond = next(out_of_reach(interface, inside), None)
         if beyond is not None:
             state.sink.say(not_certified(obligation, beyond[0], state.file, beyond[1]))
             return verdict_of(obligation, block, "bound", "undecided", "none", reason=beyond[0])
     return verdict_of(obligation, block, "bound", "to certify", "bound propagation")
 
 
-def out_of_reach(interface: Interface) -> Iterator[tuple[str, str]]:
-    """Yield operators between input and output that no bound reaches: what is said of them, and their module."""
+def _check_inside(state: State, obligation: Obligation, inside: str, region: Region) -> None:
+    """Report a module that is not there, and a region that no examples make for it."""
+    if inside not in state.base.module_by_path:
+        why, fix = f"the base has no module `{inside}`", "name a module by its path"
+    elif not data_names(region):
+        why, fix = (
+            f"`{region.name}(…)` says nothing of what `{inside}` is given",
+            "write `hull(DATA)` or `box(DATA, …)`",
+        )
+    else:
+        return
+    text = f"`{obligation.text}` has no meaning: {why}"
+    code = budgets.REGION_DOES_NOT_FIT
+    state.sink.say(Diagnostic(code, text, file=state.file, span=obligation.span, path=inside, help=fix))
+
+
+def out_of_reach(interface: Interface, inside: str = "") -> Iterator[tuple[str, str]]:
+    """Yield operators between input and output that no bound reaches: what is said of them, and their module.
+
+    With ``inside``, of the operators of one module, whatever they read.
+    """
     felt = {port.value for port in interface.inputs}
     for operator in interface.operators:
+        if inside and operator.module != inside and not operator.module.startswith(f"{inside}."):
+            felt.update(operator.outputs)
+            continue
         reads = [value for value in operator.inputs if value in felt]
         if not reads:
             continue
@@ -166,7 +192,8 @@ def not_certified(obligation: Obligation, why: str, file: str, path: str = "") -
         span=obligation.span,
         path=path,
         notes=("nothing was assumed: without a bound the line is neither kept nor broken",),
-        help="leave the line out, or measure the change on data: `measure change(…) <= …`",
+        help="measure the change on data: `measure change(…) <= …`; or bound a module that holds no such operator: "
+        "`change(hull(DATA), at = MODULE)`",
     )
 
 

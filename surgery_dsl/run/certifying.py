@@ -29,6 +29,7 @@ from surgery_dsl.evidence.bounds.splitting import Split, split
 from surgery_dsl.language.plan import Comparison, Control, Obligation
 from surgery_dsl.proof.certified import Asked, asked, not_certified
 from surgery_dsl.proof.verdict import Verdict, exact_text, rounded_text, verdict_of
+from surgery_dsl.run.outputs import first_output
 from surgery_dsl.run.session import Session
 
 SPLIT_DIMENSIONS = 8
@@ -108,7 +109,8 @@ class Certifying:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._bases: dict[tuple[int, ...], Graph] = {}
+        self._bases: dict[tuple[str, tuple[int, ...]], Graph] = {}
+        self._inside = ""
 
     def decide(
         self, control: Control, obligation: Obligation
@@ -138,7 +140,11 @@ class Certifying:
     def _certify(self, line: Asked) -> Certified:
         began = time.monotonic()
         session = self._session
-        corners = line.region.corners(session).to(session.device)
+        self._inside = getattr(line.word, "at", "")
+        try:
+            corners = line.region.corners(session, self._inside).to(session.device)
+        except LookupError as why:
+            raise Unbounded(str(why.args[0])) from why
         box = Box(corners[0], corners[1])
         claimed = line.word.claimed(session)
         labels = claimed.labels
@@ -153,41 +159,55 @@ class Certifying:
         status = self._status(line, bounding, bounds, points, reached)
         seconds = time.monotonic() - began
         found = (bounds, parts, points, float(reached.max()), replayed, status, seconds)
-        return Certified(line, line.region.said(), bounding, box, *found)
+        said = line.region.said()
+        if self._inside:
+            said = f"every input of the module `{self._inside}` near those that it is given in the base: {said}"
+        return Certified(line, said, bounding, box, *found)
 
     def _bounding(self, box: Box, claimed: Claimed, grade: Grade) -> Bounding:
         session = self._session
         if grade == "float32":
             self._refuse_other_kernels()
-        dtype = self._dtype(box)
+        dtype = self._dtype()
         example = ((box.low[:1, 0] + box.high[:1, 0]) / 2).to(dtype)
-        shape = tuple(example.shape)
-        if shape not in self._bases:
-            self._bases[shape] = self._graph(session.base(), example)
-        old, new = self._bases[shape], self._graph(session.model, example)
+        key = (self._inside, tuple(example.shape))
+        if key not in self._bases:
+            self._bases[key] = record(session.base(), [example], forward=lambda x: self._run(0, session.base(), x))
+        old = self._bases[key]
+        new = record(session.model, [example], forward=lambda x: self._run(1, session.model, x))
         if old.nodes[old.output].shape != new.nodes[new.output].shape:
             raise Unbounded("the outputs of the two networks have different shapes")
-        for graph, model in ((old, session.base()), (new, session.model)):
-            self._refuse_other_outputs(graph, model, example)
+        for side, (graph, model) in enumerate(((old, session.base()), (new, session.model))):
+            self._refuse_other_outputs(graph, side, model, example)
         alignment = Alignment(session.edits)
         pairs = matches(old, new, alignment.units(old, session.device), alignment.moved)
         return Bounding(old, new, pairs, claimed, FLOAT32 if grade == "float32" else REAL)
 
-    def _graph(self, model: nn.Module, example: Tensor) -> Graph:
-        session = self._session
-        return record(model, [example], forward=lambda value: session.outputs(model, value))
+    def _run(self, side: int, model: nn.Module, value: Tensor) -> Tensor:
+        """Run the first or the second network, or the module of it that is meant."""
+        session, path = self._session, self._inside
+        if not path:
+            return session.outputs(model, value)
+        path = path if side == 0 else Alignment(session.edits).moved(path)
+        try:
+            module = model.get_submodule(path)
+        except AttributeError:
+            raise Unbounded(f"the module `{self._inside}` of the base is gone") from None
+        return first_output(module(value))
 
-    def _dtype(self, box: Box) -> torch.dtype:
+    def _dtype(self) -> torch.dtype:
         from surgery_dsl.trace.dtypes import BY_NAME
 
         session = self._session
         locked = session.base_interface.values[session.base_interface.inputs[0].value].dtype
-        return session.settings.torch_dtype() or BY_NAME[locked]
+        floats = (tensor.dtype for tensor in session.base().parameters() if tensor.is_floating_point())
+        given = next(floats, torch.float32) if self._inside else BY_NAME[locked]
+        return session.settings.torch_dtype() or given
 
-    def _refuse_other_outputs(self, graph: Graph, model: nn.Module, example: Tensor) -> None:
+    def _refuse_other_outputs(self, graph: Graph, side: int, model: nn.Module, example: Tensor) -> None:
         """Refuse a recorded forward that gives other outputs than the network: it would be another network's bound."""
         with torch.no_grad():
-            own = self._session.outputs(model, example).double()
+            own = self._run(side, model, example).double()
             found = graph.run(example.double().unsqueeze(0))[0].reshape(own.shape)
         room = torch.finfo(example.dtype).eps ** 0.5 * (1 + float(own.abs().max()))
         if not float((own - found).abs().max()) <= room:
@@ -220,7 +240,7 @@ class Certifying:
 
             here = Box(box.low[part], box.high[part])
             found = attack(bounding.old, bounding.new, here, value, seed)
-            held = _held(found.points, here, self._dtype(box))
+            held = _held(found.points, here, self._dtype())
             points.append(held)
             with torch.no_grad():
                 values.append(value(bounding.old.run(held), bounding.new.run(held)))
@@ -259,10 +279,11 @@ class Certifying:
         """Return the quantity at an input, through the networks' own modules, in the run's dtype or another."""
         session, labels = self._session, bounding.claimed.labels
         outputs = []
-        for model in (session.base(), session.model):
+        value = point[0].to(dtype or self._dtype())
+        for side, model in enumerate((session.base(), session.model)):
             with torch.no_grad():
                 network = model if dtype is None else copy.deepcopy(model).to(dtype)
-                outputs.append(session.outputs(network, point[0].to(dtype or self._dtype(Box(point, point)))).double())
+                outputs.append(self._run(side, network, value).double())
         own = None if labels is None else labels[at : at + 1]
         return float(bounding.claimed.value(outputs[0], outputs[1], own))
 

@@ -295,8 +295,11 @@ class Region(Word, ABC):
         """Return which inputs are meant, in words that follow ``for ``."""
 
     @abstractmethod
-    def corners(self, runtime: Runtime) -> "torch.Tensor":
-        """Return the boxes, in float64 on the CPU: ``[2, B, 1, *shape]``, the lower corners first."""
+    def corners(self, runtime: Runtime, inside: str = "") -> "torch.Tensor":
+        """Return the boxes, in float64 on the CPU: ``[2, B, 1, *shape]``, the lower corners first.
+
+        ``inside`` names a module of the base: then boxes are of what it is given, not of the network's inputs.
+        """
 
     def labels(self, runtime: Runtime) -> "torch.Tensor | None":
         """Return the class of each box, ``[B]``, where the boxes stand around labelled examples."""

@@ -61,14 +61,15 @@ def classes_fit(region: Region, span: Span | None, context: Static) -> None:
 
 def arithmetic_of_bounds(word: Quantity, context: Static) -> None:
     """Report an arithmetic that is given where nothing is bounded."""
-    if isinstance(getattr(word, "data", None), str) and getattr(word, "arithmetic", "real") != "real":
+    given = [name for name, usual in (("arithmetic", "real"), ("at", "")) if getattr(word, name, usual) != usual]
+    if isinstance(getattr(word, "data", None), str) and given:
         context.say(
             Diagnostic(
                 budgets.NOT_A_BOUND,
-                f"`{word.written()}` is measured in the run's own dtype: `arithmetic` belongs to bounds",
+                f"`{word.written()}` is measured, on the network as it runs: `{given[0]}` belongs to bounds",
                 file=context.file,
                 span=word.span,
-                help="leave `arithmetic` out, or name a region in a `certify` line",
+                help=f"leave `{given[0]}` out, or name a region in a `certify` line",
             )
         )
 

@@ -28,6 +28,8 @@ class Change(Sampled):
     Arguments:
         data: A data block; or a region (``box(…)``), where it is a bound for every input and belongs to ``certify``.
         norm: ``inf``, ``2`` or ``relative``.
+        at: Of a bound: a module of the base; then inputs and outputs are the module's, and the region is one of what it
+            is given in the base when the examples run. It says nothing of the network's outputs.
         arithmetic: Of a bound: ``real``, or ``float32``, which adds what rounding in any order of summation may do.
         confidence: With which the line holds for the population that the examples were drawn from; needs ``exceeded``.
         exceeded: The share of the population that may lie above the limit.
@@ -68,6 +70,7 @@ class Change(Sampled):
 
     data: Annotated[str | Region, NameOr("data", "regions")]
     norm: Literal["inf", "relative"] | Annotated[int, Field(ge=2, le=2)] = "inf"
+    at: str = ""
     arithmetic: Literal["real", "float32"] = "real"
     exceeded: Percent | None = None
 
@@ -85,7 +88,8 @@ class Change(Sampled):
     def check(self, context: Static) -> None:
         """Report outputs that have other sizes than the base's: there is no difference to take then."""
         arithmetic_of_bounds(self, context)
-        outputs_comparable(self.span, context)
+        if not self.at:
+            outputs_comparable(self.span, context)
         if self.exceeded is not None and self.confidence is None:
             context.say(
                 Diagnostic(

@@ -8,10 +8,14 @@ from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.interface.model import FLOATS, Interface
 from surgery_dsl.vocabulary.context import Static
+from surgery_dsl.vocabulary.values import Point
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
 
+    from surgery_dsl.evidence.named_inputs import Inputs
     from surgery_dsl.vocabulary.context import Runtime
 
 
@@ -59,14 +63,33 @@ def above(value: Fraction) -> float:
     return -below(-value)
 
 
-def examples(data: str, count: int | None, runtime: "Runtime") -> "torch.Tensor":
-    """Return the first inputs of a data set on the CPU, in the run's dtype."""
+def examples(data: str, count: int | None, runtime: "Runtime", inside: str = "") -> "torch.Tensor":
+    """Return the first inputs of a data set on the CPU, in the run's dtype; or what a module of the base is given."""
     import torch
 
     from surgery_dsl.evidence.named_inputs import main
 
     loaded = runtime.data(data)
     many = loaded.facts.count if count is None else min(count, loaded.facts.count)
-    size = loaded.facts.batch
-    parts = [main(inputs).cpu() for inputs, _ in loaded.batches(-(-many // size))]
-    return torch.cat(parts)[:many]
+    turns = -(-many // loaded.facts.batch)
+    batches = loaded.batches(turns)
+    if not inside:
+        return torch.cat([main(inputs).cpu() for inputs, _ in batches])[:many]
+    found = _given(inside, batches, runtime)
+    if len(found) != turns or sum(map(len, found)) != min(turns * loaded.facts.batch, loaded.facts.count):
+        raise LookupError(f"`{inside}` does not run once for each example")
+    return torch.cat(found)[:many]
+
+
+def _given(module: str, batches: "Iterator[tuple[Inputs, torch.Tensor]]", runtime: "Runtime") -> "list[torch.Tensor]":
+    """Return the first argument of each run of a module of the base, on the CPU."""
+    from surgery_dsl.evidence.watching import watch
+
+    base, _ = runtime.point(Point(at="base"))
+    found: list[torch.Tensor] = []
+
+    def note(_path: str, value: "torch.Tensor") -> None:
+        found.append(value.cpu().clone())
+
+    watch(base, (), batches, note, lambda inputs: runtime.outputs(base, inputs), entering=(module,))
+    return found

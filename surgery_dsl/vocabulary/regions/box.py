@@ -71,7 +71,7 @@ class Box(Region):
         near = f"every input within {number_text(self.eps)} of one of the first {self.samples} examples"
         return f"{near} of `{self.data}`{cut}"
 
-    def corners(self, runtime: Runtime) -> "torch.Tensor":
+    def corners(self, runtime: Runtime, inside: str = "") -> "torch.Tensor":
         """Return a box around each example."""
         import torch
 
@@ -79,7 +79,7 @@ class Box(Region):
 
         low = None if self.low is None else below(self.low)
         high = None if self.high is None else above(self.high)
-        box = around(examples(self.data, self.samples, runtime), above(self.eps), low, high).boxes[0]
+        box = around(examples(self.data, self.samples, runtime, inside), above(self.eps), low, high).boxes[0]
         return torch.stack([box.low, box.high])
 
     def labels(self, runtime: Runtime) -> "torch.Tensor | None":

@@ -59,10 +59,12 @@ class Domain(Region):
         """Return the declared range."""
         return f"every input with numbers from {number_text(self.low)} to {number_text(self.high)}"
 
-    def corners(self, runtime: Runtime) -> "torch.Tensor":
+    def corners(self, runtime: Runtime, inside: str = "") -> "torch.Tensor":
         """Return the one box."""
         import torch
 
+        if inside:
+            raise LookupError("a declared range says nothing of the sizes inside of a network")
         sizes = [size or 0 for size in input_sizes(runtime.interface)]
         ends = (below(self.low), above(self.high))
         return torch.stack([torch.full((1, 1, *sizes), end, dtype=torch.float64) for end in ends])

@@ -50,9 +50,9 @@ class Hull(Region):
         """Return whose bounding box it is."""
         return f"every input in the bounding box of the examples of `{self.data}` (no statement of the domain)"
 
-    def corners(self, runtime: Runtime) -> "torch.Tensor":
+    def corners(self, runtime: Runtime, inside: str = "") -> "torch.Tensor":
         """Return one box around all examples."""
         import torch
 
-        found = examples(self.data, None, runtime).double()
+        found = examples(self.data, None, runtime, inside).double()
         return torch.stack([found.amin(0), found.amax(0)]).unsqueeze(1).unsqueeze(1)

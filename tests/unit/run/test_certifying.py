@@ -313,6 +313,51 @@ def test_products_and_softmax_are_refused_before_a_weight_is_read(
     assert verdict.status == "undecided"
 
 
+# ---- one module of a network that is out of reach ------------------------------------------------------------------
+
+
+def test_a_module_is_bounded_where_the_network_is_out_of_reach(
+    certified: Callable[..., Outcome], folder: Path, tmp_path: Path
+) -> None:
+    code = (folder / "network.py").read_text()
+    attends = code.replace("self.act(self.norm(self.first(x)))", "torch.softmax(self.norm(self.first(x)), 1)")
+    (folder / "network.py").write_text(attends)
+    (finding,) = certified(INT8, "change(hull(test)) <= 1000", dry=True).diagnostics
+    assert finding.code.id == "SD512"
+    assert "at = MODULE" in finding.help
+    claim = claim_of(certified(INT8, 'change(hull(test), at = "second") <= 1000'))
+    assert "every input of the module `second` near those that it is given in the base" in claim.note
+    old, new = both(folder, tmp_path / "out")
+    given: list[Tensor] = []
+    first: Any = old.get_submodule("second")
+    hook = first.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].detach()))
+    old(data(folder, 48)[0].double())
+    hook.remove()
+    low, high = given[0].amin(0), given[0].amax(0)
+    second: Any = new.get_submodule("second")
+    with torch.no_grad():
+        moved = second(torch.eye(12, dtype=torch.float64)) - second(torch.zeros(12, dtype=torch.float64))
+    change = moved.T - first.weight.detach()  # of an affine module the greatest change over a box is a sum
+    centre, radius = change @ ((low + high) / 2), change.abs() @ ((high - low) / 2)
+    exact = float((centre.abs() + radius).max())
+    assert float.fromhex(getattr(claim.evidence, "bound", "")) == pytest.approx(exact, rel=1e-3)
+    assert recheck(tmp_path / "out", claim) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('certify change(hull(test), at = "nowhere") <= 5', "has no module `nowhere`"),
+        ('certify change(domain(0, 1), at = "second") <= 5', "says nothing of what `second` is given"),
+        ('measure change(test, at = "second") <= 5', "`at` belongs to bounds"),
+        ("measure change(test, arithmetic = float32) <= 5", "`arithmetic` belongs to bounds"),
+    ],
+)
+def test_a_module_is_named_and_given_examples(plan: Write, line: str, says: str) -> None:
+    outcome = apply(plan(f"{INT8}control final {{ {line} }}\n"), None, allow_code=["*"])
+    assert says in outcome.diagnostics[0].message
+
+
 # ---- what is stored ----------------------------------------------------------------------------------------------
 
 
