@@ -26,7 +26,6 @@ from surgery_dsl.proof.statistical import Term
 from surgery_dsl.proof.verdict import Verdict, exact_text, verdict_of
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.session import Session
-from surgery_dsl.run.touched import rows_of
 from surgery_dsl.vocabulary.values import number_text
 
 
@@ -66,7 +65,7 @@ class _Line:
         self.joint = sum(1 for _ in statistical.lines(session.plan))
 
     def shown(self) -> Shown:
-        rows = rows_of(self.session.data(self.form.data).inputs)
+        rows = self.session.touched.examples(self.session.data(self.form.data))
         overlap = self._overlap(rows)
         if overlap is not None:
             verdict = self._verdict("failed").replaced(reason="examples of the evidence made the network")

@@ -38,6 +38,7 @@ class Touched:
         self._plan, self._folder = plan, folder
         self._step = ""
         self._steps: dict[str, list[str]] = {}
+        self._rows: dict[str, Tensor] = {}
 
     @contextmanager
     def during(self, step: str) -> Iterator[None]:
@@ -68,8 +69,13 @@ class Touched:
 
     def rows(self, data: Callable[[str], TensorData]) -> dict[str, Tensor]:
         """Return the digests of the examples that had a part, by the digest of their set."""
-        own = {data(name).facts.digest: rows_of(data(name).inputs) for name in self._steps}
-        return self.earlier.rows | own
+        return self.earlier.rows | {data(name).facts.digest: self.examples(data(name)) for name in self._steps}
+
+    def examples(self, data: TensorData) -> Tensor:
+        """Return the digests of the examples of a data set, in their order."""
+        if data.facts.digest not in self._rows:
+            self._rows[data.facts.digest] = rows_of(data.inputs)
+        return self._rows[data.facts.digest]
 
 
 def rows_of(inputs: Inputs) -> Tensor:
@@ -79,12 +85,14 @@ def rows_of(inputs: Inputs) -> Tensor:
     two different ones are taken for one with a probability below 10⁻⁷.)
     """
     parts = [tensor.detach().cpu().contiguous().reshape(len(tensor), -1) for tensor in named(inputs).values()]
-    tables = [part.view(torch.uint8).numpy() if part.numel() else part.numpy() for part in parts]
-    found = [
-        hashlib.blake2b(b"".join(table[index].tobytes() for table in tables), digest_size=8).digest()
-        for index in range(len(parts[0]))
-    ]
-    return torch.frombuffer(bytearray(b"".join(found)), dtype=torch.int64)
+    tables = [part.view(torch.uint8).numpy() for part in parts if part.numel()]
+    found = bytearray()
+    for index in range(len(parts[0])):
+        one = hashlib.blake2b(digest_size=8)
+        for table in tables:
+            one.update(table[index])
+        found += one.digest()
+    return torch.frombuffer(found, dtype=torch.int64)
 
 
 # ---- earlier results ---------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-HALVINGS = 100
+HALVINGS = 60
 
 
 def upper_rate(hits: int, count: int, risk: float) -> float:

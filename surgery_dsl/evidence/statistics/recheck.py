@@ -50,6 +50,8 @@ def recheck(folder: Path, claim: Any) -> str:
     sample = _sample(evidence, items)
     if not sample.finite:
         return "the values hold NaN"
+    if evidence.form == "mean" and (sample.low, sample.high) != _range(evidence):
+        return f"the range from {evidence.low} to {evidence.high} does not follow from the line"
     if _outside(sample):
         return "some value lies outside the range that the bound rests on"
     return _compared(evidence, claim.status, bounds(sample), float(sample.high - sample.low))
@@ -95,6 +97,13 @@ def _sample(evidence: Any, items: Tensor) -> Sample:
         risk=Fraction(evidence.risk),
         seed=evidence.seed,
     )
+
+
+def _range(evidence: Any) -> tuple[Fraction, Fraction]:
+    """Return the range of a sum: clipped losses lie between 0 and the clip, whatever else has a mean in 0 to 1."""
+    ends = [Fraction(term.factor) * (Fraction(evidence.clip) if evidence.clip else 1) for term in evidence.terms]
+    zero = Fraction(0)
+    return sum((min(end, zero) for end in ends), zero), sum((max(end, zero) for end in ends), zero)
 
 
 def _outside(sample: Sample) -> bool:
