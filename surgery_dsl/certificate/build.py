@@ -55,11 +55,16 @@ def payload(statement: Statement) -> bytes:
 
 
 def write(folder: Path, statement: Statement, key_file: str = "") -> Path:
-    """Write ``certificate.json`` into the folder, whole or not at all.
+    """Write ``certificate.json`` into the folder, as :func:`write_payload`."""
+    return write_payload(folder, payload(statement), key_file)
+
+
+def write_payload(folder: Path, body: bytes, key_file: str = "") -> Path:
+    """Write ``certificate.json`` around a payload, whole or not at all.
 
     Args:
         folder: The result.
-        statement: What is said of it.
+        body: The statement in its canonical form.
         key_file: Private key to sign with; empty leaves the certificate unsigned.
 
     Raises:
@@ -67,7 +72,7 @@ def write(folder: Path, statement: Statement, key_file: str = "") -> Path:
     """
     keys = (read_signing_key(Path(key_file)),) if key_file else ()
     path = folder / CERTIFICATE
-    replace_file(path, enveloped(payload(statement), keys))
+    replace_file(path, enveloped(body, keys))
     return path
 
 

@@ -41,8 +41,12 @@ def read_statement(folder: Path) -> Statement:
         OSError: There is no certificate.
         ValueError: It is not one.
     """
-    envelope = Envelope.model_validate(parse((folder / CERTIFICATE).read_bytes()))
-    return Statement.model_validate(parse(decoded(envelope.payload)))
+    return Statement.model_validate(parse(read_payload(folder)))
+
+
+def read_payload(folder: Path) -> bytes:
+    """Return the very bytes of the statement, which a signature covers; errors as of :func:`read_statement`."""
+    return decoded(Envelope.model_validate(parse((folder / CERTIFICATE).read_bytes())).payload)
 
 
 def read_envelope(folder: Path, log: Log) -> tuple[Envelope, bytes]:

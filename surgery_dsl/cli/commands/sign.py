@@ -10,7 +10,8 @@ import click
 @click.option("--key", required=True, type=click.Path(path_type=Path), metavar="KEYFILE", help="Private key.")
 def command(folder: Path, key: Path) -> None:
     """Sign a result that verifies, in place of whoever signed it before; print the key's id."""
-    from surgery_dsl.certificate.build import write
+    from surgery_dsl.certificate.build import write_payload
+    from surgery_dsl.certificate.integrity import read_payload
     from surgery_dsl.certificate.signing import read_signing_key
     from surgery_dsl.certificate.verify import verify
     from surgery_dsl.cli.output import exit_code_of, finish, show
@@ -19,9 +20,9 @@ def command(folder: Path, key: Path) -> None:
     try:
         signer = read_signing_key(key)
         verification = verify(folder)
-        if not verification.held or verification.statement is None:
+        if not verification.held:
             raise Refused(*verification.diagnostics)
-        write(folder, verification.statement, str(key))
+        write_payload(folder, read_payload(folder), str(key))
     except Refused as refused:
         finish(refused.diagnostics, {}, "text", "auto", exit_code_of(refused.diagnostics))
     show(signer.key_id)

@@ -66,6 +66,16 @@ def test_a_result_is_signed_afterwards_and_anew(folder: Path) -> None:
     assert not list((folder / "out").glob(".*"))
 
 
+def test_the_very_bytes_are_signed(folder: Path) -> None:
+    """A statement that leaves out what a later version writes stays as it is: fields with defaults may be absent."""
+    edit(folder / "out", lambda d: [d["predicate"].pop(name) for name in ("conventions", "training")])
+    before = statement_of(folder / "out")
+    assert run(folder, "sign", "out", "--key", "key").code == 0
+    assert run(folder, "verify", "out", "--key", "key.pub").code == 0
+    assert statement_of(folder / "out") == before
+    assert "conventions" not in before["predicate"]
+
+
 def test_what_does_not_verify_is_not_signed(folder: Path) -> None:
     (folder / "out" / "report.md").write_text("better")
     before = (folder / "out" / "certificate.json").read_bytes()
