@@ -39,11 +39,13 @@ def section(result: Result) -> Section | None:
 
 
 def _parts(health: Health) -> Iterator[Part]:
-    where = f"the first {counted(health.examples, 'example')} of `{health.data}`" if health.data else "no data"
-    yield Text(
-        f"Measured on {where}. A score is what the change of a layer would cost if the loss were a plane: it ranks, "
-        "and bounds nothing."
-    )
+    if health.data:
+        yield Text(
+            f"Measured on the first {counted(health.examples, 'example')} of `{health.data}`. A score is what the "
+            "change of a layer would cost if the loss were a plane: it ranks, and bounds nothing."
+        )
+    else:
+        yield Text("No data was read: weights alone are compared.")
     scored = [(layer.path, layer.score) for layer in health.layers if layer.score is not None]
     moved = [(layer.path, layer.output_change) for layer in health.layers if layer.output_change is not None]
     if any(value for _, value in scored):
@@ -81,7 +83,11 @@ def _shown(layers: tuple[LayerHealth, ...]) -> list[LayerHealth]:
     """Return layers in the order of the forward; of more than a table shows, first those that matter most."""
     if len(layers) <= LONGEST:
         return list(layers)
-    return sorted(layers, key=lambda layer: (-abs(layer.score or 0.0), -(layer.output_change or 0.0)))
+
+    def matters(layer: LayerHealth) -> tuple[float, ...]:
+        return -abs(layer.score or 0.0), -(layer.output_change or 0.0), -(layer.weight_change or 0.0)
+
+    return sorted(layers, key=matters)
 
 
 def _layer(layer: LayerHealth) -> tuple[str, ...]:

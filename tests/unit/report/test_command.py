@@ -110,6 +110,13 @@ def run_usage(folder: Path, *words: str) -> str:
     return ran.stderr
 
 
+def test_signing_a_result_leaves_its_report_as_it_is(copy: Path, tmp_path: Path) -> None:
+    assert run(tmp_path, "key", "new", "release.key").code == 0
+    assert run(tmp_path, "sign", "out", "--key", "release.key").code == 0
+    ran = run(tmp_path, "report", "out")
+    assert (ran.code, ran.out) == (0, (copy / "report.md").read_text())
+
+
 def test_json_holds_the_report(copy: Path, tmp_path: Path) -> None:
     ran = run(tmp_path, "report", "out", "--output-format", "json")
     assert (ran.code, ran.findings) == (0, [])
