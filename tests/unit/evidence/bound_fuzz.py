@@ -244,7 +244,8 @@ def pairs(seed: int) -> Iterator[Pair]:
     inserted = Residual(nn.ReLU, (nn.Sequential(nn.Linear(4, 2), nn.Tanh(), nn.Linear(2, 4)),))
     inserted.load_state_dict(old.state_dict(), strict=False)
     yield Pair("an adapter inserted", old, shaken(inserted, size), (4,))
-    old = nn.Sequential(nn.Conv1d(1, 2, 3), nn.MaxPool1d(3, 2, 1), nn.Tanh(), nn.ConvTranspose1d(2, 2, 2), nn.Flatten(), nn.LazyLinear(2))  # fmt: skip  # noqa: E501
+    pooled = (nn.Conv1d(1, 2, 3), nn.MaxPool1d(3, 2, 1), nn.Tanh(), nn.ConvTranspose1d(2, 2, 2))
+    old = nn.Sequential(*pooled, nn.Flatten(), nn.LazyLinear(2))
     old(torch.zeros(1, 1, 7))
     yield Pair("pooled first", old, shaken(old, size), (1, 7))
 

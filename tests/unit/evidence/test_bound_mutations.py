@@ -33,7 +33,7 @@ MUTATIONS: list[tuple[Any, str, str, str]] = [
     (difference, "apart", "new.low - old.high", "new.low - old.low"),
     (difference, "apart", "new.low_slope - old.high_slope", "new.low_slope + old.high_slope"),
     (difference, "apart", "new.high_slope - old.low_slope, new.high_slope", "new.high_slope, new.high_slope"),
-    (difference, "_tighter", "torch.where(take, other.offset, one.offset)", "torch.where(take, one.offset, other.offset)"),
+    (difference, "_tighter", "torch.where(take, other.offset, one.offset)", "torch.where(take, one.offset, other.offset)"),  # noqa: E501
     (difference, "tighter", "one.low, other.low", "one.low, other.high"),
     (backward, "_on_lines", "rows.clamp(min=0), rows.clamp(max=0)", "rows.clamp(max=0), rows.clamp(min=0)"),
     (backward, "_on_lines", "lines.high_slope, lines.low_slope", "lines.low_slope, lines.high_slope"),
@@ -57,7 +57,7 @@ MUTATIONS: list[tuple[Any, str, str, str]] = [
     (changes, "_pointwise", "before[1] + delta[1]", "before[0] + delta[1]"),
     (analysis.Analysis, "_affine", "middle - radius - room", "middle + radius - room"),
     (analysis.Analysis, "_affine", "middle + radius + room", "middle - radius + room"),
-    (analysis.Analysis, "_largest", "least, most = lows.amax(-1), highs.amax(-1)", "least, most = lows.amax(-1), highs.amin(-1)"),
+    (analysis.Analysis, "_largest", "least, most = lows.amax(-1), highs.amax(-1)", "least, most = lows.amax(-1), highs.amin(-1)"),  # noqa: E501
     (analysis.Analysis, "_largest", "least, most = lows.amax(-1)", "least, most = highs.amax(-1)"),
     (analysis.Analysis, "_largest", "sure = least >= others", "sure = least <= others"),
     (analysis.Analysis, "of_units", "lows.append(-found", "lows.append(found"),
