@@ -18,6 +18,9 @@ TOUCHED = f"{FOLDER}/touched.safetensors"
 CLOSE = 1e-12
 """How far sums of float64 may differ between machines, relative to the range."""
 
+RANGES = {"cosine": (-1, 1)}
+"""Between which numbers the value of an example lies, where it is not a share."""
+
 
 def recheck(folder: Path, claim: Any) -> str:
     """Return why the stored values do not show a claim, or nothing.
@@ -100,10 +103,15 @@ def _sample(evidence: Any, items: Tensor) -> Sample:
 
 
 def _range(evidence: Any) -> tuple[Fraction, Fraction]:
-    """Return the range of a sum: clipped losses lie between 0 and the clip, whatever else has a mean in 0 to 1."""
-    ends = [Fraction(term.factor) * (Fraction(evidence.clip) if evidence.clip else 1) for term in evidence.terms]
-    zero = Fraction(0)
-    return sum((min(end, zero) for end in ends), zero), sum((max(end, zero) for end in ends), zero)
+    """Return the range of a sum: of each quantity it is known, of a loss by its clip."""
+    low, high = Fraction(0), Fraction(0)
+    for term in evidence.terms:
+        name, clip = term.quantity.partition("(")[0], Fraction(evidence.clip or 1)
+        ends = sorted(
+            Fraction(term.factor) * end for end in ((0, clip) if name == "loss" else RANGES.get(name, (0, 1)))
+        )
+        low, high = low + ends[0], high + ends[1]
+    return low, high
 
 
 def _outside(sample: Sample) -> bool:

@@ -146,7 +146,7 @@ def stored(folder: Path, **changes: Any) -> SimpleNamespace:
         "seed": SEED,
         "relation": "<=",
         "method": found.method,
-        "terms": (SimpleNamespace(factor="1"), SimpleNamespace(factor="-1")),
+        "terms": tuple(SimpleNamespace(factor=one, quantity="loss(test, clip = 2)") for one in ("1", "-1")),
         "clip": "2",
         "low": "-2",
         "high": "2",
