@@ -284,12 +284,13 @@ def measured_memory(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> 
 
 def latency(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     """Times do not repeat: see :data:`LOOSELY`."""
+    seconds = []
     with torch.no_grad():
-        now(data[0][:1])
-        began = time.perf_counter()
-        for _ in range(5):
+        for _ in range(15):
+            began = time.perf_counter()
             now(data[0][: getattr(word, "batch", 1)])
-    return (time.perf_counter() - began) / 5
+            seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
 
 
 LOOSELY = {"latency": 30.0}
