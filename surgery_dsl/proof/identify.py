@@ -70,6 +70,8 @@ def static_identify(
         asked=getattr(take, "asked", take.name),
         indices=indices,
         span=take.span,
+        silent_on=take.silent_on(),
+        runs_before=len(context.history),
         gone=take.gone(pools, roundings) if isinstance(take, Staged) and block.per == "global" else None,
     )
 

@@ -7,7 +7,6 @@ from surgery_dsl.diagnostics.codes import budgets
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Property, Reading
 from surgery_dsl.proof import blame, uniform
-from surgery_dsl.proof.certified import bound
 from surgery_dsl.proof.deciding import Decided, decide, numbers, worst_sides, worst_sizes
 from surgery_dsl.proof.gates import readings
 from surgery_dsl.proof.measured import measurement
@@ -82,6 +81,8 @@ def _one(state: State, obligation: Obligation, block: str, plan: Plan, retry: Re
     if obligation.verb == "prove":
         return _proof(state, obligation, statement, block, plan, retry)
     if obligation.verb == "certify":
+        from surgery_dsl.proof.certified import bound  # most plans ask for no bound
+
         return bound(state, obligation, block)
     return measurement(state, obligation, statement, block)
 
@@ -184,6 +185,8 @@ def _property_refuted(state: State, obligation: Obligation, ruling: Ruling) -> D
 def _property_fix(obligation: Obligation, ruling: Ruling) -> str:
     if obligation.text.startswith("frozen") and ruling.steps:
         return f"let `{ruling.steps[0]}` leave it alone (`train = only(…)`), or except it in `frozen(…)`"
+    if obligation.text.startswith("exact") and "(dead on " in ruling.reason:
+        return "what is silent on data may wake elsewhere: `take = proved_dead(domain(…))` takes what cannot"
     if obligation.text.startswith("exact"):
         return "measure the change instead: `measure change(…) <= …`"
     return "change the step, or the claim"

@@ -116,7 +116,8 @@ def refuse_other(session: Session, step: Block, effect: Effect, before: Referenc
             )
         )
     where = f" for {effect.region.said()}" if isinstance(effect.region, Region) else ""
-    statement = f"the function is kept{where} ({find(effect.rule).title}), checked numerically"
+    why = find(effect.rule).title if effect.rule else effect.reason
+    statement = f"the function is kept{where} ({why}), checked numerically"
     method = "float64" if found.wide else "the network's own dtype"
     evidence.note_always("exact", statement, method, step.name, found.said())
 

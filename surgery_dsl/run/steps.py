@@ -115,6 +115,9 @@ class Steps:
             self.state = self._advanced(step, picked)
             session.note_picked(step.name, picked)
             self._note_state()
+        proved = session.remarks()
+        if proved:
+            self.evidence.note_always("exact", proved, "bound propagation in float64", step.name)
         self.evidence.note_selection(picked.selection, self.state.interface, stage)
 
     def _moved(self, name: str, step: Block) -> Picked:

@@ -82,6 +82,8 @@ class Selection(Data):
         pools: The pools.
         taken: For each pool, how many of its units may be taken.
         total: Where a global ranking fixes the sum over the pools, that sum, or the bounds that rounding leaves it.
+        silent_on: Where all taken units are proved to give 0: the region. ``None`` where nothing is proved.
+        runs_before: How many runs of steps stood before the selection.
         gone: For a stage of a schedule with a global ranking that removes units: how many of the original units of all
             pools are gone after it.
         asked: What the plan asked for, in words (``lowest 40%``).
@@ -98,6 +100,8 @@ class Selection(Data):
     indices: tuple[tuple[int, ...] | None, ...] = ()
     span: Span | None = None
     gone: Extent | None = None
+    silent_on: Data | None = None
+    runs_before: int = 0
 
     @property
     def sites(self) -> tuple[Site, ...]:

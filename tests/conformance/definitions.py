@@ -328,8 +328,8 @@ QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
 
 
 def exact(word: Word, operation: Operation) -> bool:
-    step = getattr(word, "step", "")
-    return all(_same_function(m, operation.inputs) for m in operation.moments if m.run.step.name == step)
+    steps = getattr(word, "steps", ())
+    return all(_same_function(m, operation.inputs) for m in operation.moments if m.run.step.name in steps)
 
 
 def _same_function(moment: Moment, inputs: Tensor) -> bool:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from surgery_dsl.diagnostics.diagnostic import Refused
+from surgery_dsl.evidence.identities._identity import names as identities
 from surgery_dsl.interface.canonical import differences
 from surgery_dsl.vocabulary.context import Effect
 from tests.conformance.live import (
@@ -127,6 +128,7 @@ def test_what_keeps_the_function_keeps_it(entry: Entry, runs: Runs) -> None:
 
 def _holds(moment: Moment, inputs: torch.Tensor, dtype: str) -> None:
     if moment.effect.function == "exact":
+        assert moment.effect.rule in identities(), f"{moment}"
         before, after = moment.before.outputs(inputs), moment.after.outputs(inputs)
         scale = max(1.0, float(before.abs().max()))
         assert float((before - after).abs().max()) <= ROUNDING[dtype] * scale, f"{moment}"

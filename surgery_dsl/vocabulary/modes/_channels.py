@@ -47,7 +47,7 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
     """Shrink the axes of a selection in a draft, for every outcome; report what may not shrink."""
     interface = context.interface
     writes: dict[str, None] = {}
-    axes: list[int] = []
+    axes: dict[int, int] = {}
     listed: dict[int, tuple[int, ...]] = {}
     ranked: list[int] = []
     changed = 0
@@ -71,10 +71,10 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
             ranked += [axis] if fixed is None else []
         draft.resize(axis, _kept(size, taken))
         writes |= dict.fromkeys(name for name, _ in interface.carriers.get(axis, ()))
-        axes.append(axis)
+        axes[axis] = at
         changed += len(pool.sites)
     if selection.unit in FOLDING:
-        writes |= dict.fromkeys(may_hold(axes, interface))
+        writes |= dict.fromkeys(may_hold(tuple(axes), interface))
     choosing = [operator for operator in interface.operators if operator.kind == "topk"]
     for axis in axes if choosing else ():
         _enough_to_choose_from(axis, choosing, selection, draft, context, selection.span or span)
@@ -88,15 +88,27 @@ def shrink(selection: Selection, draft: Draft, context: Static, span: Span | Non
         moved = _entries.arranged(draft, listed, ranked, context)
         writes |= dict.fromkeys(moved.writes)
         renamed, reason = moved.renamed, f"{reason}, and what goes with them in {moved.lists}"
-    reason = "; ".join([reason, *notes_on(axes, interface)])
+    reason = "; ".join([reason, *notes_on(tuple(axes), interface)])
+    against = _seen(selection, axes, listed, context)
     return Effect(
-        function="changing",
-        reason=reason,
+        function="changing" if against else "exact",
+        reason=f"{reason}; {against}" if selection.silent_on is not None and against else reason,
+        rule="" if against else "silent_units",
+        region=None if against else selection.silent_on,
         writes=frozenset(writes),
         renamed=renamed,
         matched=len(selection.sites),
         changed=changed,
     )
+
+
+def _seen(selection: Selection, axes: Mapping[int, int], listed: Mapping[int, object], context: Static) -> str:
+    """Return why the function may change; empty for units that are proved to give zeros to all that reads them."""
+    if selection.silent_on is None or listed:
+        return "units go"
+    from surgery_dsl.vocabulary.modes import _silent  # few selections prove anything
+
+    return _silent.why_not_exact(selection, axes, context)
 
 
 def _same_way(selection: Selection, draft: Draft, context: Static, span: Span | None) -> None:

@@ -26,7 +26,8 @@ class Remove(Mode):
         Sequential leave it and those behind move up, which renames their tensors; each must give what it takes (equal
         widths), so that the next can read its input. Experts that are modules of a list leave it with their rows of the
         router. Single weights cannot be removed. The function changes: units
-        that were dead on data are not proved dead on other inputs.
+        that were dead on data are not proved dead on other inputs. Units that `proved_dead(REGION)` took leave it as it
+        is for the inputs of the region.
 
     Runtime rule:
         Channels: one edit with the entries that stay of each dimension. What a dead channel still gives (its bias,
@@ -43,7 +44,7 @@ class Remove(Mode):
         example="remove",
         near_miss="removed",
         near_miss_code="SD105",
-        function="changing",
+        function="exact",
         interface=frozenset({"widths", "topology", "inputs", "outputs"}),
     )
 

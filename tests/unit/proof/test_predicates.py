@@ -100,7 +100,7 @@ def test_a_statement_about_nothing_does_not_hold() -> None:
 
 @pytest.mark.parametrize("function", ["none", "exact", "bounded", "changing"])
 def test_exact_is_what_the_effects_say(function: Any) -> None:
-    exact = catalogue.find("predicates", "exact")(step="wider")
+    exact = catalogue.find("predicates", "exact")(steps=("wider",))
     static = context(("wider", Effect(function=function, reason="why")))
     ruling = exact.decide(static)
     assert ruling.holds == (function in ("none", "exact"))

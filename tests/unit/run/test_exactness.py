@@ -8,7 +8,8 @@ from torch import Tensor
 
 from surgery_dsl.kernels import factorizations
 from surgery_dsl.run import exactness
-from surgery_dsl.run.apply import Outcome, apply
+from surgery_dsl.run.apply import apply
+from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.vocabulary.transforms import widen as widen_module
 from tests.certificates import statement_of
 
