@@ -45,5 +45,7 @@ svg .bar.c5,svg .dot.c5{fill:var(--c5)}
 @media print{:root{color-scheme:light;--back:#fff;--text:#000;--soft:#444;--line:#bbb;--panel:#f5f5f5;--good:#176639;
 --bad:#b3201a;--open:#8a5300;--c0:#2f6db5;--c1:#b4541a;--c2:#2f7d4f;--c3:#8a4a9e;--c4:#a3304f;--c5:#5b6470}
 body{max-width:none;padding:0;font-size:10pt}nav{display:none}.wide{overflow:visible}figure,tr{break-inside:avoid}
-pre{white-space:pre-wrap}h2,h3{break-after:avoid}}
+pre{white-space:pre-wrap}h2,h3{break-after:avoid}table{font-size:7.5pt}.name,code{font-size:7pt}
+.long{min-width:0}.short:not(.number,.status){white-space:normal}th,td{padding-right:.35rem}thead th{font-size:7pt}
+.wide{background:none}details::details-content{content-visibility:visible}}
 """
