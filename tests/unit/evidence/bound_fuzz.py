@@ -109,11 +109,11 @@ def changes(count: int, points: int, seed: int = 0) -> Iterator[str]:
             before = intervals(count, generator, old.breaks)
             shift = 10 ** (torch.rand(count, generator=generator, dtype=torch.float64) * 10 - 9)
             delta = intervals(count, generator)[0].clamp(-1, 1) * shift
-            delta = (torch.minimum(delta, -delta * 0.3), torch.maximum(delta, -delta * 0.3))
+            delta = (torch.minimum(delta, -delta * 0.3), torch.maximum(delta, -delta * 0.3))  # type: ignore[assignment]
             after = (before[0] + delta[0] * 0.7, before[1] + delta[1] * 0.7)
             after = (torch.minimum(*after), torch.maximum(*after))
-            found = difference.planes(old, new, before, after, delta)
-            z, moved = inside(*before, points, generator), inside(*delta, points, generator)
+            found = difference.planes(old, new, before, after, delta)  # type: ignore[arg-type]
+            z, moved = inside(*before, points, generator), inside(*delta, points, generator)  # type: ignore[call-arg]
             moved = (z + moved).clamp(*after) - z
             after_z = z + moved
             held = (moved >= delta[0]) & (moved <= delta[1]) & (after_z >= after[0]) & (after_z <= after[1])
@@ -178,7 +178,7 @@ def convolutional(act: Activation, pool: nn.Module) -> nn.Sequential:
         assert buffer is not None
         buffer.copy_(torch.rand(3) + 0.2)
     return nn.Sequential(
-        nn.Conv2d(1, 3, 3, padding=1), norm, act(), pool, nn.Conv2d(3, 2, 2, groups=1), act(), nn.Flatten(), nn.LazyLinear(2)
+        nn.Conv2d(1, 3, 3, padding=1), norm, act(), pool, nn.Conv2d(3, 2, 2), act(), nn.Flatten(), nn.LazyLinear(2)
     )  # fmt: skip
 
 
@@ -198,10 +198,10 @@ def without_units(old: nn.Sequential, size: float) -> Pair:
     assert isinstance(new, nn.Sequential)
     first, second = nn.Linear(4, 3), nn.Linear(3, 4)
     with torch.no_grad():
-        first.weight.copy_(new[0].weight[kept])
-        first.bias.copy_(new[0].bias[kept])
-        second.weight.copy_(new[2].weight[:, kept])
-        second.bias.copy_(new[2].bias)
+        first.weight.copy_(new[0].weight[kept])  # type: ignore[index]
+        first.bias.copy_(new[0].bias[kept])  # type: ignore[index]
+        second.weight.copy_(new[2].weight[:, kept])  # type: ignore[index]
+        second.bias.copy_(new[2].bias)  # type: ignore[arg-type]
     new[0], new[2] = first, second
     return Pair("units removed", old, new, (4,), (kept, torch.arange(3)))
 
@@ -291,7 +291,7 @@ def networks(seeds: range, points: int, boxes: int = 6) -> Iterator[str]:
             spots = (box.low + (box.high - box.low) * share).clamp(box.low, box.high)
             worst = attack(old, new, box, forms, seed, starts=2, steps=12).points
             spots = torch.cat([spots, worst.unsqueeze(0)])
-            outputs = [graph.run(spots.flatten(0, 1)).unflatten(0, spots.shape[:2]) for graph in (old, new)]
+            outputs = [graph.run(spots.flatten(0, 1)).unflatten(0, spots.shape[:2]) for graph in (old, new)]  # type: ignore[no-untyped-call]
             change = ((outputs[1] - outputs[0]).flatten(2) @ forms.T).amax(0)
             for kind, limits in (("differential", bound.differential), ("apart", bound.apart)):
                 if not bool((change <= limits).all()):
@@ -305,7 +305,7 @@ def inner(comparison: Comparison, graphs: tuple[Graph, Graph], spots: Tensor) ->
     known = comparison.known
 
     def value(side: int, at: int) -> Tensor:
-        return replace(graphs[side], output=at).run(spots.flatten(0, 1)).unflatten(0, spots.shape[:2])
+        return replace(graphs[side], output=at).run(spots.flatten(0, 1)).unflatten(0, spots.shape[:2])  # type: ignore[no-any-return,no-untyped-call]
 
     for side, graph in enumerate(graphs):
         for at in {*graph.bends, *(graph.nodes[bend].sources[0] for bend in graph.bends), graph.output}:

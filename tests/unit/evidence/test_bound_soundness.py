@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable
 from fractions import Fraction
 
-import mpmath
+import mpmath  # type: ignore[import-untyped]
 import pytest
 import torch
 from torch import Tensor, nn
