@@ -17,7 +17,6 @@ from surgery_dsl.vocabulary.kinds import (
     DataLoaderSlot,
     ModelLoaderSlot,
     ModeSlot,
-    NumberOr,
     NumberOrSchedule,
     OptimizerSlot,
     PredicateSlot,
@@ -31,7 +30,7 @@ from surgery_dsl.vocabulary.kinds import (
     UnitSlot,
 )
 from surgery_dsl.vocabulary.values import Bytes, Number, Percent, Plain, Point, Points, Seconds
-from surgery_dsl.vocabulary.word import Names, Slot, Word
+from surgery_dsl.vocabulary.word import Names, NumberOr, Slot, Word
 
 ParamValue = Plain | Percent | str
 
