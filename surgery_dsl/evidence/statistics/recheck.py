@@ -107,9 +107,8 @@ def _range(evidence: Any) -> tuple[Fraction, Fraction]:
     low, high = Fraction(0), Fraction(0)
     for term in evidence.terms:
         name, clip = term.quantity.partition("(")[0], Fraction(evidence.clip or 1)
-        ends = sorted(
-            Fraction(term.factor) * end for end in ((0, clip) if name == "loss" else RANGES.get(name, (0, 1)))
-        )
+        between = (Fraction(0), clip) if name == "loss" else RANGES.get(name, (0, 1))
+        ends = sorted(Fraction(term.factor) * end for end in between)
         low, high = low + ends[0], high + ends[1]
     return low, high
 

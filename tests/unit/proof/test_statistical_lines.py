@@ -62,7 +62,7 @@ def form(bench: Workbench, line: str) -> Form:
 
 def test_a_difference_is_one_mean(bench: Workbench) -> None:
     found = form(bench, "loss(test, confidence = 95%, clip = 2.5) <= 1.5 * base.loss(test) + 0.05")
-    assert [(term.factor, term.point.at) for term in found.terms] == [(1, "now"), (Fraction(-3, 2), "base")]
+    assert [str(term.factor) + term.point.at for term in found.terms] == ["1now", "-3/2base"]
     assert (found.limit, found.low, found.high) == (Fraction(1, 20), Fraction(-15, 4), Fraction(5, 2))
     assert all(getattr(term.word, "clip", None) == 2.5 for term in found.terms)
     assert not found.counts
@@ -70,17 +70,21 @@ def test_a_difference_is_one_mean(bench: Workbench) -> None:
 
 def test_sides_may_be_turned_and_terms_fall_together(bench: Workbench) -> None:
     found = form(bench, "base.accuracy(test) - 1pp <= accuracy(test, confidence = 90%)")
-    assert [(term.factor, term.point.at) for term in found.terms] == [(1, "base"), (-1, "now")]
-    assert (found.relation, found.limit, found.low, found.high) == ("<=", Fraction(1, 100), -1, 1)
+    assert [str(term.factor) + term.point.at for term in found.terms] == ["1base", "-1now"]
+    assert (found.limit, found.low, found.high) == (Fraction(1, 100), Fraction(-1), Fraction(1))
+    assert found.relation == "<="
     halves = form(bench, "flips(test, confidence = 95%) / 2 + 0.5 * flips(test) <= 2%")
-    assert [(term.factor, halves.counts) for term in halves.terms] == [(1, True)]
+    assert [term.factor for term in halves.terms] == [Fraction(1)]
+    assert halves.counts
 
 
 def test_a_threshold_is_a_rate(bench: Workbench) -> None:
     found = form(bench, "change(test, norm = 2, confidence = 95%, exceeded = 2%) <= 4")
-    assert (found.kind, found.threshold, found.limit, found.counts) == ("exceeded", 4, Fraction(1, 50), True)
+    assert found.kind == "exceeded"
+    assert found.counts
+    assert (found.threshold, found.limit) == (Fraction(4), Fraction(1, 50))
     turned = form(bench, "4 >= change(test, norm = 2, confidence = 95%, exceeded = 2%)")
-    assert (turned.kind, turned.threshold, turned.limit) == ("exceeded", 4, Fraction(1, 50))
+    assert (turned.threshold, turned.limit) == (Fraction(4), Fraction(1, 50))
 
 
 def test_all_lines_share_the_risk(bench: Workbench) -> None:
