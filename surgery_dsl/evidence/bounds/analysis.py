@@ -124,7 +124,7 @@ class Analysis:
         size = node.magnitude(*(known.far(s) for s in sources))
         count = torch.as_tensor(node.terms, device=size.device)
         runs = self._runs(count, size)
-        radius = torch.vmap(node.absolute)(*radii)
+        radius = node.spread(*radii)
         room = gamma(count + 8) * size * 2 + radius * (4 * U64) + gamma(count + 8) * radius + runs + scalar.FLOOR
         middle = node.apply(*middles)
         known.low[key], known.high[key] = middle - radius - room, middle + radius + room

@@ -79,6 +79,7 @@ class Affine(Node):
             output (broadcastable). Zero for what only moves elements.
         transposed: From rows on the output to rows on each source; by default derived from ``linear``.
         offset_size: Upper bound of the sum of the magnitudes that make up the offset; by default its own.
+        alike: Whether ``linear`` and ``absolute`` take many examples as they take one, [B, *shape].
     """
 
     linear: Callable[..., Tensor] = field(compare=False, repr=False)
@@ -87,15 +88,20 @@ class Affine(Node):
     terms: "Tensor | int" = field(default=0, compare=False, repr=False)
     transposed: "Callable[[Rows], tuple[Rows, ...]] | None" = field(default=None, compare=False, repr=False)
     offset_size: Tensor | None = field(default=None, compare=False, repr=False)
+    alike: bool = False
 
     def apply(self, *values: Tensor) -> Tensor:
         """Return the outputs of many examples, each [B, *shape]."""
-        out = torch.vmap(self.linear)(*values)
+        out = self.linear(*values) if self.alike else torch.vmap(self.linear)(*values)
         return out if self.offset is None else out + self.offset
+
+    def spread(self, *values: Tensor) -> Tensor:
+        """Return Σ|coefficient||source| for many examples, from upper bounds of |source|."""
+        return self.absolute(*values) if self.alike else torch.vmap(self.absolute)(*values)
 
     def magnitude(self, *values: Tensor) -> Tensor:
         """Return Σ|coefficient||source| + |offset| for many examples, from upper bounds of |source|."""
-        out = torch.vmap(self.absolute)(*values)
+        out = self.spread(*values)
         if self.offset is None:
             return out
         return out + (self.offset.abs() if self.offset_size is None else self.offset_size)

@@ -29,6 +29,7 @@ def product(call: Call, source: Source, weight: Tensor, offset: Tensor | None, s
         None if offset is None else offset.detach().double().broadcast_to(call.shape),
         terms,
         lambda rows: (rows @ matrix.T,),
+        alike=True,
     )
 
 

@@ -42,6 +42,7 @@ def batch_norm(call: Call) -> Several:
         16,
         lambda rows: (rows * factor,),
         size.broadcast_to(source.shape),
+        alike=True,
     )
     return Several((node, None, None, None))
 
