@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from surgery_dsl.kernels import factorizations
+from surgery_dsl.kernels import factorizations, norm_folding
 from surgery_dsl.run import exactness
 from surgery_dsl.run.apply import apply
 from surgery_dsl.run.outcome import Outcome
+from surgery_dsl.vocabulary.context import Change, Place, Runtime
 from surgery_dsl.vocabulary.transforms import widen as widen_module
+from surgery_dsl.vocabulary.transforms.reorder import Reorder
 from tests.certificates import statement_of
 
 NETWORK = """
@@ -29,6 +31,22 @@ class Net(nn.Module):
         if self.cast:
             h = h.float().to(x.dtype)
         return self.last(F.relu(self.second(h)))
+
+class Normed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.head = nn.Conv1d(2, 8, 3, bias=False), nn.BatchNorm1d(8), nn.Linear(32, 3)
+
+    def forward(self, x):
+        return self.head(F.relu(self.norm(self.conv(x.view(-1, 2, 3).repeat(1, 1, 2)))).flatten(1))
+
+def normed():
+    torch.manual_seed(3)
+    net = Normed()
+    with torch.no_grad():
+        net.norm.running_var.uniform_(0.5, 2)
+        net.norm.running_mean.uniform_(-1, 1)
+    return net
 
 def build():
     torch.manual_seed(3)
@@ -121,6 +139,36 @@ def test_a_merge_that_scales_its_layer_is_caught(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(factorizations, "add_product", wrong)
     assert codes(run(folder, MERGED)) == ["SD909"]
+
+
+def test_norms_fold_and_units_move(folder: Path) -> None:
+    steps = put("fold", "fold()", 'norm("norm")') + put("order", "reorder()", 'conv1d("conv")')
+    outcome = run(folder, steps, "  prove exact(fold, order)", "normed")
+    assert outcome.accepted, outcome.diagnostics
+    titles = [claim["statement"] for claim in checked(folder)]
+    assert "batch norm folding" in titles[0]
+    assert "permutation" in titles[1]
+
+
+def test_a_fold_without_the_mean_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right: Callable[..., tuple[Tensor, Tensor]] = norm_folding.fold_norm
+
+    def wrong(weight: Tensor, bias: Tensor | None, mean: Tensor, *rest: Tensor, **more: float) -> tuple[Tensor, Tensor]:
+        return right(weight, bias, mean * 0, *rest, **more)
+
+    monkeypatch.setattr(norm_folding, "fold_norm", wrong)
+    assert codes(run(folder, put("fold", "fold()", 'norm("norm")'), build="normed")) == ["SD909"]
+
+
+def test_an_order_that_a_reader_misses_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Reorder.execute
+
+    def wrong(self: Reorder, place: Place, runtime: Runtime) -> list[Change]:
+        (change,) = right(self, place, runtime)
+        return [Change(tensors={name: value for name, value in change.tensors.items() if name != "head.weight"})]
+
+    monkeypatch.setattr(Reorder, "execute", wrong)
+    assert codes(run(folder, put("order", "reorder()", 'conv1d("conv")'), build="normed")) == ["SD909"]
 
 
 def test_a_network_that_is_too_large_runs_in_its_own_dtype(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
