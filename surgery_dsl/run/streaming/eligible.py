@@ -57,6 +57,8 @@ def _of_step(step: Step) -> Iterator[tuple[str, Span | None]]:
     if isinstance(step, Identify):
         if step.unit is not None and step.unit.name == "weights":
             yield "picks single weights, which needs all of them", step.spans.get("unit", step.span)
+        if step.take is not None and step.take.silent_on() is not None:
+            yield f"bounds the whole network for `{step.take.name}`", step.take.span or step.span
         for word in (step.by, step.take):
             if word is not None and word.card.needs & _OVER_DATA:
                 yield f"runs the network on data for `{word.name}`", word.span or step.span

@@ -6,9 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from surgery_dsl.language.read import read_plan
 from surgery_dsl.run.apply import apply
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.restore import load
+from surgery_dsl.run.settings import Settings
+from surgery_dsl.run.streaming.eligible import obstacles
 from tests.certificates import statement_of
 
 NETWORK = """
@@ -163,6 +166,14 @@ def test_a_step_between_proof_and_removal_ends_the_proof(folder: Path) -> None:
     outcome = run(folder, "proved_dead(domain(0, 1))", "exact(silent, on = domain(0, 1))", between=ADAPTER)
     assert errors(outcome) == ["SD301"]
     assert "has changed the network since" in outcome.diagnostics[0].message
+
+
+def test_a_bound_needs_the_network_in_core(folder: Path) -> None:
+    text = PLAN.format(build="build", take="proved_dead(domain(0, 1))", claim="exact(silent)", sites=BOTH, between="")
+    plan, _ = read_plan(text, "plan.surg")
+    assert plan is not None
+    said = [found.message for found in obstacles(plan, folder, Settings())]
+    assert any("bounds the whole network for `proved_dead`" in one for one in said)
 
 
 def test_a_bound_that_is_too_low_is_caught(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
