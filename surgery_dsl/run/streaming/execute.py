@@ -41,6 +41,7 @@ from surgery_dsl.run.streaming.layout import Layout, lay_out
 from surgery_dsl.run.streaming.origins import Streamed
 from surgery_dsl.run.streaming.shards import Writer
 from surgery_dsl.run.streaming.skeleton import lighten, without_parameters
+from surgery_dsl.run.touched import note_touched
 from surgery_dsl.run.weights import WeightsFile, not_finite
 from surgery_dsl.run.written import written
 from surgery_dsl.trace.capture import trace
@@ -112,6 +113,7 @@ class _Streaming:
             if position in ends:
                 steps.refuse_idle(run)
         evidence.efficiency = figures.efficiency(session.base_interface, session.interface, steps.state.static())
+        note_touched(session, evidence)
         layout = lay_out(self.streamed, self.settings.shard_size)
         return self._predicate(self.streamed.facts) if place is None else self._write(layout, place)
 
@@ -204,6 +206,7 @@ class _Streaming:
             self.progress("reading the result back", 0, 0)
             returning.refuse_strange(folder, self.session, self.sources, layout.size, self.evidence)
         with self.evidence.phase("write"):
+            self.evidence.write_files(folder)
             predicate = self._predicate(facts)
             known = write_reports(folder, predicate, digests)
             write_certificate(folder, certify(folder, predicate, known), self.settings.sign)
