@@ -1,24 +1,17 @@
 """``certify`` lines, as far as ``check`` can say: what is asked, and whether any bound can answer it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
 from surgery_dsl.diagnostics.codes import budgets, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
-from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.reach import out_of_reach
 from surgery_dsl.language.plan import Arithmetic, Comparison, Expression, Obligation, Quantified, Reading
 from surgery_dsl.proof.gates import foregone
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.verdict import Verdict, verdict_of
 from surgery_dsl.proof.words import data_names, regions, spanless
 from surgery_dsl.vocabulary.kinds import Quantity, Region
-
-_UNREACHED = frozenset(
-    {"softmax", "log_softmax", "scaled_dot_product_attention", "layer_norm", "rms_norm", "group_norm", "lstm", "gru"}
-)
-_PRODUCTS = frozenset({"matmul", "mul", "div", "grouped_matmul"})
-"""Affine where one factor is constant; a product of two values of the forward is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,27 +153,6 @@ def _check_inside(state: State, obligation: Obligation, inside: str, region: Reg
     text = f"`{obligation.text}` has no meaning: {why}"
     code = budgets.REGION_DOES_NOT_FIT
     state.sink.say(Diagnostic(code, text, file=state.file, span=obligation.span, path=inside, help=fix))
-
-
-def out_of_reach(interface: Interface, inside: str = "") -> Iterator[tuple[str, str]]:
-    """Yield operators between input and output that no bound reaches: what is said of them, and their module.
-
-    With ``inside``, of the operators of one module, whatever they read.
-    """
-    felt = {port.value for port in interface.inputs}
-    for operator in interface.operators:
-        if inside and operator.module != inside and not operator.module.startswith(f"{inside}."):
-            felt.update(operator.outputs)
-            continue
-        reads = [value for value in operator.inputs if value in felt]
-        if not reads:
-            continue
-        felt.update(operator.outputs)
-        place = f"`{operator.module}`" if operator.module else "the network's own forward"
-        if operator.kind in _UNREACHED:
-            yield f"no bound is known for `{operator.kind}` in {place}", operator.module
-        elif operator.kind in _PRODUCTS and len(reads) > 1:
-            yield f"no bound is known for a product of two values, `{operator.kind}` in {place}", operator.module
 
 
 def not_certified(obligation: Obligation, why: str, file: str, path: str = "") -> Diagnostic:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, final
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.reach import out_of_reach
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity, Region
 from surgery_dsl.vocabulary.quantities._worst import remark_on
@@ -52,8 +53,12 @@ class ProvedDead(Quantity):
     region: Annotated[Region, Slot("regions")]
 
     def check(self, context: Static) -> None:
-        """Report a region that does not fit the network's input."""
+        """Report a region that does not fit the network's input, and an operator that no bound reaches."""
         self.region.check(context)
+        for why, module in out_of_reach(context.interface):
+            text, fix = f"no unit can be proved dead: {why}", "count silent units on data: `measure dead(…) <= …`"
+            context.say(Diagnostic(runs.NOT_CERTIFIED, text, file=context.file, span=self.span, path=module, help=fix))
+            break
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the number of proved units; raise ``Refused`` where an operator has no bound."""

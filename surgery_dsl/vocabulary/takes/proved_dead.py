@@ -7,6 +7,7 @@ from surgery_dsl.diagnostics.codes import names, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.flow import Flow
 from surgery_dsl.interface.model import Interface
+from surgery_dsl.interface.reach import out_of_reach
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Region, Take
 from surgery_dsl.vocabulary.modes._channels import axis_of
@@ -77,6 +78,10 @@ class ProvedDead(Take):
     ) -> Selected:
         """Any number of channels may be dead; what is no ReLU is refused."""
         self.region.check(context)
+        for why, module in out_of_reach(context.interface):
+            text, fix = f"no unit can be proved dead: {why}", "take what is quiet on data: `dead(…)`"
+            context.say(Diagnostic(runs.NOT_CERTIFIED, text, file=context.file, span=self.span, path=module, help=fix))
+            break
         found = found_in(pools, roundings, self.name, self.span, context)
         flow = Flow(context.interface)
         seen = [at for pool in pools if pool.axis is not None for at in watched(pool, flow, layers=False)[0]]
