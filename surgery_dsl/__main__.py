@@ -1,6 +1,6 @@
 """``python -m surgery_dsl`` is the command line."""
 
-from surgery_dsl.cli.main import main
+from surgery_dsl.cli.main import program
 
 if __name__ == "__main__":
-    main()
+    program()
