@@ -523,7 +523,7 @@ def test_a_finished_file_that_was_damaged_is_written_again(
     write_weights(place / "weights")
     path = write_plan(place)
     done = interrupted(path, tmp_path / "out", monkeypatch, 4)
-    assert len(done) == 3
+    assert len(done) >= 3  # two write side by side: the other may have finished too
     damaged = min(done)
     file = tmp_path / ".out.partial" / "result" / damaged
     raw = bytearray(file.read_bytes())
