@@ -90,7 +90,7 @@ def change_of(before: Answered, after: Answered, norm: Literal["inf", "relative"
     """
     greatest = torch.zeros((), dtype=torch.float64)
     squared, scale = 0.0, 0.0
-    for first, second in _pairs(before, after, data):
+    for first, second in paired(before, after, data):
         difference = (second - first).reshape(len(first), -1)
         each = difference.abs() if norm == "inf" else torch.linalg.vector_norm(difference, dim=1)
         if each.numel():
@@ -113,11 +113,11 @@ def cosines_of(before: Answered, after: Answered, data: str) -> Tensor:
     Raises:
         Refused: The two networks' outputs have different shapes.
     """
-    pairs = _pairs(before, after, data)
+    pairs = paired(before, after, data)
     return torch.cat([functional.cosine_similarity(first, second, dim=-1).flatten().cpu() for first, second in pairs])
 
 
-def _pairs(before: Answered, after: Answered, data: str) -> Iterator[tuple[Tensor, Tensor]]:
+def paired(before: Answered, after: Answered, data: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the outputs of two networks on the same batches, in float64."""
     for (first, _), (second, _) in zip(before, after, strict=True):
         if first.shape != second.shape:

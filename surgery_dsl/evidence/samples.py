@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.evidence import tokens
 from surgery_dsl.evidence.answers import Answered
-from surgery_dsl.evidence.metrics import other_outputs, refuse_no_classes, refuse_other_shape
+from surgery_dsl.evidence.metrics import paired, refuse_no_classes, refuse_other_shape
 
 
 def losses(answers: Answered, data: str, of_tokens: bool = False) -> Tensor:
@@ -74,10 +73,8 @@ def distances(before: Answered, after: Answered, norm: Literal["inf"] | int, dat
         Refused: The two networks' outputs have different shapes.
     """
     found = []
-    for (first, _), (second, _) in zip(before, after, strict=True):
-        if first.shape != second.shape:
-            raise Refused(other_outputs(first, second, data))
-        difference = (second.double() - first.double()).reshape(len(first), -1)
+    for first, second in paired(before, after, data):
+        difference = (second - first).reshape(len(first), -1)
         each = difference.abs().amax(dim=1) if norm == "inf" else torch.linalg.vector_norm(difference, dim=1)
         found.append(each.cpu())
     return torch.cat(found)
@@ -89,12 +86,8 @@ def cosines(before: Answered, after: Answered, data: str) -> Tensor:
     Raises:
         Refused: The two networks' outputs have different shapes.
     """
-    found = []
-    for (first, _), (second, _) in zip(before, after, strict=True):
-        if first.shape != second.shape:
-            raise Refused(other_outputs(first, second, data))
-        found.append(_by_example(functional.cosine_similarity(first.double(), second.double(), dim=-1)))
-    return torch.cat(found)
+    pairs = paired(before, after, data)
+    return torch.cat([_by_example(functional.cosine_similarity(first, second, dim=-1)) for first, second in pairs])
 
 
 def _by_example(values: Tensor) -> Tensor:

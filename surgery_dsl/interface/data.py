@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cache, cached_property, partial
 from typing import Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class Data(BaseModel):
@@ -47,3 +47,10 @@ def _defaults(kind: type[Data]) -> list[tuple[str, Callable[[], Any]]]:
 @cache
 def _names(kind: type[Data]) -> set[str]:
     return set(kind.__pydantic_fields__)
+
+
+def first_misfit(error: ValidationError) -> str:
+    """Say what first stands against data that were read, and where."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{first['msg']}{f' at `{where}`' if where else ''}"

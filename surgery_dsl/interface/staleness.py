@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.data import first_misfit
 from surgery_dsl.interface.lock import Lock, ModelLock, is_sealed
 from surgery_dsl.interface.model import Data, Interface
 from surgery_dsl.interface.safetensors_header import Header, files_of, read_weights
@@ -70,9 +71,7 @@ def read_lock(path: Path) -> Lock:
     except OSError as error:
         raise Refused(_unreadable(path, error.strerror or str(error))) from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Refused(_unreadable(path, f"{first['msg']}{f' at `{where}`' if where else ''}")) from None
+        raise Refused(_unreadable(path, first_misfit(error))) from None
 
 
 def _unreadable(path: Path, why: str) -> Diagnostic:

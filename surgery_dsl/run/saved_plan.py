@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from surgery_dsl.diagnostics.codes import runs, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.data import first_misfit
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.model import Data
 from surgery_dsl.interface.staleness import digest_of, lock_path, read_lock, weights_digest
@@ -180,9 +181,7 @@ def read_saved(path: Path) -> SavedPlan:
     except OSError as error:
         raise Refused(_unreadable(path, error.strerror or str(error))) from None
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Refused(_unreadable(path, f"{first['msg']}{f' at `{where}`' if where else ''}")) from None
+        raise Refused(_unreadable(path, first_misfit(error))) from None
     if saved.digest != saved.sealed():
         raise Refused(_changed(path, saved, "it was changed after it was written", saved.digest, saved.sealed()))
     text = hashlib.sha256("\n".join(saved.text).encode()).hexdigest()

@@ -2,17 +2,17 @@
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
-from surgery_dsl.diagnostics.codes import runs
-from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.interface.reach import out_of_reach
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity, Region
 from surgery_dsl.vocabulary.quantities._worst import remark_on
+from surgery_dsl.vocabulary.regions._silent import provable, silence_on
 from surgery_dsl.vocabulary.word import Card, Slot
 
 if TYPE_CHECKING:
     import torch
+
+_ON_DATA = "count silent units on data instead: `measure dead(…) <= …`"
 
 
 @final
@@ -54,33 +54,11 @@ class ProvedDead(Quantity):
 
     def check(self, context: Static) -> None:
         """Report a region that does not fit the network's input, and an operator that no bound reaches."""
-        self.region.check(context)
-        for why, module in out_of_reach(context.interface):
-            text, fix = f"no unit can be proved dead: {why}", "count silent units on data: `measure dead(…) <= …`"
-            context.say(Diagnostic(runs.NOT_CERTIFIED, text, file=context.file, span=self.span, path=module, help=fix))
-            break
+        provable(self.region, self.span, _ON_DATA, context)
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the number of proved units; raise ``Refused`` where an operator has no bound."""
-        from surgery_dsl.evidence import silence
-        from surgery_dsl.evidence.bounds.graph import Unbounded
-        from surgery_dsl.evidence.bounds.rounding import Unsound
-        from surgery_dsl.evidence.metrics import evaluating
-
-        try:
-            with evaluating(model):
-                corners = self.region.corners(runtime).to(runtime.device)
-                found = silence.silence(model, interface, corners)
-        except (Unbounded, Unsound) as why:
-            raise Refused(
-                Diagnostic(
-                    runs.NOT_CERTIFIED,
-                    f"no unit can be proved dead: {why}",
-                    file=runtime.file,
-                    span=self.span,
-                    help="count silent units on data instead: `measure dead(…) <= …`",
-                )
-            ) from None
+        found = silence_on(self.region, model, interface, self.span, _ON_DATA, runtime)
         counts = {one.path: int(one.dead.sum()) for one in found}
         alive, left = sum(int(one.alive.sum()) for one in found), sum(one.open for one in found)
         runtime.remark(

@@ -2,7 +2,7 @@
 
 from abc import ABC
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from surgery_dsl.diagnostics.codes import names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
@@ -14,6 +14,7 @@ from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection
 from surgery_dsl.vocabulary.takes._counting import between, most_taken
 from surgery_dsl.vocabulary.takes._ranked import Selected
 from surgery_dsl.vocabulary.units._watch import unwatched
+from surgery_dsl.vocabulary.word import Names
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,25 @@ class Beyond(Take, ABC):
         from surgery_dsl.vocabulary.takes import _picking
 
         return _picking.beyond(selection, scores, self.bound, roundings, largest=self.largest)
+
+
+class OnData(Take, ABC):
+    """Looks for channels in what they give on a data set. Abstract."""
+
+    needs_scores: ClassVar[bool] = False
+    finds: ClassVar[bool] = True
+
+    data: Annotated[str, Names("data")]
+
+    def select(
+        self,
+        pools: tuple[Pool, ...],
+        roundings: tuple[Rounding, ...],
+        per: Literal["site", "global"],
+        context: Static,
+    ) -> Selected:
+        """Any number of channels may be found; what has no output of its own is refused."""
+        return found_in(pools, roundings, self.name, self.span, context)
 
 
 def open_counts(pools: tuple[Pool, ...], roundings: tuple[Rounding, ...]) -> Selected:

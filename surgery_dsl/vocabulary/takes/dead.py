@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from surgery_dsl.vocabulary.context import Runtime, Static
-from surgery_dsl.vocabulary.kinds import Take
-from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection
-from surgery_dsl.vocabulary.takes._beyond import found_in
-from surgery_dsl.vocabulary.takes._ranked import Selected
+from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.selection import Picked, Rounding, Selection
+from surgery_dsl.vocabulary.takes._beyond import OnData
 from surgery_dsl.vocabulary.units._watch import activations_of
-from surgery_dsl.vocabulary.word import Card, Names
+from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Dead(Take):
+class Dead(OnData):
     """Take the units that never fire: a finding, not a ranking.
 
     Arguments:
@@ -41,8 +39,6 @@ class Dead(Take):
         Lu et al., "Dying ReLU and initialization", Communications in Computational Physics 28(5), 2020, section 1.
     """
 
-    needs_scores: ClassVar[bool] = False
-    finds: ClassVar[bool] = True
     positional = ("data", "eps")
     card: ClassVar[Card] = Card(
         summary="Take the units that never fire on a data set",
@@ -54,23 +50,12 @@ class Dead(Take):
         fixture="dead_mlp",
     )
 
-    data: Annotated[str, Names("data")]
     eps: Annotated[float, Field(ge=0)] = 1e-6
 
     @property
     def asked(self) -> str:
         """What is asked for, in words."""
         return f"dead on {self.data} (at most {self.eps:g})"
-
-    def select(
-        self,
-        pools: tuple[Pool, ...],
-        roundings: tuple[Rounding, ...],
-        per: Literal["site", "global"],
-        context: Static,
-    ) -> Selected:
-        """Any number of channels may be dead; what has no output of its own is refused."""
-        return found_in(pools, roundings, self.name, self.span, context)
 
     def pick(
         self,

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
-from surgery_dsl.diagnostics.codes import names, runs
-from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.diagnostics.codes import names
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.flow import Flow
 from surgery_dsl.interface.model import Interface
-from surgery_dsl.interface.reach import out_of_reach
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Region, Take
 from surgery_dsl.vocabulary.modes._channels import axis_of
+from surgery_dsl.vocabulary.regions._silent import provable, silence_on
 from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection
 from surgery_dsl.vocabulary.takes._beyond import found_in
 from surgery_dsl.vocabulary.takes._ranked import Selected
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from surgery_dsl.kernels.thresholds import Scores
+
+_ON_DATA = "take what is silent on data instead: `take = dead(…)`"
 
 
 @final
@@ -77,11 +79,7 @@ class ProvedDead(Take):
         context: Static,
     ) -> Selected:
         """Any number of channels may be dead; what is no ReLU is refused."""
-        self.region.check(context)
-        for why, module in out_of_reach(context.interface):
-            text, fix = f"no unit can be proved dead: {why}", "take what is quiet on data: `dead(…)`"
-            context.say(Diagnostic(runs.NOT_CERTIFIED, text, file=context.file, span=self.span, path=module, help=fix))
-            break
+        provable(self.region, self.span, _ON_DATA, context)
         found = found_in(pools, roundings, self.name, self.span, context)
         flow = Flow(context.interface)
         seen = [at for pool in pools if pool.axis is not None for at in watched(pool, flow, layers=False)[0]]
@@ -118,25 +116,10 @@ class ProvedDead(Take):
         """Return, for each pool, 0 for the units that are proved dead and 1 for others."""
         import torch
 
-        from surgery_dsl.evidence.bounds.graph import Unbounded
-        from surgery_dsl.evidence.bounds.rounding import Unsound
-        from surgery_dsl.evidence.silence import silence
         from surgery_dsl.kernels.scores import axis_maxima
 
         interface = runtime.interface
-        try:
-            corners = self.region.corners(runtime).to(runtime.device)
-            known = silence(runtime.model, interface, corners)
-        except (Unbounded, Unsound) as why:
-            raise Refused(
-                Diagnostic(
-                    runs.NOT_CERTIFIED,
-                    f"no unit can be proved dead: {why}",
-                    file=runtime.file,
-                    span=self.span,
-                    help="take what is silent on data instead: `take = dead(…)`",
-                )
-            ) from why
+        known = silence_on(self.region, runtime.model, interface, self.span, _ON_DATA, runtime)
         turns = _turns(interface)
         awake = {turns[one.path].pop(0): (~one.dead).double().cpu() for one in known}
         flow = Flow(interface)

@@ -5,13 +5,11 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, final
 
 from pydantic import Field
 
-from surgery_dsl.vocabulary.context import Runtime, Static
-from surgery_dsl.vocabulary.kinds import Take
-from surgery_dsl.vocabulary.selection import Picked, Pool, Rounding, Selection
-from surgery_dsl.vocabulary.takes._beyond import found_in
-from surgery_dsl.vocabulary.takes._ranked import Selected
+from surgery_dsl.vocabulary.context import Runtime
+from surgery_dsl.vocabulary.selection import Picked, Rounding, Selection
+from surgery_dsl.vocabulary.takes._beyond import OnData
 from surgery_dsl.vocabulary.units._watch import activations_of
-from surgery_dsl.vocabulary.word import Card, Names
+from surgery_dsl.vocabulary.word import Card
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @final
-class Redundant(Take):
+class Redundant(OnData):
     """Take the units whose activations point where those of an earlier unit point: a finding, not a ranking.
 
     Arguments:
@@ -45,8 +43,6 @@ class Redundant(Take):
         read off activations.
     """
 
-    needs_scores: ClassVar[bool] = False
-    finds: ClassVar[bool] = True
     positional = ("data", "cosine")
     card: ClassVar[Card] = Card(
         summary="Take the units whose activations another unit repeats on a data set",
@@ -57,23 +53,12 @@ class Redundant(Take):
         needs=frozenset({"data"}),
     )
 
-    data: Annotated[str, Names("data")]
     cosine: Annotated[float, Field(gt=0, le=1)] = 0.99
 
     @property
     def asked(self) -> str:
         """What is asked for, in words."""
         return f"redundant on {self.data} (cosine at least {self.cosine:g})"
-
-    def select(
-        self,
-        pools: tuple[Pool, ...],
-        roundings: tuple[Rounding, ...],
-        per: Literal["site", "global"],
-        context: Static,
-    ) -> Selected:
-        """Any number of channels may repeat another; what has no output of its own is refused."""
-        return found_in(pools, roundings, self.name, self.span, context)
 
     def pick(
         self,
