@@ -14,7 +14,7 @@ from torch import Tensor
 
 from surgery_dsl.evidence.bounds import scalar
 from surgery_dsl.evidence.bounds.backward import Step, upper
-from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Largest, Lookup, Node, Pointwise, members_of
+from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Largest, Lookup, Moved, Node, Pointwise, members_of
 from surgery_dsl.evidence.bounds.known import Key, Known
 from surgery_dsl.evidence.bounds.region import Region
 from surgery_dsl.evidence.bounds.rounding import OVERFLOW32, U32, U64, UNDERFLOW32, Unsound, finite, gamma
@@ -86,6 +86,8 @@ class Analysis:
                 self._lookup(key, node)
             elif isinstance(node, Affine):
                 self._affine(key, node)
+            elif isinstance(node, Moved):
+                continue
             else:
                 source = (side, node.sources[0])
                 self._narrow(source)
@@ -107,11 +109,7 @@ class Analysis:
         allowed = self.region.tokens.get(node.sources[0])
         if allowed is None:
             raise Unsound(f"the region says nothing of the tokens of input {node.sources[0]}")
-        if allowed.shape[-1] != node.table.shape[0]:
-            raise Unsound(f"tokens of a vocabulary of {allowed.shape[-1]}, and a table of {node.table.shape[0]} rows")
-        inf = torch.inf
-        self.known.low[key] = torch.where(allowed.unsqueeze(-1), node.table, inf).amin(-2)
-        self.known.high[key] = torch.where(allowed.unsqueeze(-1), node.table, -inf).amax(-2)
+        self.known.low[key], self.known.high[key] = node.span(allowed)
 
     def _affine(self, key: Key, node: Affine) -> None:
         known, sources = self.known, [(key[0], source) for source in node.sources]

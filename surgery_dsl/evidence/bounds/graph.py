@@ -16,6 +16,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from surgery_dsl.evidence.bounds.rounding import Unsound
 from surgery_dsl.evidence.bounds.scalar import Scalar
 
 Rows = Tensor
@@ -61,9 +62,65 @@ class Lookup(Node):
 
     Attributes:
         table: [rows, features], float64.
+        places: Which of the input's tokens, by flat position, each row is looked up by, [1, …]; ``None`` for all of
+            them as they lie.
     """
 
     table: Tensor = field(compare=False, repr=False)
+    places: Tensor | None = field(default=None, compare=False, repr=False)
+
+    def at_places(self, of_input: Tensor) -> Tensor:
+        """Return what is known of an input's tokens, [B, 1, …, n], for the token of each row: [B, *shape[:-1], n]."""
+        return of_input if self.places is None else of_input.flatten(1, -2)[:, self.places]
+
+    def choices(self, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which rows may be looked up, [B, *shape[:-1], n], and these n rows of the table.
+
+        Args:
+            allowed: What a region says of the input's tokens, [B, 1, …, rows].
+
+        Raises:
+            Unsound: A token may be beyond the table.
+        """
+        here = self.at_places(allowed)
+        count = min(here.shape[-1], self.table.shape[0])
+        if bool(here[..., count:].any()):
+            raise Unsound(
+                f"a token may be {int(here.flatten(0, -2).any(0).nonzero().max())}, and the table of `{self.module}` "
+                f"has {self.table.shape[0]} rows"
+            )
+        return here[..., :count], self.table[:count]
+
+    def span(self, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the least and the greatest of the rows that may be looked up, [B, *shape] each."""
+        here, table = self.choices(allowed)
+        masks, which = torch.unique(here.flatten(0, -2), dim=0, return_inverse=True)
+        if not bool(masks.any(1).all()):
+            raise Unsound("a place at which no token is allowed")
+        low = torch.stack([table[mask].amin(0) for mask in masks])
+        high = torch.stack([table[mask].amax(0) for mask in masks])
+        shape = (*here.shape[:-1], table.shape[1])
+        return low[which].reshape(shape), high[which].reshape(shape)
+
+    def to_places(self, rows: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Add up what is said of each row, [R, *shape[:-1], n], by the token of an input of a shape: [R, tokens, n]."""
+        flat = rows.flatten(1, -2)
+        if self.places is None:
+            return flat
+        found = flat.new_zeros(flat.shape[0], prod(shape), flat.shape[2])
+        return found.index_add(1, self.places.flatten(), flat)
+
+
+@final
+@dataclass(frozen=True)
+class Moved(Node):
+    """Tokens of an input in other places: they are looked up from there, and nothing else reads them.
+
+    Attributes:
+        places: [*shape] flat positions in the input.
+    """
+
+    places: Tensor = field(compare=False, repr=False)
 
 
 @final
@@ -161,7 +218,11 @@ class Graph:
         return tuple(at for at, node in enumerate(self.nodes) if isinstance(node, Pointwise | Largest))
 
     def run(self, *inputs: Tensor) -> Tensor:
-        """Return the outputs in float64 for many examples: inputs [B, 1, …] as the region has them."""
+        """Return the outputs in float64 for many examples: inputs [B, 1, …] as the region has them.
+
+        Tokens may be given as shares of the rows of the vocabulary, [B, 1, …, rows] in float64, so that a value can be
+        differentiated by them.
+        """
         values: dict[int, Tensor] = {}
         given = iter(inputs)
         for at, node in enumerate(self.nodes):
@@ -174,10 +235,23 @@ class Graph:
             elif isinstance(node, Largest):
                 values[at] = largest_of(values[node.sources[0]], node)
             elif isinstance(node, Lookup):
-                values[at] = node.table[values[node.sources[0]]]
+                values[at] = _rows(node, values[node.sources[0]])
+            elif isinstance(node, Moved):
+                tokens = values[node.sources[0]]
+                values[at] = tokens if tokens.is_floating_point() else tokens.flatten(1)[:, node.places]
             else:
                 raise AssertionError(f"no way to run {type(node).__name__}")
         return values[self.output]
+
+
+def _rows(node: Lookup, tokens: Tensor) -> Tensor:
+    """Return the rows that tokens look up, or the mixture of rows that shares of them stand for."""
+    if tokens.is_floating_point():
+        shares = node.at_places(tokens)
+        count = min(shares.shape[-1], node.table.shape[0])
+        return shares[..., :count] @ node.table[:count]
+    chosen = tokens if node.places is None else tokens.flatten(1)[:, node.places]
+    return node.table[chosen]
 
 
 def members_of(values: Tensor, node: Largest, edge: float) -> Tensor:

@@ -11,8 +11,9 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 from torch.utils._pytree import tree_leaves
 
 from surgery_dsl.evidence.bounds.assembly import Assembly
+from surgery_dsl.evidence.bounds.bags import BAGS
 from surgery_dsl.evidence.bounds.graph import Call, Graph, Source, Unbounded
-from surgery_dsl.evidence.bounds.operators import Several, rule_of
+from surgery_dsl.evidence.bounds.operators import Rule, Several, rule_of
 
 _STORAGE = frozenset({"dtype", "device", "layout", "memory_format", "pin_memory", "non_blocking"})
 """Options about where values lie, which real arithmetic does not know."""
@@ -63,7 +64,7 @@ def _recorded(
 
     try:
         with torch.no_grad():
-            graph = make_fx(torch.func.functionalize(forward), tracing_mode="real")(*example)
+            graph = make_fx(torch.func.functionalize(forward), BAGS, tracing_mode="real")(*example)
     except RuntimeError as error:
         if "data-dependent" in str(error) or "Cannot" in str(error) or "concrete" in str(error):
             first = str(error).strip().splitlines()[0]
@@ -177,8 +178,13 @@ def _refuse_other_types(call: Call, value: Any, examples: Any) -> None:
     if call.operator in ("view", "_unsafe_view") and value.dtype != first.dtype:
         raise call.refuse("it reads the bits of a number as another type")
     tokens = not first.is_floating_point() and not first.is_complex()
-    if not value.is_floating_point() and not (tokens and rule_of(call.operator) is rule_of("clone")):
+    if not value.is_floating_point() and not (tokens and rule_of(call.operator) in _moves()):
         raise call.refuse(f"its result is of type {value.dtype}, not a real number")
+
+
+def _moves() -> tuple[Rule | None, ...]:
+    """Return the rules of operators that pass tokens on as they are."""
+    return tuple(rule_of(name) for name in ("clone", "view", "select", "cat", "split"))
 
 
 def _feels(values: Any) -> bool:

@@ -324,9 +324,68 @@ def test_tokens_are_tried_one_by_one() -> None:
         with torch.no_grad():
             worst = float((new.double()(pairs) - old.double()(pairs)).abs().max())
         assert worst <= float(bound[at]) <= worst + 1e-9
-    for tokens, said in (({}, "nothing of input"), ({0: allowed[..., :4]}, "vocabulary of 4")):
+    beyond = torch.cat([allowed, allowed[..., :1]], -1)
+    for tokens, said in (
+        ({}, "nothing of input"),
+        ({0: beyond}, "a token may be 5, and the table of `layers.0` has 5 rows"),
+    ):
         with pytest.raises(Unsound, match=said):
             Analysis(graphs, Region({1: Box(*[torch.zeros(1, 1, 1)] * 2)}, tokens))
+
+
+def test_a_vocabulary_may_be_named_in_part() -> None:
+    torch.manual_seed(1)
+    graphs = [record(embedded(rows), [torch.zeros(1, 2, dtype=torch.long)]) for rows in (5, 7)]
+    few = torch.ones(1, 1, 2, 4, dtype=torch.bool)
+    bound = float(largest_change(compared(graphs, Region(tokens={0: few})), 2))
+    pairs = torch.cartesian_prod(torch.arange(4), torch.arange(4)).unsqueeze(1)
+    worst = float((graphs[1].run(pairs) - graphs[0].run(pairs)).abs().max())
+    assert worst <= bound <= worst + 1e-9
+    with pytest.raises(Unsound, match="a place at which no token is allowed"):
+        Analysis(graphs, Region(tokens={0: few & False}))
+
+
+class Categories(nn.Module):
+    """A table for each column, one column read twice, the rest in a bag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList([nn.Embedding(rows, 3) for rows in (2, 4, 3)])
+        self.bag = nn.EmbeddingBag(6, 3, mode="sum", padding_idx=1)
+        self.first, self.last = nn.Linear(3, 5), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        columns = [table(x[:, at]) for at, table in enumerate(self.tables)]
+        turned = self.tables[1](x.flip(1)[:, -2].reshape(1, 1)).squeeze(1)
+        return self.last(torch.relu(self.first(sum(columns) - turned + self.bag(x[:, 2:]))))  # type: ignore[no-any-return]
+
+
+def test_tokens_may_be_moved_on_their_way_to_a_table() -> None:
+    torch.manual_seed(4)
+    old, new = Categories().eval(), Categories().eval()
+    graphs = [record(model, [torch.zeros(1, 4, dtype=torch.long)]) for model in (old, new)]
+    allowed = torch.zeros(1, 1, 4, 6, dtype=torch.bool)
+    ranges = (2, 4, 3, 6)
+    for place, rows in enumerate(ranges):
+        allowed[..., place, :rows] = True
+    every = torch.cartesian_prod(*(torch.arange(rows) for rows in ranges))
+    with torch.no_grad():
+        found = torch.stack([torch.cat([model.double()(x[None]) for x in every]) for model in (old, new)])
+    assert torch.allclose(graphs[0].run(every.unsqueeze(1)), found[0], atol=1e-12)
+    worst = float((found[1] - found[0]).abs().max())
+    assert worst <= float(largest_change(compared(graphs, Region(tokens={0: allowed})), 2)) <= 3 * worst
+    one = torch.zeros_like(allowed).expand(len(every), *allowed.shape[1:]).clone()
+    one.scatter_(3, every.reshape(-1, 1, 4, 1), True)
+    exact = largest_change(compared(graphs, Region(tokens={0: one})), 2)
+    assert bool((exact >= (found[1] - found[0]).abs().amax(1)).all())
+    assert torch.allclose(exact, (found[1] - found[0]).abs().amax(1), atol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["mean", "max"])
+def test_a_bag_that_leaves_padding_out_of_a_mean_is_refused(mode: str) -> None:
+    model = nn.EmbeddingBag(5, 3, mode=mode, padding_idx=0).eval()
+    with pytest.raises(Unbounded, match="goes by the tokens"):
+        record(model, [torch.zeros(1, 2, dtype=torch.long)])
 
 
 def test_tokens_that_are_computed_are_refused() -> None:
