@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from surgery_dsl.interface.expression import Expression, linear_text
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.lock import ModelLock
 
@@ -25,11 +26,12 @@ def inputs_text(model: ModelLock) -> Iterator[str]:
 
 
 def _written(spec: InputSpec) -> str:
-    ranges = {free.name: free for free in spec.free}
+    ranges = {free.name: f"{free.least}..{free.most}" for free in spec.free if free.most is not None}
 
-    def size(dim: int | str) -> str:
-        free = ranges.get(dim) if isinstance(dim, str) else None
-        return f"{dim} in {free.least}..{free.most}" if free is not None and free.most is not None else str(dim)
+    def size(dim: Expression) -> str:
+        return f"{dim} in {ranges.pop(dim)}" if isinstance(dim, str) and dim in ranges else linear_text(dim)
 
+    dims = ", ".join(size(dim) for dim in spec.dims)
     below = f", below = {spec.below}" if spec.below is not None else ""
-    return f'{spec.name}("{spec.dtype}", [{", ".join(size(dim) for dim in spec.dims)}]{below})'
+    left = "".join(f", {name} = {span}" for name, span in ranges.items())
+    return f'{spec.name}("{spec.dtype}", [{dims}]{below}{left})'

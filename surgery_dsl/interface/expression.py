@@ -117,6 +117,38 @@ def symbols(expression: Expression) -> frozenset[str]:
     return frozenset().union(*(symbols(part) for part in expression[1:]))
 
 
+def ordered_symbols(expression: Expression) -> tuple[str, ...]:
+    """Return the names of the free sizes in the order in which they first occur."""
+    if not isinstance(expression, tuple):
+        return (expression,) if isinstance(expression, str) else ()
+    return tuple(dict.fromkeys(name for part in expression[1:] for name in ordered_symbols(part)))
+
+
+def linear(expression: Expression) -> tuple[str, int, int]:
+    """Return (name, factor, rest) of ``factor * name + rest``; the name is empty where nothing is free.
+
+    Raises:
+        ValueError: The expression is not linear in one free size.
+    """
+    terms = _terms(expression)
+    rest = terms.pop(1, 0)
+    if not terms:
+        return "", 0, rest
+    ((name, factor),) = terms.items() if len(terms) == 1 else [((), 0)]
+    if not isinstance(name, str):
+        raise ValueError(f"not linear in one free size: {text(expression)}")
+    return name, factor, rest
+
+
+def linear_text(expression: Expression) -> str:
+    """Return an expression that is linear in one free size as a plan writes it: ``2 * T + 1``, ``H - 4``."""
+    name, factor, rest = linear(expression)
+    if not name:
+        return str(rest)
+    product = name if factor == 1 else f"{factor} * {name}"
+    return f"{product} {'+' if rest > 0 else '-'} {abs(rest)}" if rest else product
+
+
 def evaluate(expression: Expression, sizes: Mapping[str, int]) -> int:
     """Return the value where every free size is given; raise ``KeyError`` for one that is not."""
     if isinstance(expression, int):
@@ -134,7 +166,12 @@ def evaluate(expression: Expression, sizes: Mapping[str, int]) -> int:
     return values[0] // values[1]
 
 
-def put_in(expression: Expression, sizes: Mapping[str, int]) -> Expression:
+def remainder(numerator: Expression, divisor: Expression) -> Expression:
+    """Return what Python's ``%`` leaves, in normal form: n − m·⌊n/m⌋."""
+    return add(numerator, multiply(-1, divisor, floor_divide(numerator, divisor)))
+
+
+def put_in(expression: Expression, sizes: Mapping[str, Expression]) -> Expression:
     """Return the expression with some free sizes put in, in normal form; the others stay."""
     if isinstance(expression, int):
         return expression

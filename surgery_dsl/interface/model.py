@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from surgery_dsl.interface.data import Data as Data
-from surgery_dsl.interface.expression import Expression, from_json
+from surgery_dsl.interface.expression import Expression, add, from_json, multiply
 from surgery_dsl.interface.polynomial import Polynomial
 
 
@@ -345,6 +345,18 @@ class Interface(Data):
             factor = Polynomial.sum_of([self.size(part) for part in parts]) if parts else Polynomial.axis(axis)
             result = result * factor
         return result
+
+    def expression(self, dim: Dim) -> Expression | None:
+        """Return the size of a dimension in the free sizes; ``None`` where a choice leaves it open."""
+        factors: list[Expression] = []
+        for axis in dim:
+            one = self.axes[axis]
+            terms = [self.expression(part) for part in one.parts] if one.parts else [one.size]
+            known = [term for term in terms if term is not None and not isinstance(term, Extent)]
+            if len(known) < len(terms):
+                return None
+            factors.append(add(*known))
+        return multiply(*factors)
 
     def numel(self, tensor: Tensor) -> Polynomial:
         """Return the number of elements of a tensor."""

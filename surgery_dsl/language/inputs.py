@@ -3,6 +3,7 @@
 from typing import Any
 
 from surgery_dsl.diagnostics.codes import names as codes
+from surgery_dsl.interface.expression import Expression, add, linear, linear_text, multiply, ordered_symbols
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.language import syntax as tree
@@ -13,6 +14,8 @@ from surgery_dsl.vocabulary.values import Plain
 
 DTYPES = ("f16", "bf16", "f32", "f64", "i8", "i16", "i32", "i64", "bool")
 _EXAMPLE = 'for example `x("f32", [N, 1, 8, 8])`'
+_SIZES = "free sizes are capital names such as `N`"
+_NOT_LINEAR = "a size is a number of times one free size, plus or minus a number"
 
 
 def inputs(value: tree.Value, scope: Scope) -> Any:
@@ -88,6 +91,7 @@ class _Input:
                 self.ranges[argument.name.text] = (argument.value, argument.value)
         limit = self._below(below, dtype) if below is not None else None
         free = [self._free_size(name, part, dims) for name, (part, _) in self.ranges.items()]
+        self._not_empty(dims, free, positional[1])
         if self.failed:
             return MISSING
         return InputSpec(name=value.function.name, dtype=dtype, dims=tuple(dims), below=limit, free=tuple(free))
@@ -115,16 +119,64 @@ class _Input:
         if isinstance(value, tree.Membership) and isinstance(value.subject, tree.Reference):
             self.ranges[value.subject.name] = (value.domain, value)
             value = value.subject
+        elif isinstance(value, tree.Membership) and (names := _capitals(value.subject)):
+            help_text = f"give the range of `{names[0].name}` behind the sizes: `{names[0].name} = 2..64`"
+            return self._wrong("a range is that of a free size alone, not of what is computed of it", value, help_text)
+        if not _capitals(value):
+            return self._number(value)
+        found = self._expression(value)
+        if found is None:
+            return MISSING if self.failed else self._wrong(_NOT_LINEAR, value, "for example `16 * H` or `2 * T + 1`")
+        try:
+            name, factor, rest = linear(found)
+        except ValueError:
+            return self._wrong(_NOT_LINEAR, value, "for example `16 * H` or `2 * T + 1`")
+        if name and factor < 1:
+            return self._wrong(f"a size grows with its free size; `{linear_text(found)}` does not", value, _SIZES)
+        return found if name else self._at_least_one(rest, value)
+
+    def _expression(self, value: tree.Value) -> Expression | None:
+        """Return whole-number arithmetic over capital names; ``None`` for anything else."""
+        value = ungroup(value)
         if isinstance(value, tree.Reference) and value.name[:1].isupper():
             return value.name
+        if isinstance(value, tree.Negative):
+            operand = self._expression(value.operand)
+            return None if operand is None else multiply(-1, operand)
+        if isinstance(value, tree.Binary) and value.operator in ("+", "-", "*"):
+            left, right = self._expression(value.left), self._expression(value.right)
+            if left is None or right is None:
+                return None
+            if value.operator == "*":
+                return multiply(left, right)
+            return add(left, right if value.operator == "+" else multiply(-1, right))
+        number = fold(value, self.scope.params)
+        whole = isinstance(number, Plain) and number.value.denominator == 1
+        return int(number.value) if whole and number is not None else None
+
+    def _number(self, value: tree.Value) -> Any:
         number = fold(value, self.scope.params)
         if isinstance(number, Plain) and number.value.denominator == 1 and number.value >= 1:
             return int(number.value)
-        help_text = "free sizes are capital names such as `N`"
+        help_text = _SIZES
         if isinstance(value, tree.Reference):
             help_text = f"write `{value.name[:1].upper()}{value.name[1:]}`: {help_text}"
         message = f"a size is a whole number of at least 1 or a capital name, not {describe(value)}"
         return self._wrong(message, value, help_text)
+
+    def _at_least_one(self, number: int, value: tree.Value) -> Any:
+        return number if number >= 1 else self._wrong(f"a size is at least 1; this is {number}", value, _SIZES)
+
+    def _not_empty(self, dims: list[Any], free: list[Any], value: tree.Value) -> None:
+        """Report a dimension that has no entry at the least value of its free size."""
+        least = {one.name: one.least for one in free if isinstance(one, FreeSize)}
+        for dim in dims if not self.failed else ():
+            name, factor, rest = linear(dim)
+            start = least.get(name, 1)
+            if factor * start + rest < 1:
+                fewest = (factor - rest) // factor
+                help_text = f"give `{name}` a range: `{name} = {fewest}..{fewest + 63}`"
+                self._wrong(f"`{linear_text(dim)}` is {factor * start + rest} where {name} = {start}", value, help_text)
 
     def _below(self, value: tree.Value, dtype: str) -> int | None:
         number = fold(value, self.scope.params)
@@ -137,10 +189,10 @@ class _Input:
         return None
 
     def _free_size(self, name: str, value: tree.Value, dims: list[Any]) -> Any:
-        if name not in dims:
+        names = [one for size in dims if size is not MISSING for one in ordered_symbols(size)]
+        if name not in names:
             self.failed = True
-            names = [size for size in dims if isinstance(size, str)]
-            help_text = did_you_mean(name, names) or "free sizes are capital names such as `N`"
+            help_text = did_you_mean(name, names) or _SIZES
             self.scope.say(
                 codes.UNKNOWN_ARGUMENT, f"the input has no free size `{name}`", value.span, help_text=help_text
             )
@@ -153,3 +205,13 @@ class _Input:
                 return FreeSize(name=name, least=int(low.value), most=int(high.value))
         message = f"the range of `{name}` goes from a whole number of at least 1 upwards; this is {describe(value)}"
         return self._wrong(message, value, f"write `{name} = 1..512`")
+
+
+def _capitals(value: tree.Value) -> list[tree.Reference]:
+    """Return the capital names of arithmetic."""
+    value = ungroup(value)
+    if isinstance(value, tree.Reference):
+        return [value] if value.name[:1].isupper() else []
+    if isinstance(value, tree.Negative):
+        return _capitals(value.operand)
+    return [*_capitals(value.left), *_capitals(value.right)] if isinstance(value, tree.Binary) else []

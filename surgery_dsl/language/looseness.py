@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.interface.expression import Expression, linear
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.language.differences import UNCOMPARED, Ruling, Subject, bare
@@ -140,8 +141,9 @@ def _range(attribute: str, was: Any, now: Any) -> Finding:
     if attribute == "choices":
         more, less = set(now) - set(was), set(was) - set(now)
         if not more and not less:
-            return Finding("cosmetic", "the same choices in another order", "in")
-        words = f"`--set` may give {', '.join(sorted(more))}" if more else f"no more {', '.join(sorted(less))}"
+            return Finding("changed", "the same choices in another order, which a search goes by", "in")
+        shown = ", ".join(sorted(map(value_text, more or less)))
+        words = f"`--set` may give {shown}" if more else f"no more {shown}"
         return Finding("loosened" if more or not now else "tightened", words, "in")
     side = "from" if attribute == "least" else "to"
     if was is None or now is None:
@@ -174,10 +176,8 @@ def _input(old: InputSpec, new: InputSpec) -> Finding:
     for position, (one, two) in enumerate(zip(old.dims, new.dims, strict=True)):
         before, after = _sizes(old, one), _sizes(new, two)
         if before != after:
-            covered = before[0] >= after[0] and (after[1] is None or (before[1] is not None and before[1] <= after[1]))
-            fewer = after[0] >= before[0] and (before[1] is None or (after[1] is not None and after[1] <= before[1]))
-            rulings.add("tightened" if covered else "loosened" if fewer else "changed")
-        elif isinstance(two, str) and old.dims.index(one) != new.dims.index(two) and position:
+            rulings.add("tightened" if after.hold(before) else "loosened" if before.hold(after) else "changed")
+        elif before.step and position and _first_with(old, one) != _first_with(new, two):
             rulings.add("changed")
     if old.below != new.below:
         more = old.below is not None and (new.below is None or new.below > old.below)
@@ -191,11 +191,33 @@ def _input(old: InputSpec, new: InputSpec) -> Finding:
     return Finding("changed", f"the input `{new.name}` has other sizes", "input", "contract")
 
 
-def _sizes(spec: InputSpec, dim: int | str) -> tuple[int, int | None]:
-    if isinstance(dim, int):
-        return dim, dim
-    free = next((one for one in spec.free if one.name == dim), FreeSize(name=dim))
-    return free.least, free.most
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """The sizes that a dimension may have: ``least``, ``least + step`` … up to ``most``; a step of 0 is one size."""
+
+    least: int
+    most: int | None
+    step: int
+
+    def hold(self, other: "_Sizes") -> bool:
+        """Whether every size of the other is one of these."""
+        apart = other.least - self.least
+        in_step = apart % self.step == 0 and other.step % self.step == 0 if self.step else apart == 0 == other.step
+        ends = self.most is None or (other.most is not None and other.most <= self.most)
+        return apart >= 0 and in_step and ends
+
+
+def _sizes(spec: InputSpec, dim: Expression) -> _Sizes:
+    name, step, rest = linear(dim)
+    free = next((one for one in spec.free if one.name == name), FreeSize(name=name))
+    if not step:
+        return _Sizes(rest, rest, 0)
+    return _Sizes(step * free.least + rest, None if free.most is None else step * free.most + rest, step)
+
+
+def _first_with(spec: InputSpec, dim: Expression) -> int:
+    """Return the first dimension of the same free size."""
+    return next(at for at, other in enumerate(spec.dims) if linear(other)[0] == linear(dim)[0])
 
 
 # ---- trust -------------------------------------------------------------------------------------------------------

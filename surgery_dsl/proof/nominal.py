@@ -6,7 +6,9 @@ largest of the usual ones at which the limit is proved.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from surgery_dsl.interface.expression import linear
 from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.language.plan import Comparison, Quantified, Reading
 from surgery_dsl.proof.state import State
@@ -42,29 +44,53 @@ def stated(state: State, statement: Comparison) -> str:
 
 def _candidates(state: State, missing: list[FreeSize]) -> Iterator[dict[str, int]]:
     """Yield sizes that are within the ranges: those of a data set, then the usual ones, examples one by one."""
-    batches = {name for name, position in _places(state) if position == 0}
+    places = tuple(_places(state))
+    batches = {place.name for place in places if place.position == 0}
     for facts in state.data.values():
-        seen = {n: facts.input_shape[p - 1] for n, p in _places(state) if 0 < p <= len(facts.input_shape)}
+        seen = {
+            place.name: place.count(facts.input_shape[place.position - 1])
+            for place in places
+            if 0 < place.position <= len(facts.input_shape)
+        }
         found = {free.name: 1 if free.name in batches else seen.get(free.name, 0) for free in missing}
         if all(_within(free, found[free.name]) for free in missing):
             yield found
+    by_name = {place.name: place for place in reversed(places)}
     for usual in USUAL:
-        found = {free.name: 1 if free.name in batches else usual for free in missing}
+        lengths = {name: place.count(usual) for name, place in by_name.items()}
+        found = {free.name: 1 if free.name in batches else lengths.get(free.name, usual) for free in missing}
         if all(_within(free, found[free.name]) for free in missing):
             yield found
         if all(free.name in batches for free in missing):
             return
 
 
-def _places(state: State) -> Iterator[tuple[str, int]]:
-    """Yield each free size that is a whole dimension of an input, with its position."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A dimension of an input that is ``factor * name + rest``."""
+
+    name: str
+    position: int
+    factor: int
+    rest: int
+
+    def count(self, size: int) -> int:
+        """Return the free size at which the dimension has a size; 0 where none gives it."""
+        return 0 if (size - self.rest) % self.factor else (size - self.rest) // self.factor
+
+
+def _places(state: State) -> Iterator[_Place]:
+    """Yield each dimension of an input that a free size gives."""
     interface = state.interface
     for port in interface.inputs:
-        dims = interface.values[port.value].dims
-        for position, dim in enumerate(dims):
-            size = interface.axes[dim[0]].size if len(dim) == 1 else None
-            if isinstance(size, str):
-                yield size, position
+        for position, dim in enumerate(interface.values[port.value].dims):
+            size = interface.expression(dim)
+            try:
+                name, factor, rest = ("", 0, 0) if size is None else linear(size)
+            except ValueError:  # of several free sizes, by a step
+                continue
+            if name and factor > 0:
+                yield _Place(name, position, factor, rest)
 
 
 def _within(free: FreeSize, size: int) -> bool:

@@ -1,12 +1,14 @@
 """The static rule of ``recover``: what training may write, and whether the data fits the network."""
 
+from math import prod
+
 from surgery_dsl.diagnostics.codes import budgets, runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.interface.expression import bounds
 from surgery_dsl.interface.lock import DataFacts
-from surgery_dsl.interface.model import Extent, Interface, Port
+from surgery_dsl.interface.model import Port
 from surgery_dsl.language.plan import DataSet, Plan, Recover
+from surgery_dsl.proof.input_sizes import InputSize, input_size
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.words import step_names
 from surgery_dsl.vocabulary.context import Effect
@@ -166,10 +168,9 @@ def data_fits(state: State, plan: Plan, name: str, sink: Sink) -> bool:
     if len(ports) > 1 and port.name != facts.names[0]:
         return True
     value = state.interface.values[port.value]
-    wanted = [size_range(state.interface, dim) for dim in value.dims[1:]]
+    wanted = [input_size(state.interface, dim) for dim in value.dims[1:]]
     fits = len(wanted) == len(facts.input_shape) and all(
-        least <= size and (most is None or size <= most)
-        for size, (least, most) in zip(facts.input_shape, wanted, strict=True)
+        size.takes(length) for size, length in zip(wanted, facts.input_shape, strict=True)
     )
     if not fits:
         sink.say(_shape_mismatch(state, facts, block, port.name, wanted))
@@ -229,14 +230,14 @@ def _input_lacks(state: State, facts: DataFacts, block: DataSet | None, port: st
 
 
 def _shape_mismatch(
-    state: State, facts: DataFacts, block: DataSet | None, port: str, wanted: list[tuple[int, int | None]]
+    state: State, facts: DataFacts, block: DataSet | None, port: str, wanted: list[InputSize]
 ) -> Diagnostic:
     shape = ", ".join(str(size) for size in facts.input_shape)
-    sizes = ", ".join(_range_text(least, most) for least, most in wanted)
-    elements, flat = 1, len(wanted) == 1 and len(facts.input_shape) > 1
-    for size in facts.input_shape:
-        elements *= size
-    flattened = flat and wanted[0] == (elements, elements)
+    sizes = ", ".join(size.text for size in wanted)
+    flat = len(wanted) == 1 and len(facts.input_shape) > 1 and wanted[0].takes(prod(facts.input_shape))
+    flattened = flat and wanted[0].least == wanted[0].most
+    pairs = zip(wanted, facts.input_shape, strict=False) if len(wanted) == len(facts.input_shape) else ()
+    notes = tuple(size.why_not(length) for size, length in pairs if size.step > 1 and not size.takes(length))
     return Diagnostic(
         budgets.DATA_SHAPE_MISMATCH,
         f"an example of `{facts.name}` has shape [{shape}], the network's input `{port}` takes [{sizes}]",
@@ -244,32 +245,13 @@ def _shape_mismatch(
         span=_load_span(block),
         path=port,
         facts={"data": f"[n, {shape}]", "input": f"[N, {sizes}]"},
+        notes=notes,
         help="add `flat = true` to the loader" if flattened else "load data of the input's shape, or correct `input`",
     )
 
 
 def _load_span(block: DataSet | None) -> Span | None:
     return None if block is None else block.spans.get("load", block.span)
-
-
-def _range_text(least: int, most: int | None) -> str:
-    return str(least) if least == most else f"{least}..{'' if most is None else most}"
-
-
-def size_range(interface: Interface, dim: tuple[int, ...]) -> tuple[int, int | None]:
-    """Return the least and the greatest size that a dimension may have; no greatest where a free size has no end."""
-    least, most = 1, 1
-    ranges = {free.name: (free.least, free.most) for free in interface.free}
-    unbounded = False
-    for axis in dim:
-        size = interface.axes[axis].size
-        low, high = (size.least, size.most) if isinstance(size, Extent) else bounds(size, ranges)
-        least *= low or 0
-        if high is None:
-            unbounded = True
-        else:
-            most *= high
-    return least, None if unbounded else most
 
 
 def _family(dtype: str) -> str:

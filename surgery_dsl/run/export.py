@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.codes import hosts
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
-from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.interface.expression import Expression, linear, linear_text
+from surgery_dsl.interface.inputs import InputSpec, free_names
 from surgery_dsl.kernels.differences import distance
 from surgery_dsl.run.determinism import deterministic
 from surgery_dsl.run.outputs import all_outputs, call
@@ -152,7 +153,9 @@ def _write_onnx(
             exported,
             input_names=[spec.name for spec in record.inputs],
             output_names=list(names) if count > 1 or record.outputs else ["output"],
-            dynamic_shapes=(_free_names(record),),  # how the free sizes are called in the file
+            dynamic_shapes=(
+                tuple({k: linear_text(dim) for k, dim in open_.items()} for open_ in _open_dims(record)),
+            ),  # how the free sizes are called in the file
             verbose=False,
         )
         assert converted is not None
@@ -177,22 +180,28 @@ def _exported(
     program: _Program, record: Record, trials: Sequence[Mapping[str, Tensor]]
 ) -> torch.export.ExportedProgram:
     free = {size.name: size for spec in record.inputs for size in spec.free}
-    names = dict.fromkeys(dim for spec in record.inputs for dim in spec.dims if isinstance(dim, str))
     dims = {
         name: torch.export.Dim(
             name, min=free[name].least if name in free else 1, max=free[name].most if name in free else None
         )
-        for name in names
+        for name in free_names(record.inputs)
     }
-    shapes = tuple({k: dims[name] for k, name in free_names.items()} for free_names in _free_names(record))
+    shapes = tuple({k: _exported_size(dim, dims) for k, dim in open_.items()} for open_ in _open_dims(record))
     try:
         return torch.export.export(program, tuple(trials[0].values()), dynamic_shapes=(shapes,), strict=False)
     except Exception as error:
         raise Refused(_failed(error, "torch.export")) from error
 
 
-def _free_names(record: Record) -> tuple[dict[int, str], ...]:
-    return tuple({k: dim for k, dim in enumerate(spec.dims) if isinstance(dim, str)} for spec in record.inputs)
+def _open_dims(record: Record) -> tuple[dict[int, Expression], ...]:
+    return tuple({k: dim for k, dim in enumerate(spec.dims) if not isinstance(dim, int)} for spec in record.inputs)
+
+
+def _exported_size(size: Expression, dims: Mapping[str, Any]) -> Any:
+    """Return a size as torch.export takes it: dimensions of its own, multiplied and moved."""
+    name, factor, rest = linear(size)
+    dim = dims[name] if factor == 1 else factor * dims[name]
+    return dim + rest if rest else dim
 
 
 def _failed(error: Exception, what: str) -> Diagnostic:
@@ -213,7 +222,7 @@ def _sizes(specs: Iterable[InputSpec]) -> list[dict[str, int]]:
     """Return two assignments of the free sizes, within their ranges; one where nothing is free."""
     specs = tuple(specs)
     free = {size.name: size for spec in specs for size in spec.free}
-    names = list(dict.fromkeys(dim for spec in specs for dim in spec.dims if isinstance(dim, str)))
+    names = free_names(specs)
     found: list[dict[str, int]] = []
     for start in SIZES:
         sizes = {}
@@ -232,7 +241,7 @@ def _inputs(record: Record, sizes: Mapping[str, int]) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(SEED)
     inputs = {}
     for spec in record.inputs:
-        shape = [sizes[dim] if isinstance(dim, str) else dim for dim in spec.dims]
+        shape = spec.shape(sizes)
         dtype = BY_NAME[spec.dtype]
         if dtype.is_floating_point:
             wide = BY_NAME[record.dtype] if record.dtype else dtype

@@ -31,13 +31,11 @@ def probe_inputs(session: Session, examples: int = EXAMPLES) -> Mapping[str, Ten
 
 
 def _fits(inputs: Tensor, spec: InputSpec) -> bool:
-    if inputs.dim() != len(spec.dims) or inputs.is_floating_point() != BY_NAME[spec.dtype].is_floating_point:
-        return False
-    return all(isinstance(dim, str) or dim == size for dim, size in zip(spec.dims, inputs.shape, strict=True))
+    return inputs.is_floating_point() == BY_NAME[spec.dtype].is_floating_point and spec.takes(inputs.shape)
 
 
 def _drawn(spec: InputSpec, sizes: Mapping[str, int], generator: torch.Generator) -> Tensor:
-    shape = [dim if isinstance(dim, int) else sizes.get(dim, 3) for dim in spec.dims]
+    shape = spec.shape({**dict.fromkeys(spec.names, 3), **sizes})
     dtype = BY_NAME[spec.dtype]
     if dtype.is_floating_point:
         return torch.randn(shape, generator=generator).to(dtype)

@@ -7,17 +7,18 @@ from torch import nn
 
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Refused
-from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.interface.inputs import InputSpec, free_names
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
 from surgery_dsl.trace.choices import chosen_by_values
 from surgery_dsl.trace.collector import collect_young, collector_paused
-from surgery_dsl.trace.failing_sizes import smallest_failing, within
+from surgery_dsl.trace.failing_sizes import smallest_failing
 from surgery_dsl.trace.fakes import elements_of, made_up, tensors_of
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 from surgery_dsl.trace.graph import graph
 from surgery_dsl.trace.indexing import with_lists
 from surgery_dsl.trace.inputs import Proposal, proposals
+from surgery_dsl.trace.samples import within
 from surgery_dsl.trace.trial import freeze_hard_coded
 
 _OTHER_SIZES = (1, 8, 64)
@@ -187,5 +188,4 @@ def _takes(model: nn.Module, failed: ForwardFailed) -> str:
 
 def _complete(inputs: Sequence[InputSpec], free: Sequence[FreeSize]) -> tuple[FreeSize, ...]:
     given = {size.name: size for size in free} | {size.name: size for spec in inputs for size in spec.free}
-    used = dict.fromkeys(size for spec in inputs for size in spec.dims if isinstance(size, str))
-    return tuple(given.get(name) or FreeSize(name=name) for name in used)
+    return tuple(given.get(name) or FreeSize(name=name) for name in free_names(inputs))

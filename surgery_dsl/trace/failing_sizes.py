@@ -12,6 +12,7 @@ from torch import nn
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
+from surgery_dsl.trace.samples import within
 
 BASES = (1, 8, 16, 28, 32, 56, 64, 112, 128, 224, 256, 448, 512)
 """Sizes at which a network that fails at odd ones may run, the smallest first: those of usual images and windows."""
@@ -85,11 +86,6 @@ def smallest_failing(
     except _Enough:
         return None
     return None
-
-
-def within(free: FreeSize, size: int) -> int:
-    """Return the size of a range that is nearest to a size."""
-    return max(size, free.least) if free.most is None else min(max(size, free.least), free.most)
 
 
 def _bases(free: Sequence[FreeSize]) -> Iterator[dict[str, int]]:

@@ -146,8 +146,7 @@ def _cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Mappi
         return False
     if any(type(module).__module__.startswith("transformers.") for module in modules_of(model)):
         return False
-    read = (math.prod(n if isinstance(n, int) else sizes[n] for n in spec.dims) for spec in inputs for sizes in chosen)
-    return sum(read) <= CHEAP_INPUTS
+    return sum(math.prod(spec.shape(sizes)) for spec in inputs for sizes in chosen) <= CHEAP_INPUTS
 
 
 def _run_on_values(
@@ -206,7 +205,7 @@ def _run(
 
 def _input(spec: InputSpec, sizes: Mapping[str, int], device: torch.device | None) -> Tensor:
     """Return an input of the right shape; with a device, one that holds values."""
-    shape = [size if isinstance(size, int) else sizes[size] for size in spec.dims]
+    shape = spec.shape(sizes)
     dtype = dtypes.BY_NAME[spec.dtype]
     if device is None:
         return torch.empty(shape, dtype=dtype, device="cpu")

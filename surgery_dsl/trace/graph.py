@@ -57,7 +57,7 @@ def graph(
         ValuesNeeded: It looks at values, and there are none.
         Refused: It does different things at different sizes, or has sizes that cannot be followed.
     """
-    chosen = samples(free)
+    chosen = samples(free, inputs)
     recordings = record(model, inputs, chosen)
     _compare(recordings, chosen)
     facts = facts_of(model)

@@ -12,9 +12,11 @@ from typing import Any
 
 from torch import nn
 
+from surgery_dsl.interface.expression import put_in
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.trace.dtypes import name_of
+from surgery_dsl.trace.samples import within
 from surgery_dsl.trace.settings import below, limit, samples_for, setting, sizes
 
 BATCH, LENGTH, TARGET, REGIONS = "N", "T", "S", "R"
@@ -56,18 +58,9 @@ def _fewer(free: Sequence[str]) -> Iterator[tuple[str, ...]]:
 
 def _with_fixed(spec: InputSpec, names: Sequence[str]) -> InputSpec:
     bounds = {free.name: free for free in spec.free}
-
-    def size(dim: int | str) -> int | str:
-        if isinstance(dim, int) or dim not in names:
-            return dim
-        bound = bounds.get(dim)
-        value = FIXED[dim]
-        if bound is not None:
-            value = max(value, bound.least) if bound.most is None else min(max(value, bound.least), bound.most)
-        return value
-
+    sizes = {name: within(bounds[name], FIXED[name]) if name in bounds else FIXED[name] for name in names}
     free = tuple(free for free in spec.free if free.name not in names)
-    return spec.replaced(dims=tuple(size(dim) for dim in spec.dims), free=free)
+    return spec.replaced(dims=tuple(put_in(dim, sizes) for dim in spec.dims), free=free)
 
 
 def _whole(model: nn.Module) -> Iterator[tuple[tuple[InputSpec, ...], bool, tuple[str, ...]]]:

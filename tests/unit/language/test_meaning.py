@@ -147,6 +147,8 @@ EDITS = [
     ("fewer sizes", "N = 1..64", "N = 1..32", {"loosened"}),
     ("more sizes", "N = 1..64", "N = 1..128", {"tightened"}),
     ("a fixed batch", "[N, 1, 8, 8], N = 1..64", "[1, 1, 8, 8]", {"loosened"}),
+    ("multiples alone", "[N, 1, 8, 8], N = 1..64", "[8 * N, 1, 8, 8], N = 1..8", {"loosened"}),
+    ("other sizes", "[N, 1, 8, 8], N = 1..64", "[2 * N + 1, 1, 8, 8], N = 30..40", {"changed"}),
     ("another name of a size", "[N, 1, 8, 8], N = 1..64", "[B, 1, 8, 8], B = 1..64", {"cosmetic"}),
     ("other code", "digits:build_cnn", "digits:build_mlp", {"changed", "loosened", "tightened"}),
     ("a pickle", "digits_cnn.safetensors", "digits_cnn.pt", {"changed", "loosened"}),

@@ -88,6 +88,7 @@ excise weak {{ mode = remove }}
 PLANS = {
     "two": ('[ids("i64", [B, T], T = 1..16), weight("f32", [B, T])]', 'linear("mid")'),
     "convolutions": ('x("f32", [N, 3, H, W])', 'conv2d("0")'),
+    "multiples": ('x("f32", [N, 3, 8 * H, 4 * W + 4])', 'conv2d("0")'),
     "counting": ('x("f32", [N, 4])', 'linear("first")'),
 }
 
@@ -102,7 +103,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         out = folder / f"{name}_out"
         if not out.exists():
             network_input, site = PLANS[name]
-            (folder / f"{name}.surg").write_text(PLAN.format(name=name, input=network_input, site=site))
+            network = "convolutions" if name == "multiples" else name
+            (folder / f"{name}.surg").write_text(PLAN.format(name=network, input=network_input, site=site))
             outcome = apply(folder / f"{name}.surg", out, allow_code=["nets:*"], device="cpu")
             assert outcome.output, [d.message for d in outcome.diagnostics]
         return out
@@ -118,7 +120,7 @@ def to(result: Path, file: Path, form: str) -> Exported:
 
 
 @pytest.mark.parametrize("form", ["torch", "onnx"])
-@pytest.mark.parametrize("name", ["two", "convolutions"])
+@pytest.mark.parametrize("name", ["two", "convolutions", "multiples"])
 def test_a_program_computes_what_the_network_computes(
     results: Callable[[str], Path], tmp_path: Path, name: str, form: str
 ) -> None:
