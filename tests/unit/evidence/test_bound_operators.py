@@ -371,7 +371,7 @@ def test_tokens_may_be_moved_on_their_way_to_a_table() -> None:
     every = torch.cartesian_prod(*(torch.arange(rows) for rows in ranges))
     with torch.no_grad():
         found = torch.stack([torch.cat([model.double()(x[None]) for x in every]) for model in (old, new)])
-    assert torch.allclose(graphs[0].run(every.unsqueeze(1)), found[0], atol=1e-12)
+    assert torch.allclose(graphs[0].run(every.unsqueeze(1)).squeeze(1), found[0], atol=1e-12)
     worst = float((found[1] - found[0]).abs().max())
     assert worst <= float(largest_change(compared(graphs, Region(tokens={0: allowed})), 2)) <= 3 * worst
     one = torch.zeros_like(allowed).expand(len(every), *allowed.shape[1:]).clone()
