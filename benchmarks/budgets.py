@@ -12,7 +12,7 @@ import argparse
 import multiprocessing
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 from math import ceil, floor
@@ -20,6 +20,7 @@ from typing import Any
 
 from surgery_dsl.proof.amount import Amount, Domain
 from surgery_dsl.proof.questions import BudgetQuestion, Sum
+from surgery_dsl.proof.running_sums import unrolled
 from surgery_dsl.proof.tiers.order import decide_budget
 from surgery_dsl.proof.tiers.regions import Task, bounded
 
@@ -30,11 +31,17 @@ RUNS = 5
 
 @dataclass(frozen=True)
 class Network:
-    """Widths by axis and the number of weights of each product of axes."""
+    """Widths by axis, the number of weights of each product of axes and sums of axes, and what the sums are."""
 
     name: str
     widths: dict[str, int]
     weights: dict[tuple[str, ...], int]
+    sums: dict[str, dict[tuple[str, ...], int]] = field(default_factory=dict)
+
+    @property
+    def count(self) -> Amount:
+        """The number of weights."""
+        return Amount({monomial: Fraction(weight) for monomial, weight in self.weights.items()}, self.sums)
 
 
 def chain(layers: int) -> Network:
@@ -80,14 +87,12 @@ def densely_connected(layers: int = 120) -> Network:
     """Return a DenseNet: each layer reads what all before it have written."""
     widths = {"a0": 64}
     weights: dict[tuple[str, ...], int] = {}
+    sums: dict[str, dict[tuple[str, ...], int]] = {"s1": {("a0",): 1}}
     for i in range(1, layers + 1):
         widths[f"b{i}"], widths[f"a{i}"] = 128, 32
-        for j in range(i):
-            weights[f"a{j}", f"b{i}"] = 1
-            weights[f"a{j}",] = weights.get((f"a{j}",), 0) + 2
-        weights[f"a{i}", f"b{i}"] = 9
-        weights[f"b{i}",] = 2
-    return Network(f"dense, {layers} layers", widths, weights)
+        weights |= {(f"b{i}", f"s{i}"): 1, (f"s{i}",): 2, (f"a{i}", f"b{i}"): 9, (f"b{i}",): 2}
+        sums[f"s{i + 1}"] = {(f"s{i}",): 1, (f"a{i}",): 1}
+    return Network(f"dense, {layers} layers", widths, weights, sums)
 
 
 def question(network: Network, limit: int, *, upper: bool = True) -> BudgetQuestion:
@@ -95,7 +100,7 @@ def question(network: Network, limit: int, *, upper: bool = True) -> BudgetQuest
     domains = {name: Domain(max(8, width // 8 // 8 * 8), width, 8) for name, width in network.widths.items()}
     removed = floor(sum(network.widths.values()) * Fraction(2, 5)) // 8 * 8
     fixed = Sum(tuple((name, width, Fraction(1)) for name, width in network.widths.items()), removed, removed)
-    count = Amount({monomial: Fraction(weight) for monomial, weight in network.weights.items()})
+    count = network.count
     slack = Amount.constant(limit) - count if upper else count - Amount.constant(limit)
     return BudgetQuestion(">=", slack, slack, domains, (fixed,))
 
@@ -112,7 +117,7 @@ def limits(network: Network, *, upper: bool = True) -> Limits:
     """Return the least limit that the root bound proves, and the count of the worst outcome found."""
     asked = question(network, 0, upper=upper)
     ranges = {name: (domain.least, domain.most or 0) for name, domain in asked.domains.items()}
-    task = Task(asked.slack.terms, asked.sums, dict.fromkeys(ranges, 8))
+    task = Task(unrolled(asked.slack), asked.sums, dict.fromkeys(ranges, 8))
     least = bounded(task, ranges, Fraction(10**18)).bound
     bound = ceil(-least) if upper else floor(least)
     near = decide_budget(question(network, bound + (-1 if upper else 1), upper=upper))
@@ -267,7 +272,7 @@ def graphs() -> None:
             else:
                 cells += ["none", "0"]
             side = "above" if upper else "below"
-            print(f"| {network.name} | {len(network.weights)} | {side} | {' | '.join(cells)} |", flush=True)
+            print(f"| {network.name} | {len(network.count.terms)} | {side} | {' | '.join(cells)} |", flush=True)
 
 
 def growth() -> None:

@@ -155,11 +155,10 @@ class _Builder:
         self.question, self.axes = question, axes
         self.land = Landscape(rest, axes, question.sums)
         self.rankings = [_Ranking.of(fixed) for fixed in question.sums]
-        rises: dict[str, bool] = {}
-        for monomial, coefficient in rest.terms.items():
-            for name in monomial:
-                rises[name] = rises.get(name, False) or coefficient > 0
-        self.kind = {name: grid_top(domain) if rises.get(name, True) else domain.least for name, domain in axes.items()}
+        signs = rest.signs()
+        self.kind = {
+            name: grid_top(domain) if True in signs.get(name, {True}) else domain.least for name, domain in axes.items()
+        }
         """For each axis the end that helps the limit: where axes without a ranking stay while others break it."""
 
     def built(self, ends: Mapping[str, int]) -> dict[str, int] | None:

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from surgery_dsl.proof import running_sums
 from surgery_dsl.proof.amount import Amount, Domain, grid_top
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, Sum
-from surgery_dsl.proof.tiers import chords, elimination, min_cut, ranking, regions
+from surgery_dsl.proof.running_sums import unrolled
+from surgery_dsl.proof.tiers import chords, contraction, elimination, min_cut, ranking, regions
 from tests.unit.proof.test_budgets import outcomes
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -28,7 +30,17 @@ SHAPES: dict[str, list[tuple[str, ...]]] = {
     "self-products": [("a", "a"), ("a", "b"), ("b", "b"), ("b", "c")],
     "tied widths": [("a",), ("a", "a"), ("a", "b"), ("a", "c"), ("b", "c")],
     "long products": [("a", "b", "c"), ("b", "c", "d"), ("a", "a", "b"), ("c", "c", "c"), ("d",)],
+    "dense": [("a", "b"), ("c", "r"), ("c", "c", "d"), ("r",), ("d", "s"), ("e", "t"), ("t",)],
+    "dense without bottlenecks": [("b", "r"), ("c", "s"), ("d", "t"), ("d", "r"), ("s",), ("c",)],
+    "dense, sums with sums": [("e", "s"), ("r", "t"), ("a", "t"), ("s", "s"), ("a", "b", "s"), ("t", "u"), ("e", "u")],
 }
+SUMS: dict[str, dict[tuple[str, ...], int]] = {
+    "r": {("a",): 1, (): 2},
+    "s": {("r",): 1, ("b",): 1},
+    "t": {("s",): 1, ("c",): 3},
+    "u": {("s",): 1, ("d",): 1, ("r",): 2},
+}
+"""What reads all before it: r = a + 2, s = r + b, t = s + 3·c; and u = s + d + 2·r, which is no longer of the row."""
 
 
 @st.composite
@@ -36,13 +48,14 @@ def networks(draw: st.DrawFn) -> tuple[Amount, dict[str, Domain]]:
     """Draw monomials of a network with positive coefficients, and ranges of at most six values."""
     shape = SHAPES[draw(st.sampled_from(sorted(SHAPES)))]
     terms = {monomial: Fraction(draw(st.integers(1, 9)), draw(st.sampled_from([1, 1, 2]))) for monomial in shape}
+    amount = Amount(terms, SUMS if any(name in SUMS for monomial in shape for name in monomial) else {})
     domains = {}
-    for name in sorted({name for monomial in shape for name in monomial}):
+    for name in sorted(amount.variables):
         step = draw(st.sampled_from([1, 1, 2, 4]))
         least = draw(st.integers(0, 4))
         most = least + step * draw(st.sampled_from([3, 2, 5, 1, 0])) + draw(st.integers(0, step - 1))
         domains[name] = Domain(least, most, step)
-    return Amount(terms), domains
+    return amount, domains
 
 
 @st.composite
@@ -53,7 +66,7 @@ def questions(draw: st.DrawFn, relations: tuple[str, ...] = (">=", ">", "==")) -
     if signs == "above":
         amount = amount.scale(Fraction(-1))
     elif signs == "mixed":
-        amount = Amount({m: c * draw(st.sampled_from([1, -1])) for m, c in amount.terms.items()})
+        amount = Amount({m: c * draw(st.sampled_from([1, -1])) for m, c in amount.written.items()}, amount.sums)
     kept = {name: draw(st.sampled_from(range(d.least, (d.most or 0) + 1, d.step))) for name, d in domains.items()}
     sums = []
     for _ in range(draw(st.sampled_from([1, 2, 3]))):
@@ -122,7 +135,7 @@ def dense(draw: st.DrawFn) -> tuple[Amount, dict[str, Domain], Sum]:
 def test_cuts_give_the_least_vertex_or_less(network: tuple[Amount, dict[str, Domain], Sum]) -> None:
     amount, domains, fixed = network
     ranges = {name: (domain.least, domain.most or 0) for name, domain in domains.items()}
-    task = regions.Task(amount.terms, (fixed,), dict.fromkeys(ranges, 1))
+    task = regions.Task(unrolled(amount), (fixed,), dict.fromkeys(ranges, 1))
     found = regions.bounded(task, ranges, Fraction(10**9))
     vertices = [dict(zip(ranges, vertex, strict=True)) for vertex in product(*ranges.values())]
     if not any(fixed.removed(v) >= fixed.least for v in vertices):
@@ -172,7 +185,7 @@ def noticed() -> bool:
             steps = {name: domain.step for name, domain in question.domains.items()}
             ranges = {name: (domain.least, grid_top(domain)) for name, domain in question.domains.items()}
             sums = tuple(fixed.on_grid(question.domains) for fixed in question.sums)
-            bound = regions.bounded(regions.Task(question.slack.terms, sums, steps), ranges, Fraction(10**9)).bound
+            bound = regions.bounded(regions.Task(unrolled(question.slack), sums, steps), ranges, Fraction(10**9)).bound
             if every and bound > min(question.slack.at(sizes) for sizes in every):
                 return True
         except AssertionError:
@@ -203,12 +216,16 @@ def _one_more(found: elimination.Lowest) -> elimination.Lowest:
     return elimination.Lowest(found.value + 1, found.vertex, found.other)
 
 
-def _without_its_last(parts: Any) -> Any:
-    if parts is None:
-        return None
-    low, high = parts
-    name = next(name for name in low if low[name] != high[name])
-    return low, {**high, name: (min(high[name][0] + 1, high[name][1]), high[name][1])}
+def _without_its_last(halves: Callable[..., Any]) -> Callable[..., Any]:
+    def change(task: regions.Task, region: regions.Region) -> Any:
+        parts = halves(task, region)
+        if parts is None:
+            return None
+        low, high = parts
+        name = next(name for name in low if low[name] != high[name])
+        return low, {**high, name: (min(high[name][0] + task.steps[name], high[name][1]), high[name][1])}
+
+    return change
 
 
 def _dearer(shortened: Callable[..., None]) -> Callable[..., None]:
@@ -217,6 +234,17 @@ def _dearer(shortened: Callable[..., None]) -> Callable[..., None]:
         box.linear[-1] += abs(value)
 
     return change
+
+
+def _a_place_short(run: Callable[..., None]) -> Callable[..., None]:
+    def change(box: Any, chain: running_sums.Chain, *rest: Any) -> None:
+        run(box, running_sums.Chain(chain.members, {(p - 1, name): c for (p, name), c in chain.uses.items()}), *rest)
+
+    return change
+
+
+def _sums_left_out(terms: Any, chain: Any, ends: Any) -> None:
+    """Add nothing of sums that stand alone."""
 
 
 def _later_start(fixed: Sum) -> Sum:
@@ -228,13 +256,20 @@ MUTATIONS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
     "removal counted with the wrong sign": (chords, "_unit_sum", lambda f: changed(f, _amounts_negated)),
     "a chord where the power pulls up": (chords, "_without_powers", lambda f: _chord_for_tangent),
     "a minimum rounded up": (elimination.Elimination, "lowest", lambda f: changed(f, _one_more)),
-    "an outcome lost between halves": (regions, "halves", lambda f: changed(f, _without_its_last)),
+    "an outcome lost between halves": (regions, "halves", _without_its_last),
     "a sum that starts a unit later": (Sum, "on_grid", lambda f: changed(f, _later_start)),
     "a cut that fixes too much": (
         min_cut,
         "_fixed",
         lambda f: lambda terminals, graph, capacities: f(terminals, graph, [c // 2 for c in capacities]),
     ),
+    "slopes along a chain that fall too little": (
+        contraction,
+        "_ranges_of_slopes",
+        lambda f: changed(f, lambda ends: ([0] * len(ends[0]), ends[1])),
+    ),
+    "a chain that is a place short": (chords, "_run", _a_place_short),
+    "sums that stand alone left out": (running_sums, "_add_alone", lambda f: _sums_left_out),
     "an auxiliary variable that costs too much": (chords, "_shortened", _dearer),
 }
 

@@ -11,13 +11,15 @@ What is not multilinear or has more factors is replaced:
 All numbers are integers: the polynomial is scaled by the common denominator of its coefficients.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 from math import lcm
 
 from surgery_dsl.proof.amount import Monomial
 from surgery_dsl.proof.questions import Sum
+from surgery_dsl.proof.running_sums import Chain, Unrolled
 
 TANGENTS = 64
 """Tangents touch at multiples of this part."""
@@ -45,6 +47,36 @@ class UnitSum:
 
 
 @dataclass(slots=True)
+class Run:
+    """Products of variables with the sum of all members of a chain before a place.
+
+    Attributes:
+        members: (variable, positive amount) in the order of the chain; no variable twice.
+        uses: (place, variable, coefficient), places ascending: coefficient·variable·Σ_{i < place} amount_i·member_i.
+    """
+
+    members: list[tuple[int, int]]
+    uses: list[tuple[int, int, int]]
+
+    def value(self, vertex: Sequence[int]) -> int:
+        """Return the sum of all products at a vertex."""
+        before = list(accumulate([amount if vertex[variable] else 0 for variable, amount in self.members], initial=0))
+        return sum([c * before[place] for place, variable, c in self.uses if vertex[variable]])
+
+    @property
+    def size(self) -> int:
+        """The sum of all products' absolute coefficients."""
+        before = list(accumulate([amount for _, amount in self.members], initial=0))
+        return sum([abs(c) * before[place] for place, _, c in self.uses])
+
+    def pairs(self) -> Iterator[tuple[tuple[int, int], int]]:
+        """Yield every product by itself."""
+        for place, variable, coefficient in self.uses:
+            for member, amount in self.members[:place]:
+                yield (member, variable) if member < variable else (variable, member), coefficient * amount
+
+
+@dataclass(slots=True)
 class UnitBox:
     """A polynomial of degree two over the unit cube, and the sums that outcomes keep.
 
@@ -56,6 +88,7 @@ class UnitBox:
         scale: What these are multiplied by.
         sums: The sums.
         powers: Axes whose powers pull up.
+        runs: More products of two variables, along chains; a pair may be in several of these and in ``pairs``.
     """
 
     names: list[str]
@@ -65,10 +98,11 @@ class UnitBox:
     scale: int
     sums: list[UnitSum] = field(default_factory=list)
     powers: frozenset[str] = frozenset()
+    runs: list[Run] = field(default_factory=list)
 
 
 def unit_box(
-    terms: Mapping[Monomial, Fraction],
+    amount: Unrolled,
     ranges: Ranges,
     sums: Sequence[Sum] = (),
     tangents: Mapping[str, Fraction] | None = None,
@@ -76,16 +110,19 @@ def unit_box(
     """Return a lower estimate of a polynomial, exact at vertices where no power pulls up.
 
     Args:
-        terms: The polynomial; every variable has a range.
+        amount: The polynomial; every variable has a range.
         ranges: Ranges of the variables of the polynomial and of the sums, ends included.
         sums: Sums over axes; axes that do not occur in the polynomial count as well.
         tangents: Where powers that pull up are touched, from 0 to 1 in parts of :data:`TANGENTS`; one half by default.
     """
-    scale = lcm(*{coefficient.denominator for coefficient in terms.values()}) if terms else 1
+    coefficients = [amount.terms.values(), *(chain.uses.values() for chain in amount.chains)]
+    scale = lcm(*{coefficient.denominator for values in coefficients for coefficient in values})
     names = [name for name, (least, most) in ranges.items() if least < most]
     number = {name: index for index, name in enumerate(names)}
     box = UnitBox(names, 0, [0] * len(names), {}, scale)
-    higher = _expand(box, terms, ranges, number)
+    higher = _expand(box, amount.terms, ranges, number)
+    for chain in amount.chains:
+        _run(box, chain, ranges, number)
     if higher:
         _flatten(box, higher, tangents or {})
     for fixed in sums:
@@ -134,6 +171,36 @@ def _expand(
     return higher
 
 
+def _run(box: UnitBox, chain: Chain, ranges: Ranges, number: Mapping[str, int]) -> None:
+    """Add the products along a chain: (least + width·u)·Σ_{i < place} weight_i·(least_i + width_i·u_i)."""
+    members: list[tuple[int, int]] = []
+    before = [0]
+    open_before = [0]
+    for name, weight in chain.members:
+        least, most = ranges[name]
+        if least < most:
+            members.append((number[name], weight * (most - least)))
+        before.append(before[-1] + weight * least)
+        open_before.append(len(members))
+    slopes = [0] * (len(members) + 1)
+    uses = []
+    for (place, name), coefficient in sorted(chain.uses.items()):
+        factor = coefficient.numerator * (box.scale // coefficient.denominator)
+        least, most = ranges[name]
+        box.constant += factor * least * before[place]
+        slopes[open_before[place]] += factor * least
+        if least < most:
+            box.linear[number[name]] += factor * (most - least) * before[place]
+            uses.append((open_before[place], number[name], factor * (most - least)))
+    slope = 0
+    for place in range(len(members), 0, -1):
+        slope += slopes[place]
+        variable, amount = members[place - 1]
+        box.linear[variable] += slope * amount
+    if uses and members:
+        box.runs.append(Run(members, uses))
+
+
 def _multiplied(
     monomial: Monomial, factor: int, ranges: Ranges, number: Mapping[str, int]
 ) -> dict[tuple[int, ...], int]:
@@ -161,6 +228,8 @@ def _flatten(box: UnitBox, higher: dict[tuple[int, ...], int], tangents: Mapping
         box.constant *= more
         box.linear[:] = [value * more for value in box.linear]
         box.pairs = {key: value * more for key, value in box.pairs.items()}
+        for run in box.runs:
+            run.uses = [(place, variable, coefficient * more) for place, variable, coefficient in run.uses]
         higher = {key: value * more for key, value in higher.items()}
     touched: set[str] = set()
     flat: dict[tuple[int, ...], int] = {}

@@ -81,24 +81,24 @@ def shifted(slack: Amount, endless: list[str], domains: Mapping[str, Domain]) ->
         if not offset:
             continue
         terms: dict[Monomial, Fraction] = {}
-        for monomial, coefficient in result.terms.items():
+        for monomial, coefficient in result.written.items():
             power = monomial.count(name)
             rest = tuple(other for other in monomial if other != name)
             for kept in range(power + 1):
                 key = tuple(sorted((*rest, *([name] * kept))))
                 terms[key] = terms.get(key, Fraction(0)) + coefficient * comb(power, kept) * offset ** (power - kept)
-        result = Amount({m: c for m, c in terms.items() if c})
+        result = Amount({m: c for m, c in terms.items() if c}, slack.sums)
     return result
 
 
 def by_powers(slack: Amount, endless: frozenset[str]) -> dict[Monomial, Amount]:
     """Collect the coefficients, polynomials over bounded variables, of each monomial of endless ones."""
     groups: dict[Monomial, dict[Monomial, Fraction]] = {}
-    for monomial, coefficient in slack.terms.items():
+    for monomial, coefficient in slack.written.items():
         powers = tuple(name for name in monomial if name in endless)
         rest = tuple(name for name in monomial if name not in endless)
         groups.setdefault(powers, {})[rest] = coefficient
-    return {powers: Amount(terms) for powers, terms in groups.items()}
+    return {powers: Amount(terms, slack.sums) for powers, terms in groups.items()}
 
 
 def _least_of_group(group: Amount, domains: Mapping[str, Domain]) -> Fraction:
@@ -130,10 +130,7 @@ def _best_corner(rest: Amount, mixed: list[str], domains: Mapping[str, Domain]) 
 
 def _corner(slack: Amount, domains: Mapping[str, Domain]) -> tuple[dict[str, int], list[str]]:
     """Return where the slack is least, for variables that pull in one direction, and the names of the others."""
-    signs: dict[str, set[bool]] = {}
-    for monomial, coefficient in slack.terms.items():
-        for name in monomial:
-            signs.setdefault(name, set()).add(coefficient > 0)
+    signs = slack.signs()
     corner = {
         name: domains[name].least if sign == {True} else grid_top(domains[name])
         for name, sign in signs.items()

@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import lcm
 
 from surgery_dsl.proof.tiers.chords import UnitBox
-from surgery_dsl.proof.tiers.elimination import Elimination, Lowest
+from surgery_dsl.proof.tiers.contraction import Contracted, minimiser
 
 MOST_CUTS = 60
 """Most points along one line; on graphs that elimination or one cut decides, five to ten are used."""
@@ -71,9 +71,9 @@ class Dual:
 
     def __init__(self, box: UnitBox) -> None:
         self.box = box
-        self.graph = Elimination(box)
+        self.graph = minimiser(box)
 
-    def at(self, prices: Sequence[Fraction], known: "_Contracted | None" = None) -> Point:
+    def at(self, prices: Sequence[Fraction], known: Contracted | None = None) -> Point:
         """Return the dual at some multipliers; ``known`` holds variables whose values are certain there."""
         sums = self.box.sums
         denominator = lcm(*(price.denominator for price in prices)) if prices else 1
@@ -101,7 +101,8 @@ class Dual:
         """Return the polynomial at a vertex."""
         box = self.box
         total = box.constant + sum([c for c, label in zip(box.linear, vertex, strict=True) if label])
-        return total + sum([c for (i, j), c in box.pairs.items() if vertex[i] and vertex[j]])
+        total += sum([c for (i, j), c in box.pairs.items() if vertex[i] and vertex[j]])
+        return total + sum(run.value(vertex) for run in box.runs)
 
     # ---- along one line ------------------------------------------------------------------------------------------
 
@@ -122,7 +123,7 @@ class Dual:
             return Summit(far if far.value > start.value else start, start, far)
         rising, falling, best = start, far, start
         low, high = _Line(start, direction, start), _Line(far, direction, start)
-        known: _Contracted | None = None
+        known: Contracted | None = None
         for _ in range(MOST_CUTS):
             if best.value >= enough or low.slope <= 0 or high.slope >= 0:
                 break
@@ -150,9 +151,7 @@ class Dual:
         steep = low.slope - high.slope
         return Summit(best, rising, falling, float(-high.slope / steep) if steep else 0.5)
 
-    def _contracted(
-        self, rising: Point, falling: Point, upward: bool, known: "_Contracted | None"
-    ) -> "_Contracted | None":
+    def _contracted(self, rising: Point, falling: Point, upward: bool, known: Contracted | None) -> Contracted | None:
         """Return the polynomial without the variables that no minimum between two prices needs to change.
 
         Where all pairs are negative, a higher price of one sum takes variables from 1 to 0 and none back (Gallo,
@@ -167,7 +166,7 @@ class Dual:
         above, below = (rising.vertex, falling.vertex) if upward else (falling.vertex, rising.vertex)
         labels = [few if few == many else -1 for few, many in zip(below, above, strict=True)]
         before = len(labels) if known is None else len(known.variables)
-        return _Contracted(self.box, labels) if 4 * labels.count(-1) <= 3 * before else known
+        return Contracted(self.box, labels) if 4 * labels.count(-1) <= 3 * before else known
 
     def _pull(self, direction: Sequence[int]) -> tuple[dict[int, int], int]:
         """Return how steep each variable makes a direction, and how steep it is where all are 0."""
@@ -202,7 +201,9 @@ class Dual:
         """Return the dual so far out that only outcomes at an end of the sums are left, or none: then it is enough."""
         pull, steep = self._pull(direction)
         steep += sum(min(weight, 0) for weight in pull.values())
-        size = sum(map(abs, self.box.linear)) + sum(map(abs, self.box.pairs.values())) + abs(self.box.constant)
+        box = self.box
+        size = sum(map(abs, box.linear)) + sum(map(abs, box.pairs.values())) + abs(box.constant)
+        size += sum(run.size for run in box.runs)
         least = min(
             [abs(weight) for weight in pull.values() if weight] + ([steep] if steep else []), default=Fraction(1)
         )
@@ -279,44 +280,6 @@ def _steepest(planes: Sequence[Point], count: int) -> list[Fraction] | None:
     if greatest < 1e-6:
         return None
     return [Fraction(round(x / greatest * FINENESS), FINENESS) for x in mixed]
-
-
-class _Contracted:
-    """A polynomial with some variables put in."""
-
-    def __init__(self, box: UnitBox, labels: list[int]) -> None:
-        self._labels = labels
-        self.variables = [i for i, label in enumerate(labels) if label < 0]
-        self._number = number = {variable: index for index, variable in enumerate(self.variables)}
-        linear = [box.linear[variable] for variable in self.variables]
-        constant = box.constant + sum([c for c, label in zip(box.linear, labels, strict=True) if label > 0])
-        pairs: dict[tuple[int, int], int] = {}
-        for (i, j), value in box.pairs.items():
-            if labels[i] < 0:
-                if labels[j] < 0:
-                    pairs[number[i], number[j]] = value
-                elif labels[j]:
-                    linear[number[i]] += value
-            elif labels[i]:
-                if labels[j] < 0:
-                    linear[number[j]] += value
-                elif labels[j]:
-                    constant += value
-        self._graph = Elimination(UnitBox([], constant, linear, pairs, box.scale))
-
-    def lowest(self, prices: Sequence[tuple[int, int]], denominator: int) -> Lowest:
-        """Return what :meth:`Elimination.lowest` would of the whole polynomial."""
-        labels, number = self._labels, self._number
-        open_ = [(number[variable], price) for variable, price in prices if labels[variable] < 0]
-        offset = sum([price for variable, price in prices if labels[variable] > 0])
-        found = self._graph.lowest(open_, denominator)
-        vertices = []
-        for vertex in (found.vertex, found.other):
-            whole = list(labels)
-            for variable, label in zip(self.variables, vertex, strict=True):
-                whole[variable] = label
-            vertices.append(whole)
-        return Lowest(found.value + offset, vertices[0], vertices[1])
 
 
 class _Line:

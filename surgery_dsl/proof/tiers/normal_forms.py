@@ -75,10 +75,10 @@ def _factors(expression: Expression) -> tuple[int, list[Expression]]:
 
 def budget(question: BudgetQuestion) -> Answer | None:
     """Decide a budget by its coefficients: variables are never negative, so neither is a sum of positive monomials."""
-    terms = question.slack.terms
     if question.relation == "==":
-        return Answer("proved", TIER, reason="both sides are the same polynomial") if not terms else None
-    if any(coefficient < 0 for coefficient in terms.values()):
+        same = not question.slack.terms
+        return Answer("proved", TIER, reason="both sides are the same polynomial") if same else None
+    if any(coefficient < 0 for coefficient in question.slack.written.values()):
         return None
     least = question.slack.at({name: question.domains[name].least for name in question.slack.variables})
     if question.relation == ">" and least <= 0:

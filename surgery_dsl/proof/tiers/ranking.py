@@ -14,6 +14,7 @@ from itertools import product
 
 from surgery_dsl.proof.amount import Amount, Monomial, complete, grid_top
 from surgery_dsl.proof.questions import Answer, BudgetQuestion, Cell, DualCertificate, Sum
+from surgery_dsl.proof.running_sums import unrolled
 from surgery_dsl.proof.tiers.corner import by_powers, shifted
 from surgery_dsl.proof.tiers.regions import Ranges, Region, Task, bounded, split
 from surgery_dsl.proof.tiers.witness import Landscape, best_outcome
@@ -110,7 +111,7 @@ class _Decision:
         """Bound one part, split where that is not enough; outcomes that turn up are kept."""
         question = self._question
         ranges = _ranges(part.amount, question)
-        task = Task(part.amount.terms, question.sums, {name: question.domains[name].step for name in ranges})
+        task = Task(unrolled(part.amount), question.sums, {name: question.domains[name].step for name in ranges})
         enough = Fraction(0) if question.relation == ">=" or part.powers else Fraction(1, 1 << 40)
         root = bounded(task, ranges, enough)
 
@@ -158,7 +159,9 @@ class _Decision:
         grounded = part.amount if part.powers else question.reached.put_in(given) if given else question.reached
         axes = {name: domain for name, domain in question.domains.items() if domain.kind == "axis"}
         if given:
-            grounded = Amount({m: c for m, c in grounded.terms.items() if all(name in axes for name in m)})
+            over = axes.keys() | grounded.sums.keys()
+            kept = {m: c for m, c in grounded.written.items() if all(name in over for name in m)}
+            grounded = Amount(kept, grounded.sums)
         narrowed = {
             name: replace(domain, least=region.ranges[name][0], most=region.ranges[name][1])
             if name in region.ranges
@@ -208,7 +211,7 @@ def _parts(slack: Amount, question: BudgetQuestion) -> list[_Part]:
     for powers in sorted(groups, key=len) if () in groups else [(), *sorted(groups, key=len)]:
         group = groups.get(powers, Amount({}))
         inputs = sorted(name for name in group.variables if domains[name].kind != "axis")
-        linear = all(monomial.count(name) <= 1 for monomial in group.terms for name in inputs)
+        linear = all(monomial.count(name) <= 1 for monomial in group.written for name in inputs)
         if not inputs or not linear or 1 << len(inputs) > MOST_CORNERS:
             parts.append(_Part(powers, (), group))
             continue
@@ -220,7 +223,9 @@ def _parts(slack: Amount, question: BudgetQuestion) -> list[_Part]:
 
 def _ranges(amount: Amount, question: BudgetQuestion) -> Ranges:
     """Return the range on its grid of every variable that occurs in an amount or in a sum."""
-    names = dict.fromkeys(name for monomial in amount.terms for name in monomial)
+    names = dict.fromkeys(name for monomial in amount.written for name in monomial if name not in amount.sums)
+    for parts in amount.sums.values():
+        names.update(dict.fromkeys(part[0] for part in parts if part and part[0] not in amount.sums))
     for fixed in question.sums:
         names.update(dict.fromkeys(name for name, _, _ in fixed.parts))
     return {name: (question.domains[name].least, grid_top(question.domains[name])) for name in names}

@@ -10,10 +10,11 @@ import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import accumulate
 
-from surgery_dsl.proof.amount import Monomial
 from surgery_dsl.proof.questions import Sum
-from surgery_dsl.proof.tiers.chords import TANGENTS, UnitBox, unit_box
+from surgery_dsl.proof.running_sums import Unrolled
+from surgery_dsl.proof.tiers.chords import TANGENTS, Run, UnitBox, unit_box
 from surgery_dsl.proof.tiers.multipliers import MOST_LINES, Dual, Summit
 
 MOST_WORK = 4_000
@@ -27,7 +28,7 @@ Ranges = dict[str, tuple[int, int]]
 class Task:
     """A polynomial over axes, the sums that outcomes keep, and the step of each axis."""
 
-    terms: Mapping[Monomial, Fraction]
+    amount: Unrolled
     sums: tuple[Sum, ...]
     steps: Mapping[str, int]
 
@@ -61,11 +62,12 @@ def bounded(task: Task, ranges: Ranges, enough: Fraction, start: Sequence[Fracti
     From multipliers to start with, those of a region that holds this one, it is short.
     """
     lines = MOST_LINES if start is None else 1
-    multipliers = tuple(start) if start is not None else (Fraction(0),) * len(task.sums)
+    single = all(least == most for least, most in ranges.values())  # of one outcome that is, no price tells more
+    multipliers = tuple(start) if start is not None and not single else (Fraction(0),) * len(task.sums)
     tangents: dict[str, Fraction] = {}
     best: Region | None = None
     for _ in range(MOST_TANGENTS):
-        box = unit_box(task.terms, ranges, task.sums, tangents)
+        box = unit_box(task.amount, ranges, task.sums, tangents)
         dual = Dual(box)
         scales = [Fraction(box.scale, fixed.scale) for fixed in box.sums]
         prices = [m * scale for m, scale in zip(multipliers, scales, strict=True)]
@@ -107,10 +109,11 @@ def _seeds(box: UnitBox, ranges: Ranges, top: Summit) -> tuple[dict[str, int], .
 
 
 def _triangles(dual: Dual) -> tuple[tuple[str, str, str], ...]:
-    names = dual.box.names
-    if all(value <= 0 for value in dual.box.pairs.values()):
+    names, box = dual.box.names, dual.box
+    if all(value <= 0 for value in box.pairs.values()) and all(c <= 0 for run in box.runs for _, _, c in run.uses):
         return ()
-    return tuple((names[i], names[j], names[k]) for i, j, k in dual.graph.triangles if max(i, j, k) < len(names))
+    triples = dict.fromkeys(triple for triple in dual.graph.triangles if max(triple) < len(names))
+    return tuple((names[i], names[j], names[k]) for i, j, k in triples)
 
 
 def _cut(box: UnitBox, ranges: Ranges, steps: Mapping[str, int], mean: Sequence[float]) -> tuple[str, int] | None:
@@ -121,6 +124,8 @@ def _cut(box: UnitBox, ranges: Ranges, steps: Mapping[str, int], mean: Sequence[
         lost = abs(value) * (min(u, v) - u * v if value < 0 else u * v - max(0.0, u + v - 1))
         loss[i] += lost
         loss[j] += lost
+    for run in box.runs:
+        _add_losses(run, mean, loss)
     for i, name in enumerate(box.names):
         least, most = ranges[name]
         loss[i] += 1e-9 * (most - least) + (1e-3 * (most - least) if name in box.powers else 0.0)
@@ -131,6 +136,21 @@ def _cut(box: UnitBox, ranges: Ranges, steps: Mapping[str, int], mean: Sequence[
     least, most = ranges[name]
     count = (most - least) // steps[name]
     return name, least + steps[name] * min(max(int(mean[chosen] * count), 0), count - 1)
+
+
+def _add_losses(run: Run, mean: Sequence[float], loss: list[float]) -> None:
+    """Add about what the products of a run lose: nothing where one factor is at an end."""
+    apart = [min(u, 1 - u) for u in mean]
+    before = list(accumulate([amount * apart[variable] for variable, amount in run.members], initial=0.0))
+    after = [0.0] * len(before)
+    for place, variable, coefficient in run.uses:
+        loss[variable] += abs(coefficient) * apart[variable] * before[place]
+        after[place] += abs(coefficient) * apart[variable]
+    later = 0.0
+    for place in range(len(run.members), 0, -1):
+        later += after[place]
+        variable, amount = run.members[place - 1]
+        loss[variable] += amount * apart[variable] * later
 
 
 def halves(task: Task, region: Region) -> tuple[Ranges, Ranges] | None:
@@ -160,7 +180,7 @@ def split(
     Returns:
         Regions that cover the root together.
     """
-    cost = len(task.terms) + len(root.ranges)
+    cost = task.amount.size + len(root.ranges)
     work = MOST_WORK
     done: list[Region] = []
     open_: list[tuple[Fraction, int, Region]] = [(root.bound, 0, root)]

@@ -7,12 +7,16 @@ by *exchange*, moving units from one axis to another while that lowers the slack
 what it returns is an outcome, and its slack is computed exactly.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from itertools import accumulate
 from math import gcd, lcm
+from operator import itemgetter
 
 from surgery_dsl.proof.amount import Amount, Domain, grid_top
 from surgery_dsl.proof.questions import Sum
+from surgery_dsl.proof.running_sums import Chain, unrolled
 
 MOST_EXCHANGED = 12
 """Axes from which, and to which, units are exchanged in one round: those with the best prices."""
@@ -24,7 +28,11 @@ class Landscape:
     """A slack over sizes of axes, with the sums that outcomes keep; integers throughout."""
 
     def __init__(self, slack: Amount, domains: Mapping[str, Domain], sums: Sequence[Sum]) -> None:
-        names = dict.fromkeys(name for monomial in slack.terms for name in monomial)
+        whole = unrolled(slack)
+        names = dict.fromkeys(name for monomial in whole.terms for name in monomial)
+        for chain in whole.chains:
+            names.update(dict.fromkeys([name for name, _ in chain.members]))
+            names.update(dict.fromkeys([name for _, name in chain.uses]))
         for fixed in sums:
             names.update(dict.fromkeys(name for name, _, _ in fixed.parts))
         self.names = list(names)
@@ -32,14 +40,16 @@ class Landscape:
         self.step = [domains[name].step for name in self.names]
         self.least = [domains[name].least for name in self.names]
         self.most = [grid_top(domains[name]) for name in self.names]
-        self.scale = lcm(*{c.denominator for c in slack.terms.values()}) if slack.terms else 1
+        coefficients = [whole.terms.values(), *(chain.uses.values() for chain in whole.chains)]
+        self.scale = lcm(*{c.denominator for values in coefficients for c in values})
         self.constant = 0
         self.linear = [0] * len(self.names)
         self.pairs: list[list[tuple[int, int]]] = [[] for _ in self.names]
         self.longer: list[list[tuple[int, tuple[int, ...], int]]] = [[] for _ in self.names]
         self._products: list[tuple[int, tuple[int, ...]]] = []
-        for monomial, coefficient in slack.terms.items():
+        for monomial, coefficient in whole.terms.items():
             self._add(tuple(self.number[name] for name in monomial), coefficient)
+        self.walks = [_Walk(chain, self.number, self.scale) for chain in whole.chains]
         self.sums = [_WholeSum(fixed, self.number) for fixed in sums]
         members: list[list[int]] = [[] for _ in self.names]
         for position, fixed_ in enumerate(self.sums):
@@ -70,13 +80,26 @@ class Landscape:
             for variable in key:
                 value *= sizes[variable]
             total += value
-        return total
+        return total + sum([walk.value(sizes) for walk in self.walks])
 
-    def change(self, sizes: Sequence[int], variable: int, amount: int) -> int:
-        """Return how the scaled slack changes when one size grows by an amount."""
-        slope = self.linear[variable]
-        for other, coefficient in self.pairs[variable]:
-            slope += coefficient * sizes[other]
+    def slopes(self, sizes: Sequence[int]) -> list[int]:
+        """Return how steep the scaled slack is in each size, but for powers and long products."""
+        found = [
+            own + sum([sizes[other] * c for other, c in near])
+            for own, near in zip(self.linear, self.pairs, strict=True)
+        ]
+        for walk in self.walks:
+            walk.add_slopes(sizes, found)
+        return found
+
+    def change(self, sizes: Sequence[int], variable: int, amount: int, slope: int | None = None) -> int:
+        """Return how the scaled slack changes when one size grows by an amount; ``slope`` is its own, if known."""
+        if slope is None:
+            slope = self.linear[variable]
+            for other, coefficient in self.pairs[variable]:
+                slope += coefficient * sizes[other]
+            for walk in self.walks:
+                slope += walk.slope(sizes, variable)
         total = slope * amount
         if self.longer[variable]:
             here = sizes[variable]
@@ -85,6 +108,56 @@ class Landscape:
                     value *= sizes[other]
                 total += value * ((here + amount) ** power - here**power)
         return total
+
+
+class _Walk:
+    """The products along a chain, in integers."""
+
+    def __init__(self, chain: Chain, number: Mapping[str, int], scale: int) -> None:
+        self._members = [(number[name], weight) for name, weight in chain.members]
+        self._uses = [
+            (place, number[name], c.numerator * (scale // c.denominator))
+            for (place, name), c in sorted(chain.uses.items())
+        ]
+        self.variables = {variable for variable, _ in self._members} | {variable for _, variable, _ in self._uses}
+        self._places = {variable: index for index, (variable, _) in enumerate(self._members)}
+        self._used: dict[int, list[tuple[int, int]]] = {}
+        for place, variable, coefficient in self._uses:
+            self._used.setdefault(variable, []).append((place, coefficient))
+        self._later = [bisect_right(self._uses, index, key=itemgetter(0)) for index in range(len(self._members))]
+
+    def _before(self, sizes: Sequence[int]) -> list[int]:
+        """Return the sum of the members before each place."""
+        return list(accumulate([sizes[variable] * weight for variable, weight in self._members], initial=0))
+
+    def value(self, sizes: Sequence[int]) -> int:
+        """Return the sum of all products."""
+        before = self._before(sizes)
+        return sum([c * sizes[variable] * before[place] for place, variable, c in self._uses])
+
+    def slope(self, sizes: Sequence[int], variable: int) -> int:
+        """Return how steep it is in one size."""
+        found = 0
+        for place, coefficient in self._used.get(variable, ()):
+            found += coefficient * sum([sizes[member] * weight for member, weight in self._members[:place]])
+        index = self._places.get(variable)
+        if index is not None:
+            later = sum([c * sizes[user] for _, user, c in self._uses[self._later[index] :]])
+            found += self._members[index][1] * later
+        return found
+
+    def add_slopes(self, sizes: Sequence[int], slopes: list[int]) -> None:
+        """Add how steep it is in each size."""
+        before = self._before(sizes)
+        after = [0] * len(before)
+        for place, variable, coefficient in self._uses:
+            slopes[variable] += coefficient * before[place]
+            after[place] += coefficient * sizes[variable]
+        later = 0
+        for place in range(len(self._members), 0, -1):
+            later += after[place]
+            variable, weight = self._members[place - 1]
+            slopes[variable] += weight * later
 
 
 class _WholeSum:
@@ -180,7 +253,8 @@ def _parts(land: Landscape, variables: Sequence[int]) -> list[list[int]]:
         while waiting:
             here = waiting.pop()
             part.append(here)
-            for other, _ in land.pairs[here]:
+            joined = [other for walk in land.walks if here in walk.variables for other in sorted(left & walk.variables)]
+            for other in (*[other for other, _ in land.pairs[here]], *joined):
                 if other in left:
                     left.discard(other)
                     waiting.append(other)
@@ -209,6 +283,7 @@ def _fill(land: Landscape, sizes: list[int], fixed: _WholeSum, allowed: Sequence
     missing = fixed.missing(sizes)
     while missing:
         moves: list[tuple[float, int, int]] = []
+        slopes = [] if in_order else land.slopes(sizes)
         for variable in members:
             step = land.step[variable]
             room = (sizes[variable] - land.least[variable]) if missing > 0 else (land.most[variable] - sizes[variable])
@@ -219,7 +294,7 @@ def _fill(land: Landscape, sizes: list[int], fixed: _WholeSum, allowed: Sequence
             if count < 1:
                 continue
             amount = -count * step if missing > 0 else count * step
-            price = 0.0 if in_order else land.change(sizes, variable, amount) / (count * unit)
+            price = 0.0 if in_order else land.change(sizes, variable, amount, slopes[variable]) / (count * unit)
             moves.append((price, variable, amount))
             if in_order:
                 break
@@ -263,7 +338,8 @@ def _exchange_group(
                     sizes[variable] = end
                     value += gain
         return value
-    slope = {i: land.change(sizes, i, land.step[i]) / (weights[0][i] * land.step[i]) for i in variables}
+    steep = land.slopes(sizes)
+    slope = {i: land.change(sizes, i, land.step[i], steep[i]) / (weights[0][i] * land.step[i]) for i in variables}
     up = sorted((i for i in variables if sizes[i] < land.most[i]), key=lambda i: slope[i])[:MOST_EXCHANGED]
     down = sorted((i for i in variables if sizes[i] > land.least[i]), key=lambda i: -slope[i])[:MOST_EXCHANGED]
     for grows in up:

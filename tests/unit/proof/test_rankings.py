@@ -11,6 +11,7 @@ from surgery_dsl.interface.model import Axis, Extent, Interface, Tensor
 from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.proof.amount import Amount, Domain
 from surgery_dsl.proof.questions import BudgetQuestion, Sum
+from surgery_dsl.proof.running_sums import unrolled
 from surgery_dsl.proof.tiers import regions
 from surgery_dsl.proof.tiers.order import decide_budget
 from surgery_dsl.vocabulary.quantities import _counting
@@ -38,7 +39,7 @@ def at_most(limit: int, network: tuple[Amount, dict[str, Domain], Sum]) -> Budge
 def bound(amount: Amount, domains: dict[str, Domain], fixed: Sum) -> Fraction:
     ranges = {name: (domain.least, domain.most or 0) for name, domain in domains.items()}
     steps = {name: domain.step for name, domain in domains.items()}
-    return regions.bounded(regions.Task(amount.terms, (fixed,), steps), ranges, Fraction(10**15)).bound
+    return regions.bounded(regions.Task(unrolled(amount), (fixed,), steps), ranges, Fraction(10**15)).bound
 
 
 def linear_optimum(amount: Amount, domains: dict[str, Domain], *sums: Sum) -> Fraction:
@@ -93,7 +94,7 @@ def test_with_several_sums_the_bound_meets_the_relaxation(count: int, sign: int)
         removed = floor(whole * Fraction(source.choice([2, 3, 5]), 10)) // 8 * 8
         sums.append(Sum(tuple((n, domains[n].most or 0, Fraction(1)) for n in members), removed, removed + 16))
     ranges = {name: (domain.least, domain.most or 0) for name, domain in domains.items()}
-    task = regions.Task(amount.terms, tuple(sums), dict.fromkeys(ranges, 8))
+    task = regions.Task(unrolled(amount), tuple(sums), dict.fromkeys(ranges, 8))
     found = regions.bounded(task, ranges, Fraction(10**15)).bound
     best = linear_optimum(amount, domains, *sums)
     assert best - abs(best) / 10_000 <= found <= best
