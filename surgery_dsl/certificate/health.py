@@ -52,6 +52,48 @@ class NormHealth(Data):
     shift: float
 
 
+class MergedLayer(Data):
+    """A layer into which adapters were merged: W became W + U, stored in the dtype of W.
+
+    Attributes:
+        path: Its path when the step had run.
+        dtype: What its weight is stored in.
+        lost: ‖stored − (W + U)‖ / ‖U‖: how much of the update rounding took away, or added.
+        vanished: Share of the entries of U that left the stored weight as it was.
+        output_change: √(Σ‖h′ − h‖² / Σ‖h‖²) of what it gives, with its adapters before, without them after.
+    """
+
+    path: str
+    dtype: str
+    lost: float | None = None
+    vanished: float = 0.0
+    output_change: float | None = None
+
+
+class MergeHealth(Data):
+    """How far a merge moved the outputs, measured as the step ran: the network just before it beside that after it.
+
+    Attributes:
+        step: The step.
+        data: The data set; empty where the plan reads none, or the network could not be copied.
+        examples: How many of its examples were read, from the first.
+        largest: The greatest change of an output.
+        mean: The mean change of an output.
+        answers: How many largest outputs were compared, one for each example and position.
+        changed: How many of them changed their place.
+        layers: The merged layers.
+    """
+
+    step: str
+    data: str = ""
+    examples: int = 0
+    largest: float | None = None
+    mean: float | None = None
+    answers: int = 0
+    changed: int = 0
+    layers: tuple[MergedLayer, ...] = ()
+
+
 class Health(Data):
     """The health of the network at the end of a run.
 
@@ -61,6 +103,7 @@ class Health(Data):
         layers: Layers of the base, in the order of the forward.
         activations: Activations now, in the order of the forward.
         norms: Norms with running statistics now.
+        merges: Merges of adapters, in order.
         notes: What was not measured, and why.
     """
 
@@ -69,4 +112,5 @@ class Health(Data):
     layers: tuple[LayerHealth, ...] = ()
     activations: tuple[ActivationHealth, ...] = ()
     norms: tuple[NormHealth, ...] = ()
+    merges: tuple[MergeHealth, ...] = ()
     notes: tuple[str, ...] = ()

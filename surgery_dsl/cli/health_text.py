@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from surgery_dsl.certificate.health import ActivationHealth, Health, LayerHealth
+from surgery_dsl.certificate.health import ActivationHealth, Health, LayerHealth, MergeHealth
 
 MOST = 8
 """How many layers are shown; the certificate has all of them."""
@@ -26,9 +26,23 @@ def health_text(health: Health) -> list[str]:
     if len(moved) > MOST:
         lines.append(f"  and {len(moved) - MOST} layers that moved less")
     lines += _activations(health.activations)
+    lines += [_merge(merge) for merge in health.merges if merge.largest]
     off = [norm for norm in health.norms if norm.shift >= FAR]
     lines += [f"  {norm.path}: running statistics are {norm.shift:.2g} deviations off" for norm in off[:MOST]]
     return lines + [f"  {note}" for note in health.notes]
+
+
+def _merge(merge: MergeHealth) -> str:
+    worst = max(merge.layers, key=lambda layer: layer.lost or 0.0)
+    said = (
+        f"  {merge.step}: outputs moved by up to {merge.largest:.2g} on {merge.examples:,} examples of `{merge.data}`"
+    )
+    if merge.changed:
+        said += f", {merge.changed:,} of {merge.answers:,} largest ones elsewhere"
+    if not worst.lost:
+        return said
+    vanished = f", {100 * worst.vanished:.2g} % of its entries vanished" if worst.vanished else ""
+    return said + f"; {worst.path} lost {worst.lost:.2g} of its update to rounding in {worst.dtype}{vanished}"
 
 
 def _far(layer: LayerHealth) -> float:

@@ -224,8 +224,14 @@ def _failed(obligation: Obligation, left: Fraction, right: Fraction, file: str) 
         file=file,
         span=obligation.span,
         facts={"value": float(left), "limit": float(right)},
-        help=_LESS,
+        help=_remedy(obligation),
     )
+
+
+def _remedy(obligation: Obligation) -> str:
+    statement = obligation.statement
+    sides = (statement.left, statement.right) if isinstance(statement, Comparison) else ()
+    return next((one.word.remedy for side in sides for one in readings(side) if one.word.remedy), _LESS)
 
 
 def _not_finite(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from surgery_dsl.certificate.build import CONVENTIONS
 from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence, TouchedData
-from surgery_dsl.certificate.health import Health
+from surgery_dsl.certificate.health import Health, MergeHealth
 from surgery_dsl.certificate.model import (
     Claim,
     Claims,
@@ -65,6 +65,7 @@ class RunEvidence:
     training: list[TrainingRecord] = field(default_factory=list)
     surgery: Surgery = field(
         default_factory=lambda: Surgery(
+    merges: list[MergeHealth] = field(default_factory=list)
             magnitude=None, immediate_loss_change=None, samples_to_recover=0, recovered_loss=None, base_loss=None
         )
     )

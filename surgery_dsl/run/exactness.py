@@ -40,6 +40,9 @@ SLACK = 32.0
 SUMS = 1e-9
 """What other orders of sums may change in float64, relative to the greatest output."""
 
+COARSE = 1e-3
+"""From which share of the greatest output on what rounding explains is told beside a difference."""
+
 DRAWS = 2
 """How often roundings are drawn."""
 
@@ -77,10 +80,11 @@ class Found:
         return self.difference <= self.allowed
 
     def said(self) -> str:
-        """Return the difference and the number of inputs."""
-        return f"{self.difference:.1e} on {self.examples} inputs" + (
-            "" if self.wide else ", in the network's own dtype"
-        )
+        """Return the difference, the number of inputs, and what rounding explains where the dtype is a narrow one."""
+        said = f"{self.difference:.1e} on {self.examples} inputs"
+        if not self.wide:
+            said += ", in the network's own dtype"
+        return said + (f"; rounding explains up to {self.allowed:.1e}" if self.allowed > COARSE else "")
 
 
 def reference(session: Session, effect: Effect, evidence: RunEvidence) -> Reference | None:

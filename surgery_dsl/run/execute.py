@@ -112,7 +112,7 @@ class _Execution:
                 self._refuse_infinite()
                 evidence.surgery = figures.surgery(sum(record.samples for record in evidence.training))
                 evidence.efficiency = figures.efficiency()
-                evidence.health = figures.health()
+                evidence.health = figures.health().replaced(merges=tuple(evidence.merges))
                 note_touched(session, evidence)
             predicate = self._predicate() if place is None else self._write(place, reloader)
             session.transaction.commit()

@@ -72,10 +72,10 @@ class _Table:
             LayerHealth(
                 path=path,
                 now=now.get(path, ""),
-                weight_change=_finite(weights.get(path)),
-                output_change=_finite(outputs[path].relative) if path in outputs else None,
-                gradient=_finite(gradients.get(now[path])) if path in now else None,
-                score=_finite(scores.get(path)),
+                weight_change=finite(weights.get(path)),
+                output_change=finite(outputs[path].relative) if path in outputs else None,
+                gradient=finite(gradients.get(now[path])) if path in now else None,
+                score=finite(scores.get(path)),
                 note=outputs[path].note if path in outputs else "" if path in now else "it is gone",
             )
             for path in self._paths(weights)
@@ -158,9 +158,10 @@ def _activation(units: activity.Units) -> ActivationHealth:
         dead=int(units.silent(DEAD).sum()),
         constant=int(units.constant(CONSTANT).sum()),
         redundant=int(units.redundant(REDUNDANT).sum()) if known else None,
-        effective_rank=_finite(units.effective_rank()) if known else None,
+        effective_rank=finite(units.effective_rank()) if known else None,
     )
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """Return a number that JSON can say, nothing for others."""
     return value if value is not None and math.isfinite(value) else None

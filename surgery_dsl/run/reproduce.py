@@ -110,8 +110,9 @@ class _Again:
             claim = claims.get((control.name, obligation.text))
             if claim is None or claim.verb != "measure":
                 continue
-            points = {reading.point.at for reading in readings_of(obligation)}
-            if control.name in open_ or points & {"before", "after"}:
+            read = list(readings_of(obligation))
+            within = any(one.point.at in ("before", "after") or one.word.within_run for one in read)
+            if control.name in open_ or within:
                 self.left.append(f"`{claim.statement}` (it reads the network within the run)")
             else:
                 self._compare(claim, control, obligation)

@@ -7,14 +7,16 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from surgery_dsl.diagnostics.codes import budgets, runs
+from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused, Sink
 from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.evidence.answers import Answered, Kept, answers
-from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs
+from surgery_dsl.evidence.merging import Drift, Merges
+from surgery_dsl.evidence.named_inputs import Inputs
 from surgery_dsl.interface.edits import Edit
 from surgery_dsl.interface.lock import DataFacts, Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
+from surgery_dsl.kernels.stored_sums import StoredSum
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.proof.state import start
 from surgery_dsl.run import determinism
@@ -22,7 +24,7 @@ from surgery_dsl.run.changes import Journal, carry_out, find_tensor
 from surgery_dsl.run.data import TensorData
 from surgery_dsl.run.load import Network, Sources
 from surgery_dsl.run.looking import looking
-from surgery_dsl.run.outputs import all_outputs, call, first_output
+from surgery_dsl.run.outputs import all_outputs, call, first_output, given
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.touched import Touched
 from surgery_dsl.run.transaction import Reader, Transaction
@@ -65,6 +67,7 @@ class Session(Runtime):
         base_interface: The patient's interface as loaded.
         after: The step that changed the patient last; empty before the first.
         touched: Which steps read which data.
+        merges: What was seen of merges.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Session(Runtime):
         self.size: float | None = None
         self.after = ""
         self._remarks: list[str] = []
+        self.merges = Merges()
         self.touched = Touched(self.plan, sources.folder)
         self._answers = Kept()
         self._patient = "base"
@@ -178,6 +182,14 @@ class Session(Runtime):
     def remark(self, text: str) -> None:
         """Keep what a word says of the number that it is measuring."""
         self._remarks.append(text)
+
+    def rounded(self, layer: str, what: StoredSum) -> None:
+        """Keep how much of an update was lost when a sum was stored."""
+        self.merges.roundings[layer] = what
+
+    def drift(self, step: str, data: str) -> Drift:
+        """Return how far a merge moved the outputs on a data set."""
+        return self.merges.drift(step, data, self.file)
 
     @property
     def holds_values(self) -> bool:
@@ -273,16 +285,8 @@ class Session(Runtime):
         Raises:
             Refused: The plan names an input that the data does not give.
         """
-        names = [spec.name for spec in self.plan.patient.inputs] or ["input"]
-        if len(names) == 1:
-            given = {names[0]: inputs.main if isinstance(inputs, NamedInputs) else inputs}
-        else:
-            have = inputs.tensors if isinstance(inputs, NamedInputs) else {names[0]: inputs}
-            missing = [name for name in names if name not in have]
-            if missing:
-                raise Refused(_not_given(missing[0], tuple(have), self.file))
-            given = {name: have[name] for name in names}
-        return call(model, given, self.plan.patient.keyword_inputs)
+        patient = self.plan.patient
+        return call(model, given(patient, inputs, self.file), patient.keyword_inputs)
 
     def run(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
         """Run a network on named inputs, as the plan says."""
@@ -369,16 +373,6 @@ class Session(Runtime):
             return read
 
         return {name: reader(name) for name in file.header.tensors}
-
-
-def _not_given(name: str, have: tuple[str, ...], file: str) -> Diagnostic:
-    return Diagnostic(
-        budgets.DATA_SHAPE_MISMATCH,
-        f"the network takes the input `{name}`, and the data gives {', '.join(f'`{one}`' for one in have)}",
-        file=file,
-        facts={"given": len(have)},
-        help="name inputs as the data does, or load data that gives every input",
-    )
 
 
 def _clone(model: nn.Module) -> nn.Module:

@@ -20,7 +20,7 @@ from surgery_dsl.proof.state import State
 from surgery_dsl.proof.statistical import with_confidence
 from surgery_dsl.proof.steps import advance, place_of
 from surgery_dsl.proof.verdict import Verdict
-from surgery_dsl.run import controls, exactness, holds, self_check, statistical
+from surgery_dsl.run import controls, exactness, holds, merging, self_check, statistical
 from surgery_dsl.run.changes import EditMisfit, find_tensor
 from surgery_dsl.run.digests import Mark, digests, marks, named_tensors
 from surgery_dsl.run.evidence_record import RunEvidence
@@ -149,6 +149,7 @@ class Steps:
         effect = predicted.effects[step.name]
         before = self._untouched(effect)
         as_it_was = exactness.reference(session, effect, self.evidence)
+        merge = merging.begun(session, step, effect)
         with self.evidence.phase("change"), memory_reported(f"carry out `{step.name}`", session.file, step.span):
             changes = self._changes(step)
             self_check.refuse_other(session, step, changes, predicted.interface, self.evidence)
@@ -161,6 +162,8 @@ class Steps:
         holds.refuse_lost(session, step, predicted)
         if as_it_was is not None and changes:
             exactness.refuse_other(session, step, effect, as_it_was, self.evidence)
+        if merge is not None:
+            merging.ended(session, merge, self.evidence)
         self.state, session.after = predicted, step.name
         self._note_state()
         self.values.moved()

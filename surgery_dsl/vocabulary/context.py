@@ -18,7 +18,9 @@ from surgery_dsl.vocabulary.word import FunctionEffect
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.merging import Drift
     from surgery_dsl.evidence.named_inputs import Inputs
+    from surgery_dsl.kernels.stored_sums import StoredSum
 
 # ---- static ------------------------------------------------------------------------------------------------------
 
@@ -40,6 +42,7 @@ class Effect(Data):
         matched: How many sites the step matched.
         changed: How many of them it changes.
         calls: Where a site is a module that a forward calls several times, or one of these calls: all that is meant.
+        merges: Paths of the adapters that the step folds into their layers.
     """
 
     function: FunctionEffect
@@ -55,6 +58,7 @@ class Effect(Data):
     matched: int = 0
     changed: int = 0
     calls: tuple[str, ...] = ()
+    merges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,17 @@ class Runtime(ABC):
     @abstractmethod
     def progress(self, text: str, done: int, total: int) -> None:
         """Tell how far long work has come."""
+
+    def rounded(self, layer: str, what: "StoredSum") -> None:  # noqa: B027 - nothing follows from it for the values
+        """Hear how much of an update of a layer's weight was lost when the sum was stored."""
+
+    def drift(self, step: str, data: str) -> "Drift":
+        """Return how far an earlier merge moved the outputs on a data set, as it was measured when the step ran.
+
+        Raises:
+            LookupError: It was not.
+        """
+        raise LookupError(f"{step} was not measured on {data}")
 
     def remark(self, text: str) -> None:  # noqa: B027 - a number needs no words
         """Hear what a measured number alone does not say: which layer is the worst, on what it was timed."""

@@ -207,6 +207,8 @@ class Quantity(Word, ABC):
         attained: Whether some outcome reaches each of two different bounds, so that a bound beyond a limit refutes.
         certifies: What ``certify`` can bound over a region: the quantity ``itself``, its ``increase`` over the base,
             or nothing; a ``count`` of what is proved over a region is measured.
+        within_run: Whether only the run that makes a result can measure it, because it speaks of a step.
+        remedy: What helps where a line that reads it does not hold; empty for what helps anywhere.
     """
 
     unit: ClassVar[Literal["count", "bytes", "share", "number", "seconds"]]
@@ -216,6 +218,8 @@ class Quantity(Word, ABC):
     denominator: ClassVar[int] = 1
     attained: ClassVar[bool] = False
     certifies: ClassVar[Literal["", "itself", "increase", "count"]] = ""
+    within_run: ClassVar[bool] = False
+    remedy: ClassVar[str] = ""
 
     def counts_in(self) -> Literal["count", "bytes", "share", "number", "seconds"]:
         """Return the unit of this use of the word, where its arguments decide it."""

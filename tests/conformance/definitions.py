@@ -293,6 +293,13 @@ def latency(word: Word, now: nn.Module, base: nn.Module, data: Pair) -> float:
     return statistics.median(seconds)
 
 
+@torch.no_grad()
+def merge_drift(word: Word, before: nn.Module, after: nn.Module, data: Pair) -> float:
+    inputs = data[0].to(next(before.parameters()).dtype)
+    old, new = before(inputs).double().tolist(), after(inputs).double().tolist()
+    return max(abs(a - b) for one, two in zip(new, old, strict=True) for a, b in zip(one, two, strict=True))
+
+
 LOOSELY = {"latency": 30.0}
 """Quantities that are not the same twice, and by what factor they may be off."""
 
@@ -322,6 +329,10 @@ QUANTITIES: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {
     "perplexity": perplexity,
     "weight_bytes": weight_bytes,
 }
+
+
+OF_A_STEP: dict[str, Callable[[Word, nn.Module, nn.Module, Pair], float]] = {"merge_drift": merge_drift}
+"""Quantities that a step has made: what they mean of the networks just before it and just after it."""
 
 
 # ---- predicates --------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ INPUTS = {
     "tied": f'x("f32", [N, {FEATURES}])',
     "borrowed": f'x("f32", [N, {FEATURES}])',
     "paired": f'x("f32", [N, {FEATURES}])',
+    "adapted": f'x("bf16", [N, {FEATURES}])',
     "cnn": f'x("f32", [N, 1, {PIXELS}, {PIXELS}])',
     "cnn1d": f'x("f32", [N, 1, {PIXELS}])',
     "cnn3d": f'x("f32", [N, 1, {PIXELS}, {PIXELS}, {PIXELS}])',
@@ -390,6 +391,11 @@ def dead_mlp() -> nn.Module:
     return network
 
 
+def adapted() -> nn.Module:
+    """The perceptron in 16 bits, in which a merge of adapters rounds."""
+    return _drawn(Mlp()).to(torch.bfloat16)
+
+
 def digits() -> nn.Module:
     """The perceptron for images of 8 by 8 pixels."""
     return _drawn(Mlp(features=64))
@@ -586,7 +592,8 @@ def data(network: str = "mlp", count: int = 48, seed: int = 0) -> tuple[Tensor, 
         inputs = torch.randn(count, *SHAPES.get(network, (FEATURES,)), generator=generator)
     flat = inputs.flatten(1).float()
     directions = torch.randn(flat.shape[1], CLASSES, generator=torch.Generator().manual_seed(1234))
-    return inputs, (flat - flat.mean(0)).matmul(directions).argmax(1)
+    labels = (flat - flat.mean(0)).matmul(directions).argmax(1)
+    return (inputs.to(torch.bfloat16) if network == "adapted" else inputs), labels
 
 
 def vectors(network: str = "mlp", count: int = 48, seed: int = 0) -> tuple[Tensor, Tensor]:

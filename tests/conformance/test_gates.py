@@ -15,7 +15,7 @@ from surgery_dsl.proof.gates import readings
 from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.word import Word
 from tests.conformance import networks
-from tests.conformance.definitions import LOOSELY, PREDICATES, QUANTITIES
+from tests.conformance.definitions import LOOSELY, OF_A_STEP, PREDICATES, QUANTITIES
 from tests.conformance.live import Operation, operate
 from tests.conformance.words import TEMPLATES, Entry, each, entries, render
 from tests.conformance.workbench import Workbench
@@ -29,13 +29,22 @@ SHAPES = ["mlp", "cnn", "grouped", "residual", "tied", "linear3d", "layer_norm"]
 
 @pytest.fixture(scope="module")
 def run(workbench: Workbench) -> Run:
-    """Run the steps of a plan; its gates change nothing, so plans that differ in them alone share a run."""
+    """Run the steps of a plan; its gates change nothing, so plans that differ in them alone share a run.
+
+    But for gates on what a step did, which is measured when it runs.
+    """
 
     @cache
     def steps(text: str) -> Operation:
         return operate(workbench, text)
 
-    return lambda text: steps(text.partition("control final")[0])
+    speaking_of_steps = {entry.name for entry in QUANTITY if getattr(entry.word, "within_run", False)}
+
+    def shared(text: str) -> Operation:
+        before, _, gates = text.partition("control final")
+        return steps(text if any(f"{name}(" in gates for name in speaking_of_steps) else before)
+
+    return shared
 
 
 def plan_of(bench: Workbench, text: str) -> Plan:
@@ -97,15 +106,18 @@ def _template(entry: Entry, usual: str) -> Path:
 
 @each(QUANTITY)
 def test_measured_value_is_the_definition(entry: Entry, workbench: Workbench, run: Run) -> None:
-    assert entry.name in QUANTITIES, "write its definition into definitions.py"
+    assert entry.name in QUANTITIES or entry.name in OF_A_STEP, "write its definition into definitions.py"
     for network in _networks(entry, "mlp", "cnn"):
         text = entry.example(_template(entry, "quantities.kept_shapes.surg"), network)
         word = quantity_of(plan_of(workbench, text), entry)
         operation = run(text)
         seed = int(getattr(word, "data", "train") == "test")
-        expected = QUANTITIES[entry.name](
-            word, operation.final.model, operation.session.base(), networks.data(network, seed=seed)
-        )
+        data = networks.data(network, seed=seed)
+        if entry.name in OF_A_STEP:
+            moment = next(one for one in operation.moments if one.run.step.name == getattr(word, "step", ""))
+            expected = OF_A_STEP[entry.name](word, moment.before.model, moment.after.model, data)
+        else:
+            expected = QUANTITIES[entry.name](word, operation.final.model, operation.session.base(), data)
         found, factor = measured(word, operation), LOOSELY.get(entry.name)
         if factor is None:
             assert found == pytest.approx(expected, rel=1e-5, abs=1e-6)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from surgery_dsl.certificate.health import Health, LayerHealth
+from surgery_dsl.certificate.health import Health, LayerHealth, MergedLayer, MergeHealth
 from surgery_dsl.report.document import LONGEST, BarPlot, Column, Part, Section, Text, folded, table
 from surgery_dsl.report.numbers import counted, short
 from surgery_dsl.report.result import Result
@@ -27,13 +27,20 @@ ACTIVATIONS = (
     Column("redundant", "number"),
     Column("effective rank", "number"),
 )
+MERGED = (
+    Column("merged layer", "name"),
+    Column("stored in"),
+    Column("update lost", "number"),
+    Column("entries vanished", "number"),
+    Column("change of output", "number"),
+)
 NORMS = (Column("norm", "name"), Column("worst channel, in deviations of the data", "number"))
 
 
 def section(result: Result) -> Section | None:
     """Return the section; nothing where the run looked at no layer."""
     health = result.predicate.health
-    if health is None or not (health.layers or health.activations or health.norms):
+    if health is None or not (health.layers or health.activations or health.norms or health.merges):
         return None
     return Section("health", "Which layer hurts", tuple(_parts(health)))
 
@@ -67,9 +74,41 @@ def _parts(health: Health) -> Iterator[Part]:
             for one in health.activations
         ]
         yield folded(table("Units of activations", ACTIVATIONS, rows))
+    for merge in health.merges:
+        yield Text(_merge(merge))
+        yield folded(table(f"Rounding by `{merge.step}`", MERGED, [_merged(layer) for layer in _lost(merge)]))
     if health.norms:
         norms = [(norm.path, short(norm.shift)) for norm in health.norms]
         yield folded(table("Running statistics against those of the data", NORMS, norms))
+
+
+def _merge(merge: MergeHealth) -> str:
+    said = f"`{merge.step}` folded adapters into {counted(len(merge.layers), 'layer')}. "
+    if merge.data:
+        moved = "not finite" if merge.largest is None else short(merge.largest)
+        mean = "" if merge.mean is None else f" ({short(merge.mean)} on average)"
+        said += f"On {counted(merge.examples, 'example')} of `{merge.data}` it moved outputs by up to {moved}{mean}"
+        if merge.answers:
+            said += f", and {merge.changed:,} of {counted(merge.answers, 'largest output')} to another place"
+        said += ". "
+    else:
+        said += "How far it moved the outputs was not measured. "
+    return said + (
+        "Real arithmetic would move nothing: what is lost is the rounding of each stored sum, a share of the update; "
+        "an entry vanished where its update was less than half a step of the dtype."
+    )
+
+
+def _lost(merge: MergeHealth) -> list[MergedLayer]:
+    """Return the merged layers; of more than a table shows, those first that lost most."""
+    layers = list(merge.layers)
+    return layers if len(layers) <= LONGEST else sorted(layers, key=lambda layer: -(layer.lost or 0.0))
+
+
+def _merged(layer: MergedLayer) -> tuple[str, ...]:
+    change = "" if layer.output_change is None else short(layer.output_change)
+    lost = "" if layer.lost is None else short(layer.lost)
+    return (layer.path, layer.dtype, lost, f"{100 * layer.vanished:.3g} %", change)
 
 
 def _bars(title: str, said: str, unit: str, values: list[tuple[str, float]]) -> BarPlot:

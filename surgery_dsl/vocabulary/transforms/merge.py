@@ -1,13 +1,14 @@
 """``merge()``: adapters folded back into the layers that they stand beside."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
 from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.interface.coupling import settle
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import DetachModule, Untie
+from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Transform
 from surgery_dsl.vocabulary.transforms._adapters import ADAPTER, all_names, own_name, tie_is_said, tied
@@ -17,8 +18,8 @@ from surgery_dsl.vocabulary.transforms._surgery import only_operator
 from surgery_dsl.vocabulary.transforms._ties import untie
 from surgery_dsl.vocabulary.word import Card
 
-if TYPE_CHECKING:
-    import torch
+BITS = {"f16": 11, "bf16": 8, "f32": 24, "f64": 53}
+"""Bits of a significand, the first included: rounding moves a number by at most 2^-bits of its size."""
 
 
 @final
@@ -28,12 +29,14 @@ class Merge(Transform):
     Static rule:
         `at` names the step that added the adapters. Each layer is again the module that it was, at its own path, with
         a changed weight. Exact in real arithmetic; each entry of the sum is rounded once, to the dtype of the weight
-        (by at most 2⁻⁸ of its size in bf16, 2⁻²⁴ in f32), which is all that the outputs drift by. Refused: a site that
+        (by at most 2⁻⁸ of its size in bf16, 2⁻¹¹ in f16, 2⁻²⁴ in f32), which is all that the outputs drift by. In 16
+        bits parts of an update may lie below half a step and vanish: `merge_drift` measures it. Refused: a site that
         is no adapter (SD244), a weight that something else reads too (SD243), a tied weight where the step does not
         say `tie` (SD230); `tie = keep` changes every layer that shares the weight.
 
     Runtime rule:
-        The product and the sum in float32, or float64 for float64, on the weight's device.
+        Products and sums in float32, or float64 for float64, on the weight's device; updates of several adapters of a
+        weight are added before the sum is rounded. How much of each update was lost is kept for the certificate.
 
     Source:
         Hu et al., LoRA: Low-rank adaptation of large language models, ICLR 2022, section 4.1, "No additional inference
@@ -77,38 +80,32 @@ class Merge(Transform):
         return Effect(
             function="exact" if exact else "changing",
             rule="low_rank_merge" if exact else "",
-            reason="the weights take the updates up, in real arithmetic; each entry is rounded once"
-            if exact
-            else "layers that share a weight take up an update that was not theirs",
+            reason=_reason(scene.interface, found) if exact else "layers that share a weight take up a foreign update",
             writes=writes,
+            merges=tuple(one.paths[0] for one in found),
             matched=len(place.sites),
             changed=len(place.sites),
         )
 
     def execute(self, place: Place, runtime: Runtime) -> Sequence[Change]:
-        """Add each update to its weight and detach the adapter."""
-        from surgery_dsl.kernels.factorizations import add_product
-        from surgery_dsl.modules.low_rank_adapter import LowRankAdapter
-
-        scene = Scene.of_runtime(place, runtime, self.span)
-        found = _adapters(scene) or ()
+        """Add each update to its weight and detach the adapter; what rounding takes away is told."""
+        found = _adapters(Scene.of_runtime(place, runtime, self.span)) or ()
         names = tied(runtime.interface, (one.weight for one in found)) if place.tie == "untie" else ()
         changes = [Change(edit=Untie(tensor=name)) for name in names]
-        summed: dict[str, torch.Tensor] = {}
-        for number, one in enumerate(found):
-            runtime.progress("merging", number, len(found))
-            module = runtime.model.get_submodule(one.paths[0])
-            if not isinstance(module, LowRankAdapter):
-                raise TypeError(f"{one.paths[0]} is no adapter")
-            up, down = module.up.weight.detach(), module.down.weight.detach()
-            factors = (down.t(), up.t()) if one.transposed else (up, down)
-            weight = summed.get(one.weight)
-            weight = runtime.tensor(one.weight).detach() if weight is None else weight
-            summed[one.weight] = add_product(weight, *factors, module.scale)
-            host, _, name = one.paths[0].rpartition(".")
-            edit = DetachModule(host=host, name=name)
-            changes.append(Change(edit=edit, tensors={one.weight: summed[one.weight]}))
+        shared: dict[object, list[_Adapter]] = {}
+        for one in found:
+            key = one.weight if one.weight in names else id(runtime.tensor(one.weight))
+            shared.setdefault(key, []).append(one)
+        for number, adapters in enumerate(shared.values()):
+            runtime.progress("merging", number, len(shared))
+            changes += _merged(adapters, runtime)
         return changes
+
+
+def _reason(interface: Interface, found: Iterable["_Adapter"]) -> str:
+    dtypes = sorted({interface.tensor_by_name[one.weight].dtype for one in found})
+    rounded = " and ".join(f"to {dtype} (by at most 2^-{BITS[dtype]} of its size)" for dtype in dtypes)
+    return f"the weights take the updates up, in real arithmetic; each entry is rounded once, {rounded}"
 
 
 @dataclass(frozen=True)
@@ -118,6 +115,11 @@ class _Adapter:
     paths: tuple[str, ...]
     weight: str
     transposed: bool
+
+    @property
+    def host(self) -> str:
+        """The layer."""
+        return self.paths[0].rpartition(".")[0]
 
 
 def _adapters(scene: Scene) -> tuple[_Adapter, ...] | None:
@@ -146,26 +148,60 @@ def _adapters(scene: Scene) -> tuple[_Adapter, ...] | None:
                 help="merge the adapters before the step that changes their layers",
             )
             return None
+        dtype = interface.tensor_by_name[operator.tensors["weight"]].dtype
+        if dtype not in BITS:
+            scene.say(
+                shapes.SITE_DOES_NOT_FIT,
+                f"`{host}` stores its weight as {dtype}, and a merge would round the update at `{path}` to its steps",
+                path=path,
+                help="merge before the step that quantizes: adapters, training, merge, then quantize",
+            )
+            return None
         transposed = operator.settings.get("input_dim", 1) == 0
         name = own_name(host, operator.tensors["weight"])
         found[path] = _Adapter(interface.aliases.get(path, (path,)), name, transposed)
     return tuple(found.values())
 
 
+def _merged(adapters: Sequence[_Adapter], runtime: Runtime) -> Iterator[Change]:
+    """Yield what takes adapters of one weight out; all updates are added before the sum is rounded, once."""
+    import torch
+
+    from surgery_dsl.kernels.factorizations import add_product
+    from surgery_dsl.kernels.stored_sums import stored_sum
+    from surgery_dsl.modules.low_rank_adapter import LowRankAdapter
+
+    weight = runtime.tensor(adapters[0].weight).detach()
+    total = weight.to(torch.promote_types(weight.dtype, torch.float32))
+    updates = []
+    for one in adapters:
+        module = runtime.model.get_submodule(one.paths[0])
+        if not isinstance(module, LowRankAdapter):
+            raise TypeError(f"{one.paths[0]} is no adapter")
+        up, down = module.up.weight.detach(), module.down.weight.detach()
+        left, right = (down.t(), up.t()) if one.transposed else (up, down)
+        total = add_product(total, left, right, module.scale)
+        updates.append((left, right, module.scale))
+    stored = total.to(weight.dtype)
+    runtime.rounded(adapters[0].host, stored_sum(weight, updates, stored))
+    for one in adapters:
+        edit = DetachModule(host=one.host, name=one.paths[0].rpartition(".")[2])
+        yield Change(edit=edit, tensors={one.weight: stored} if one is adapters[-1] else {})
+
+
 def _read_by_layers_alone(scene: Scene, one: _Adapter) -> bool:
     """Report a weight that is read beside its layer: that reader would see the update too."""
-    host = one.paths[0].rpartition(".")[0]
     if tied(scene.interface, [one.weight]):
         return True
     owner = scene.interface.tensor_by_name[one.weight].tied_to or one.weight
-    others = [operator for operator in scene.readers.get(owner, ()) if operator.module != host]
+    others = [operator for operator in scene.readers.get(owner, ()) if operator.module != one.host]
     if others:
         scene.say(
             shapes.READ_ELSEWHERE,
             f"`{one.weight}` is also read by `{others[0].path}`, which has no such update",
             path=one.weight,
             facts={"readers": len(others)},
-            help=f"leave the adapter at `{host}` unmerged, or leave `{host}` out where it is added",
+            help=f"leave the adapter at `{one.host}` unmerged, or leave `{one.host}` out where it is added",
         )
     return not others
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from surgery_dsl.modules.insertion import detach, insert
 from surgery_dsl.modules.low_rank_adapter import LowRankAdapter
 from surgery_dsl.vocabulary.transforms.bottleneck import Bottleneck
+from surgery_dsl.vocabulary.transforms.int8 import Int8
 from surgery_dsl.vocabulary.transforms.lora import Lora
 from surgery_dsl.vocabulary.transforms.merge import Merge
 from tests.unit.transforms.bench import Bench, linear, module, spec
@@ -233,6 +234,24 @@ def test_a_layer_with_something_else_inside_is_refused() -> None:
 def test_only_adapters_are_merged() -> None:
     bench, _ = bench_of("mlp")
     assert bench.step(Merge(), "at", module("hidden.0"), name="merged").codes == ["site-does-not-fit"]
+
+
+def test_nothing_is_merged_into_integers() -> None:
+    """The update would be rounded to steps of the integers' scale: merge first, quantize then."""
+    bench, x = bench_of("mlp", torch.float32)
+    bench.step(Lora(rank=2), "at", linear("hidden.0"), name="adapters")
+    awake(bench)
+    merged_first = bench_of("mlp", torch.float32)[0]
+    merged_first.step(Lora(rank=2), "at", linear("hidden.0"), name="adapters")
+    awake(merged_first)
+    assert bench.step(Int8(), "at", linear("hidden.0"), name="small").codes == []
+    refused = bench.step(Merge(), "at", module("hidden.0.adapters"), name="merged")
+    assert refused.codes == ["site-does-not-fit"]
+    assert "then quantize" in refused.found[0].help
+    wanted = outputs(merged_first, x)
+    for word, place in ((Merge(), module("hidden.0.adapters")), (Int8(), linear("hidden.0"))):
+        assert merged_first.step(word, "at", place, name=type(word).__name__.lower()).codes == []
+    assert float((outputs(merged_first, x) - wanted).abs().max() / wanted.abs().max()) < 0.05
 
 
 # ---- the module itself -------------------------------------------------------------------------------------------
