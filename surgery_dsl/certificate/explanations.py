@@ -141,6 +141,12 @@ KINDS = {
         "The version of the host that the run used.",
         f"The sizes are proved again from plan and lock. Of the loading: {_WORD[0].lower()}{_WORD[1:]}.",
     ),
+    "magnitude": Explanation(
+        "Out of core nothing compared the base with the result value by value, so ‖Δθ‖/‖θ‖ is not stated.",
+        "That the change is small, or large.",
+        "Nothing.",
+        GRADES["assumed"].checked,
+    ),
     "metric": Explanation(
         "A `measure` line of the plan kept its limit on the stated data.",
         GRADES["measured"].silent,

@@ -5,6 +5,7 @@ from typing import Literal, final
 
 from surgery_dsl.certificate.model import Statement
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.plain import plain
 
 Basis = Literal["re-derived", "trusted", "failed"]
 """``re-derived`` here, from the files; ``trusted``: taken from the certificate or the caller; ``failed``: neither."""
@@ -50,7 +51,7 @@ class Verification:
 
 @final
 class Log:
-    """Findings as they come."""
+    """Findings as they come, each one line: no text of a certificate can pass for a line of ours."""
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
@@ -60,15 +61,15 @@ class Log:
 
     def rederived(self, check: str, text: str) -> None:
         """Note what was found again from the files alone."""
-        self.findings.append(Finding(check, "re-derived", text))
+        self.findings.append(Finding(check, "re-derived", plain(text)))
 
     def trusted(self, check: str, text: str) -> None:
         """Note what was not found again, and whose word it is."""
-        self.findings.append(Finding(check, "trusted", text))
+        self.findings.append(Finding(check, "trusted", plain(text)))
 
     def broke(self, check: str, diagnostic: Diagnostic, *more: Diagnostic) -> None:
         """Note what does not hold."""
-        self.findings.append(Finding(check, "failed", diagnostic.message))
+        self.findings.append(Finding(check, "failed", plain(diagnostic.message)))
         self.diagnostics += [diagnostic, *more]
 
     def has_failed(self, check: str) -> bool:

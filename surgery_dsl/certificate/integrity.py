@@ -8,7 +8,8 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from surgery_dsl.certificate.signing import PublicKey
 from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import certificates as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.diagnostics.plain import plain
 from surgery_dsl.resources import read_resource
 
 PLAN, LOCK = "plan.surg", "plan.surg.lock"
@@ -158,6 +160,9 @@ def check_digests(folder: Path, statement: Statement, log: Log) -> bool:
     claimed = {subject.name: subject.digest.sha256 for subject in statement.subject}
     if len(claimed) != len(statement.subject):
         raise _refused(codes.SCHEMA, "the statement names a file twice", AGAIN)
+    strange = _strange_name(claimed)
+    if strange:
+        raise _refused(codes.SCHEMA, strange, AGAIN)
     present = files_of(folder)
     for name in sorted(claimed.keys() | present.keys() | set(PROOF_FILES)):
         found = _difference(name, claimed, present)
@@ -167,6 +172,23 @@ def check_digests(folder: Path, statement: Statement, log: Log) -> bool:
         return False
     log.rederived("digests", f"SHA-256 of {len(claimed)} files: none missing, none extra, none changed")
     return True
+
+
+def _strange_name(names: Iterable[str]) -> str:
+    """Return which name is none of a file in a result, on whatever system it lies.
+
+    A path that leads out, one that hides characters, and two that some file system takes for one are no names.
+    """
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.startswith("/") or "\\" in name or ":" in name or {"", ".", ".."} & set(name.split("/")):
+            return f"`{name}` is no path inside of a result"
+        if plain(name) != name:
+            return f"`{plain(name)}` hides characters in its name"
+        other = seen.setdefault(unicodedata.normalize("NFKC", name).casefold(), name)
+        if other != name:
+            return f"`{name}` and `{other}` are one name to some file systems"
+    return ""
 
 
 def files_of(folder: Path) -> dict[str, Path | None]:

@@ -6,14 +6,19 @@ from pathlib import Path
 from surgery_dsl.certificate.asked import unlike
 from surgery_dsl.certificate.build import CERTIFICATE
 from surgery_dsl.certificate.finding import Log
+from surgery_dsl.certificate.grades import misgraded
 from surgery_dsl.certificate.integrity import AGAIN, LOCK, PLAN
 from surgery_dsl.certificate.model import Claim, Claims, Statement
 from surgery_dsl.certificate.numbers import number
+from surgery_dsl.certificate.outcome import check_outcome
+from surgery_dsl.diagnostics.code import Severity
+from surgery_dsl.diagnostics.codes import budgets
 from surgery_dsl.diagnostics.codes import certificates as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.lock import Lock
-from surgery_dsl.interface.staleness import read_lock
+from surgery_dsl.interface.staleness import declared_data, declared_model, read_lock
 from surgery_dsl.language.file import read_text
+from surgery_dsl.language.params import value_text
 from surgery_dsl.language.plan import Control, Obligation, Plan
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import check
@@ -30,17 +35,27 @@ def prove_again(folder: Path, statement: Statement, log: Log) -> None:
         log.broke("proofs", _unproved("the certified plan or its lock does not read"), *refused.diagnostics)
         return
     _inputs(statement, plan, lock, log)
+    report = check(plan, lock)
     again: dict[_Key, list[Verdict]] = {}
-    for verdict in check(plan, lock).verdicts:
+    for verdict in report.verdicts:
         again.setdefault((verdict.verb, verdict.block, verdict.text), []).append(verdict)
     claims = statement.predicate.claims
     for claim in claims.proved:
         _again(claim, again.get(_key(claim), []), log)
+    _refuse_refused(report.diagnostics, log)
     if not log.has_failed("proofs"):
         log.rederived("proofs", f"{len(claims.proved)} static claims proved again from plan and lock")
         log.trusted("proofs", "that the lock describes the network: it was made by tracing it")
         _scope(again, claims, log)
         _lines(plan, lock, claims, log)
+        check_outcome(folder, plan, lock, statement, log)
+
+
+def _refuse_refused(found: tuple[Diagnostic, ...], log: Log) -> None:
+    """Nobody could apply a plan that `check` refuses, but for claims that were left to the outcome."""
+    errors = [one for one in found if one.severity is Severity.ERROR and one.code is not budgets.UNDECIDED]
+    if errors and not log.has_failed("proofs"):
+        log.broke("proofs", _unproved(f"`check` refuses the certified plan: {errors[0].message}"))
 
 
 def plan_of(folder: Path, statement: Statement) -> Plan:
@@ -56,24 +71,40 @@ def plan_of(folder: Path, statement: Statement) -> Plan:
 
 def _inputs(statement: Statement, plan: Plan, lock: Lock, log: Log) -> None:
     """Compare what is said to have been read with what plan and lock in the result say."""
-    said: dict[str, set[str]] = {}
+    said: dict[str, set[tuple[str, str]]] = {}
     for entry in statement.predicate.inputs:
-        said.setdefault(entry.role, set()).add(entry.digest.sha256)
+        said.setdefault(entry.role, set()).add((entry.name, entry.digest.sha256))
     wanted = {
-        "plan": {plan.digest},
-        "data": {facts.digest for facts in lock.data},
-        "source": {source.sha256 for model in lock.models for source in model.sources},
+        "plan": {(statement.predicate.plan, plan.digest)},
+        "data": {(facts.name, facts.digest) for facts in lock.data},
+        "source": {(Path(source.path).name, source.sha256) for model in lock.models for source in model.sources},
     }
-    for role, digests in wanted.items():
-        if said.get(role, set()) != digests:
-            message = f"what the certificate says was read as {role} is not what the lock in the result says"
-            facts = {"certified": len(said.get(role, ())), "locked": len(digests)}
-            log.broke("inputs", Diagnostic(codes.INPUTS, message, file=CERTIFICATE, facts=facts, help=AGAIN))
-            return
+    why = _otherwise(statement, plan, lock)
+    for role, entries in wanted.items():
+        if said.get(role, set()) != entries:
+            why = why or f"what the certificate says was read as {role} is not what the lock in the result says"
+    if why:
+        log.broke("inputs", Diagnostic(codes.INPUTS, why, file=CERTIFICATE, help=AGAIN))
+        return
     counts = f"{len(wanted['data'])} of data, {len(wanted['source'])} of sources"
-    log.rederived("inputs", f"digests of the plan, {counts}: those of plan and lock")
+    log.rederived("inputs", f"digests of the plan ({plan.digest[:16]}…), {counts}: those of plan and lock")
     if said.get("weights"):
         log.trusted("inputs", "digests of the weights that were read, which are not in the result")
+
+
+def _otherwise(statement: Statement, plan: Plan, lock: Lock) -> str:
+    """Return what the plan declares otherwise than the lock, or the certificate otherwise than the plan."""
+    models, data = {one.name: one for one in lock.models}, {one.name: one for one in lock.data}
+    for model in plan.models:
+        if model.name not in models or models[model.name].declared != declared_model(model):
+            return f"the plan in the result declares the model `{model.name}` otherwise than the lock"
+    for block in plan.data:
+        if block.name not in data or data[block.name].declared != declared_data(block):
+            return f"the plan in the result loads `{block.name}` otherwise than the lock"
+    said = [(one.name, one.value, one.default) for one in statement.predicate.parameters]
+    if said != [(param.name, value_text(param.value), value_text(param.default)) for param in plan.params]:
+        return "the params that the certificate names are not those of the plan"
+    return ""
 
 
 def _key(claim: Claim) -> _Key:
@@ -121,8 +152,8 @@ def _scope(again: dict[_Key, list[Verdict]], claims: Claims, log: Log) -> None:
         claim, (verdict, *_) = made[key], again[key]
         if claim.status != "proved" and (claim.line, claim.kind) != (verdict.line, verdict.kind):
             _contradiction(log, f"`{claim.statement}` is not what line {claim.line} of the plan asks for")
-        elif claim.status != "proved" and verdict.status == "proved":
-            _contradiction(log, f"`{claim.statement}` is certified as {claim.status}, and is proved")
+        elif claim.status != "proved" and verdict.status not in ("undecided", "to measure", "to certify"):
+            _contradiction(log, f"`{claim.statement}` is certified as {claim.status}, and is {verdict.status}")
 
 
 def _lines(plan: Plan, lock: Lock, claims: Claims, log: Log) -> None:
@@ -145,11 +176,9 @@ def check_verdict(statement: Statement, log: Log) -> None:
         return
     verdict, claims = statement.predicate.verdict, statement.predicate.claims
     every = [*claims.proved, *claims.bounded, *claims.measured]
-    bad = [claim for claim in every if claim.status not in ("proved", "passed", "vacuous")]
+    bad = [claim for claim in every if claim.status not in ("proved", "passed")]
     odd = [claim for claim in every if not numbers_agree(claim)]
-    graded = [claim for claim in claims.proved if claim.status != "proved"]
-    graded += [claim for claim in (*claims.bounded, *claims.measured) if claim.status == "proved"]
-    graded += [claim for claim in claims.assumed if claim.status != "assumed"]
+    graded = next(misgraded(claims), "")
     if verdict == "accepted" and bad:
         _contradiction(log, f"the verdict is `accepted`, but `{bad[0].statement}` is {bad[0].status}")
     elif verdict != "accepted" and not bad:
@@ -158,7 +187,7 @@ def check_verdict(statement: Statement, log: Log) -> None:
         one = odd[0]
         _contradiction(log, f"`{one.statement}`: {one.value} against {one.limit} leaves no margin of {one.margin}")
     elif graded:
-        _contradiction(log, f"`{graded[0].statement}` is {graded[0].status}, and stands under another grade")
+        _contradiction(log, graded)
     else:
         log.rederived("verdict", f"{verdict}: it follows from the {len(every)} claims")
 

@@ -25,3 +25,7 @@ EVIDENCE = Code(
     "SD612", "evidence-does-not-show-claim", "stored evidence does not show what a claim says", exit_code=DRIFT
 )
 NOT_REPRODUCED = Code("SD613", "not-reproduced", "measured again, a number came out otherwise", exit_code=DRIFT)
+WEIGHTS = Code(
+    "SD614", "weights-not-predicted", "the weights are not those of the network that the plan gives", exit_code=DRIFT
+)
+REPORT = Code("SD615", "report-says-otherwise", "a report says other than the certificate", exit_code=DRIFT)

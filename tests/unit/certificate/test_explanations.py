@@ -7,6 +7,7 @@ from pathlib import Path
 import surgery_dsl
 from surgery_dsl.certificate.explanations import GRADES, KINDS, explanations, names
 from surgery_dsl.run.evidence_record import ASSUMED
+from surgery_dsl.run.streaming.execute import UNMEASURED
 from surgery_dsl.vocabulary import catalogue
 from tests.certificates import statement_of
 from tests.cli.program import run
@@ -33,7 +34,7 @@ def kinds_in_the_code() -> Iterator[str]:
 def test_every_kind_that_the_code_makes_is_explained() -> None:
     found = set(kinds_in_the_code())
     assert {"budget", "shapes", "finite", "reload", "metric", "coupling", "non-empty"} <= found
-    found |= {assumption[0] for assumption in ASSUMED}
+    found |= {assumption[0] for assumption in (*ASSUMED, *UNMEASURED)}
     found |= set(catalogue.names("predicates"))
     assert found - KINDS.keys() == set(), "write what these say in certificate/explanations.py"
 

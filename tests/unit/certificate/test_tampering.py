@@ -17,7 +17,7 @@ from surgery_dsl.certificate.build import write
 from surgery_dsl.certificate.integrity import files_of, read_statement
 from surgery_dsl.certificate.signing import new_key
 from surgery_dsl.certificate.verify import verify
-from tests.certificates import canonical, edit, put, statement_of
+from tests.certificates import canonical, certify, edit, put, put_anyway, statement_of
 
 FILES = (
     "certificate.json",
@@ -161,19 +161,22 @@ def test_consistent_tampering_is_found_by_a_signature_alone(copy: Path, signed: 
     for folder in (copy, signed):
         data = bytearray((folder / "model.safetensors").read_bytes())
         data[-1] ^= 1
-        (folder / "model.safetensors").write_bytes(data)
-
-        def certify_anyway(document: dict[str, Any], data: bytes = bytes(data)) -> None:
-            subject = next(one for one in document["subject"] if one["name"] == "model.safetensors")
-            subject["digest"]["sha256"] = hashlib.sha256(data).hexdigest()
-
-        edit(folder, certify_anyway)
+        put_anyway(folder, "model.safetensors", bytes(data))
     verification = verify(copy)
     assert verification.held
     said = next(found for found in verification.findings if found.check == "signature")
     assert (said.basis, "stays unseen" in said.text) == ("trusted", True)
     assert codes(signed, key) == ["SD608"]
     assert "nothing was checked" in next(f.text for f in verify(signed).findings if f.check == "signature")
+
+
+def test_weights_and_their_record_go_together(copy: Path) -> None:
+    """A loader reads the weights that the record names."""
+    data = bytearray((copy / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (copy / "model.safetensors").write_bytes(data)
+    certify(copy)
+    assert codes(copy) == ["SD611"]
 
 
 # ---- files of two results ------------------------------------------------------------------------------------------
@@ -295,7 +298,7 @@ def test_a_name_that_leads_out_of_the_result(copy: Path, tmp_path: Path) -> None
         document["subject"].append({"name": "../outside", "digest": {"sha256": digest}})
 
     edit(copy, add)
-    assert codes(copy) == ["SD604"]
+    assert codes(copy) == ["SD602"]
 
 
 def test_a_file_that_is_named_twice(copy: Path) -> None:

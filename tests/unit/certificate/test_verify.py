@@ -26,6 +26,8 @@ def test_what_apply_wrote_is_verified_and_said_to_be_unsigned(copy: Path) -> Non
         ("re-derived", "inputs"),
         ("re-derived", "proofs"),
         ("trusted", "proofs"),
+        ("re-derived", "weights"),
+        ("trusted", "weights"),
         ("trusted", "measured"),
         ("trusted", "assumed"),
         ("re-derived", "verdict"),
