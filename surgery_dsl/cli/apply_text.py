@@ -66,10 +66,12 @@ def _efficiency(predicate: Predicate) -> list[str]:
     lines = ["", f"  {'':11} {'before':>12} {'after':>12} {'saved':>9}"]
     for row in predicate.efficiency:
         if row.quantity == "accuracy":
-            before, after, saved = f"{100 * row.before:.2f} %", f"{100 * row.after:.2f} %", f"{100 * row.saving:.2f} pp"
+            points = 100 * (row.after - row.before)  # less is no saving here
+            before, after, saved = f"{100 * row.before:.2f} %", f"{100 * row.after:.2f} %", f"{points:+.2f} pp"
         else:
             before, after = (_figure(row, value) for value in (row.before, row.after))
-            saved = f"{100 * row.saving:.1f} %".replace("-0.0 %", "0.0 %")
+            share = f"{100 * row.saving:.1f} %".replace("-0.0 %", "0.0 %")
+            saved = "-" if row.within_spread else share
         line = f"  {row.quantity:11} {before:>12} {after:>12} {saved:>9}"
         lines.append(f"{line}   {_held_for(row)}".rstrip())
     known = {row.quantity for row in predicate.efficiency}
@@ -88,6 +90,7 @@ def _held_for(row: EfficiencyRow) -> str:
     if row.before_spread is not None and row.after_spread is not None:
         (low, high), (first, last) = ((1000 * a, 1000 * b) for a, b in (row.before_spread, row.after_spread))
         said += f"; half of the runs within {low:.3g} to {high:.3g}, and {first:.3g} to {last:.3g} ms"
+        said += ": no difference that this spread tells" if row.within_spread else ""
     return f"({said})" if said else ""
 
 

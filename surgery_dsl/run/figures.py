@@ -79,7 +79,7 @@ class Figures:
             factor = 2.0 if name == "flops" else 1.0
             before, after = factor * self._base[name], factor * self._values.now(word)
             rows.append(_row(name, unit, before, after, how, conditions))
-        return (*rows, *self._latency())
+        return (*_with_zeros(rows), *self._latency())
 
     def health(self) -> Health:
         """Return how layers and units fared, at the end of the run."""
@@ -140,6 +140,16 @@ def on_disk(sources: Sources, block: Model, folder: Path) -> tuple[EfficiencyRow
     before = sum(file.stat().st_size for file in files_of(sources.folder / own))
     after = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     return (_row("disk", "bytes of files of weights", before, after),)
+
+
+def _with_zeros(rows: list[EfficiencyRow]) -> Iterator[EfficiencyRow]:
+    """Yield rows; that of what is not zero says what the run's own zeros are not."""
+    total = next(row for row in rows if row.quantity == "params")
+    for row in rows:
+        written = (total.after - row.after) - (total.before - row.before)
+        if row.quantity == "nonzero" and written > 0:
+            row = row.replaced(conditions=f"{written:,.0f} more zeros are stored: no bytes, no dense arithmetic saved")
+        yield row
 
 
 def _row(

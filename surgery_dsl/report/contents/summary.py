@@ -16,7 +16,7 @@ FIGURES = {
     "peak_memory": "peak memory",
     "latency": "latency, median (quartiles)",
 }
-WANTED = ("peak memory", "latency")
+WANTED = ("disk", "peak memory", "latency")
 """Figures that a run may be without; then that is said."""
 
 
@@ -70,6 +70,7 @@ def _figure(row: EfficiencyRow) -> tuple[str, ...]:
         shares = (f"{100 * row.before:.2f} %", f"{100 * row.after:.2f} %", f"{points:+.2f} pp")
         return name, *shares, row.unit, row.how, row.conditions
     change = f"{100 * (row.after - row.before) / row.before:+.1f} %" if row.before else ""
+    change = "none outside the spread" if row.within_spread else change
     before, after = _spread(row.before, row.before_spread), _spread(row.after, row.after_spread)
     return name, before, after, change, row.unit, row.how, row.conditions
 
@@ -81,7 +82,7 @@ def _spread(value: float, quartiles: tuple[float, float] | None) -> str:
 def not_measured(predicate: Predicate) -> list[str]:
     """Return which figures this run did not take."""
     known = {row.quantity.replace("_", " ") for row in predicate.efficiency}
-    absent = [name for name in WANTED if name not in known]
+    absent = [FIGURES.get(name, name) for name in WANTED if name not in known]
     if predicate.surgery.base_loss is None:
         absent.append("the loss before and after")
     return absent

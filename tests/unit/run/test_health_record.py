@@ -181,6 +181,19 @@ def test_zeros_are_not_parameters_removed(plan: Callable[[str], Path]) -> None:
     assert found["nonzero"].after < found["nonzero"].before
     for name in ("params", "macs", "memory"):
         assert found[name].after == found[name].before, name
+    written = int(found["nonzero"].before - found["nonzero"].after)
+    assert found["nonzero"].conditions == f"{written} more zeros are stored: no bytes, no dense arithmetic saved"
+    assert rows(go(plan(SLIM), None))["nonzero"].conditions == ""
+
+
+@pytest.mark.parametrize(("after", "told"), [((0.9, 1.0), False), ((1.15, 1.3), True), ((1.5, 2.0), False)])
+def test_medians_within_the_spread_tell_no_difference(after: tuple[float, float], told: bool) -> None:
+    row = EfficiencyRow(
+        quantity="latency", unit="seconds, median", before=1.2, after=sum(after) / 2, saving=0.1, how="measured",
+        before_spread=(1.1, 1.4), after_spread=after,
+    )  # fmt: skip
+    assert row.within_spread == told
+    assert not row.replaced(after_spread=None).within_spread
 
 
 def test_time_is_measured_where_a_plan_or_its_user_asks(plan: Callable[[str], Path]) -> None:
