@@ -16,7 +16,7 @@ FIGURES = {
     "peak_memory": "peak memory",
     "latency": "latency, median (quartiles)",
 }
-WANTED = ("disk", "peak memory", "latency")
+WANTED = {"disk": "bytes on disk", "peak_memory": "peak memory", "latency": "latency"}
 """Figures that a run may be without; then that is said."""
 
 
@@ -81,8 +81,8 @@ def _spread(value: float, quartiles: tuple[float, float] | None) -> str:
 
 def not_measured(predicate: Predicate) -> list[str]:
     """Return which figures this run did not take."""
-    known = {row.quantity.replace("_", " ") for row in predicate.efficiency}
-    absent = [FIGURES.get(name, name) for name in WANTED if name not in known]
+    known = {row.quantity for row in predicate.efficiency}
+    absent = [said for name, said in WANTED.items() if name not in known]
     if predicate.surgery.base_loss is None:
         absent.append("the loss before and after")
     return absent
