@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from surgery_dsl.diagnostics.code import Code, Severity
+from surgery_dsl.diagnostics.fix import Fix
 from surgery_dsl.diagnostics.span import Span
 
 Fact = str | int | float | bool | None
@@ -31,7 +32,8 @@ class Diagnostic:
         path: Full path of the module or tensor of the network, where one is meant.
         facts: The numbers that disagree, by name.
         notes: Context, one sentence each.
-        help: The fix.
+        help: The fix, in words.
+        fixes: Edits of the plan that end the finding; each was made and checked again.
         severity_override: Where this occurrence weighs differently from its code.
     """
 
@@ -45,6 +47,7 @@ class Diagnostic:
     facts: Mapping[str, Fact] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     help: str = ""
+    fixes: tuple[Fix, ...] = ()
     severity_override: Severity | None = None
 
     @property

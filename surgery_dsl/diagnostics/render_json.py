@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Fact
+from surgery_dsl.diagnostics.fix import Fix
 from surgery_dsl.diagnostics.span import Span
 
 
@@ -17,6 +18,38 @@ class LabelJson:
     end_line: int
     end_column: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacementJson:
+    """What stands in the place of a range of characters; an empty range inserts."""
+
+    line: int
+    column: int
+    end_line: int
+    end_column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FixJson:
+    """An edit of the plan that ends the finding; it was made and the plan checked again.
+
+    Attributes:
+        title: What it does.
+        file: Path of the plan as it was given.
+        verified: ``accepted`` where the edited plan is accepted; ``ended`` where this finding is gone, none is new and
+            others remain; ``read`` where it is gone and there was no network to check the rest against.
+        loosens: Whether the edited plan lets pass, do or rest on more, or whether that cannot be excluded; a program
+            should not apply such an edit by itself.
+        replacements: What changes, as places of the text before any of them; they do not overlap.
+    """
+
+    title: str
+    file: str
+    verified: str
+    loosens: bool
+    replacements: tuple[ReplacementJson, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +70,8 @@ class DiagnosticJson:
         message: What is wrong; stands alone.
         label: A few words about the place.
         notes: Context, a sentence each.
-        help: The fix.
+        help: The fix, in words.
+        fixes: Edits of the plan that end it.
         labels: Secondary places.
     """
 
@@ -55,6 +89,7 @@ class DiagnosticJson:
     label: str
     notes: tuple[str, ...]
     help: str
+    fixes: tuple[FixJson, ...]
     labels: tuple[LabelJson, ...]
 
 
@@ -76,6 +111,7 @@ def diagnostic_json(diagnostic: Diagnostic) -> DiagnosticJson:
         label=diagnostic.label,
         notes=diagnostic.notes,
         help=diagnostic.help,
+        fixes=tuple(_fix(fix, diagnostic.file) for fix in diagnostic.fixes),
         labels=tuple(_label(label.span, label.text) for label in diagnostic.labels),
     )
 
@@ -87,3 +123,11 @@ def render_json(diagnostics: Iterable[Diagnostic]) -> dict[str, Any]:
 
 def _label(span: Span, text: str) -> LabelJson:
     return LabelJson(span.line, span.column, span.end_line, span.end_column, text)
+
+
+def _fix(fix: Fix, file: str) -> FixJson:
+    changes = tuple(
+        ReplacementJson(one.span.line, one.span.column, one.span.end_line, one.span.end_column, one.text)
+        for one in fix.replacements
+    )
+    return FixJson(fix.title, file, fix.verified, fix.loosens, changes)

@@ -1,6 +1,6 @@
 """The static rule of ``identify``: what a block can select, for every outcome."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,7 +14,7 @@ from surgery_dsl.proof import bookkeeping
 from surgery_dsl.vocabulary.context import Static
 from surgery_dsl.vocabulary.kinds import Criterion, Take, Unit
 from surgery_dsl.vocabulary.selection import Pool, Rounding, Selection, Site
-from surgery_dsl.vocabulary.takes._counting import exactly, most_taken
+from surgery_dsl.vocabulary.takes._counting import exactly, most_taken, taken_nearest
 from surgery_dsl.vocabulary.takes._reports import noun, path_of, shown, units_of
 from surgery_dsl.vocabulary.takes._staged import Staged, original_of
 from surgery_dsl.vocabulary.values import Percent, number_text
@@ -268,7 +268,7 @@ def _over_asked(
 def _stuck(block: Identify, pool: Pool, rounding: Rounding, context: Static) -> None:
     units, width = units_of(pool), pool.width
     span, rule = block.spans.get("round"), f"round = {block.round}"
-    looser = _multiple_that_lets_go(pool, rounding)
+    looser = _multiple_that_lets_go(pool, rounding, getattr(block.take, "count", None))
     if rounding.remove_at_most is not None and rounding.remove_at_most == 0:
         span, rule = block.spans.get("cap"), f"cap = {_text(block.cap)}"
         looser = f"cap = {rounding.multiple * width}" if pool.size > rounding.multiple else ""
@@ -295,10 +295,13 @@ def _stuck(block: Identify, pool: Pool, rounding: Rounding, context: Static) -> 
     )
 
 
-def _multiple_that_lets_go(pool: Pool, rounding: Rounding) -> str:
-    """Return the greatest ``round`` that shares a pool out, below its size and above its floor."""
+def _multiple_that_lets_go(pool: Pool, rounding: Rounding, count: Callable[[Pool], int] | None) -> str:
+    """Return the greatest ``round`` that shares a pool out, keeps its floor and lets what is asked for go."""
     least = max(rounding.keep_at_least, pool.least)
     fits = (one for one in range(pool.size // 2, 0, -1) if pool.size % one == 0 and pool.size - one >= least)
+    if count is not None:
+        asked = count(pool)
+        fits = (one for one in fits if taken_nearest(pool.size, asked, rounding.replaced(multiple=one)))
     found = next(fits, 0)
     return f"round = {found * pool.width}" if found else ""
 

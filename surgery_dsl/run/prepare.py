@@ -68,6 +68,7 @@ def check(
     allow_pickle: bool = False,
     cross_check: bool = False,
     progress: Progress = silent,
+    fixes: bool = True,
 ) -> Checked:
     """Prove a plan from the plan and its lock; make the lock first if there is none.
 
@@ -79,10 +80,29 @@ def check(
         allow_pickle: Whether weights may be a pickle; nothing of one is compared with the lock but its digest.
         cross_check: Whether z3 looks at every verdict of the other tiers once more.
         progress: Called with a few words when long work starts.
+        fixes: Whether the edits that findings name are made and checked again; else helps are as their rules say.
 
     Returns:
         What was found; nothing is raised for what the plan, the lock or the files hold.
     """
+    allowed = tuple(allow_code)
+    checked = _check(plan, sets, allowed, make_lock, allow_pickle, cross_check, progress)
+    if not fixes or not checked.diagnostics:
+        return checked
+    from surgery_dsl.run.judging import with_fixes  # most plans have nothing to mend
+
+    return with_fixes(checked, str(plan), sets or {}, allowed, make_lock, allow_pickle)
+
+
+def _check(
+    plan: Path | str,
+    sets: Mapping[str, str] | None,
+    allow_code: Iterable[str],
+    make_lock: bool,
+    allow_pickle: bool,
+    cross_check: bool,
+    progress: Progress,
+) -> Checked:
     path = Path(plan)
     text, found = read_text(path)
     if found:

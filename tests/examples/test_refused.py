@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.fix import applied
 from surgery_dsl.diagnostics.page import all_codes
 from surgery_dsl.language.format import format_source
 from surgery_dsl.language.parse import parse
+from surgery_dsl.run.prepare import check
 from tests.cli.program import EXAMPLES, Ran, run, tree
 
 FOLDER = EXAMPLES / "refused"
@@ -187,6 +190,25 @@ def test_the_fix_that_is_offered_works(plan: Refused, folder: Path) -> None:
     fixed.write_text(plan.text.replace(wrong, right), encoding="utf-8")
     ran = plan.run(folder, name=fixed.name)
     assert (ran.code, "error[" in ran.err) == (0, False), ran.err
+
+
+@each_plan
+def test_edits_that_are_offered_are_enough(plan: Refused, folder: Path) -> None:
+    edited = folder / f"edited-{plan.path.name}"
+
+    def found(text: str, fixes: bool) -> tuple[Diagnostic, ...]:
+        edited.write_text(text, encoding="utf-8")
+        for lock in (folder / f"{plan.path.name}.lock", folder / f"{edited.name}.lock"):
+            if lock.exists():
+                edited.with_name(f"{edited.name}.lock").write_bytes(lock.read_bytes())
+        return check(edited, allow_code=["digits:*"], make_lock=False, fixes=fixes).diagnostics
+
+    before = found(plan.text, True)
+    for one in before:
+        for fix in one.fixes:
+            after = [other for other in found(applied(plan.text, fix.replacements), False) if other.code.id != "SD422"]
+            assert (one.code, one.message) not in {(other.code, other.message) for other in after}
+            assert fix.verified != "accepted" or not [other for other in after if other.severity == "error"]
 
 
 def test_granting_the_code_is_the_fix_for_code_that_is_not_granted(folder: Path) -> None:

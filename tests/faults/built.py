@@ -35,7 +35,7 @@ FAULTS: tuple[Fault, ...] = (
         "",
         "SD200",
         "H = 1 is the smallest that fails",
-        "H = 32..33",
+        "in place of `H` and `W` in `input`",
         path="features.2",
         given='x("f32", [N, 3, <<H, W ~> 32, 32>>])',
     ),

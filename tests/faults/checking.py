@@ -21,12 +21,19 @@ class Workplace:
         self._plan = folder / "plan.surg"
         self._locks = folder / "locks"
         self._locks.mkdir()
+        self._known: dict[str, Checked] = {}
         write_configs(folder)
         patients = Path(__file__).with_name("patients.py")
         (folder / patients.name).write_text(patients.read_text(encoding="utf-8"), encoding="utf-8")
 
-    def check(self, text: str) -> Checked:
-        """Check a plan from its text."""
+    def once(self, text: str) -> Checked:
+        """Check a plan that several tests look at."""
+        if text not in self._known:
+            self._known[text] = self.check(text)
+        return self._known[text]
+
+    def check(self, text: str, fixes: bool = True) -> Checked:
+        """Check a plan from its text; look for edits only where these are asked for."""
         first = FIRST_STEP.search(text)
         network = text[: first.start()].rstrip() if first else text.rstrip()
         kept = self._locks / hashlib.sha256(network.encode()).hexdigest()
@@ -39,7 +46,7 @@ class Workplace:
         self._plan.write_text(text, encoding="utf-8")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what libraries say of their own future while they build a network
-            found = check(self._plan, allow_code=["patients:*"])
+            found = check(self._plan, allow_code=["patients:*"], fixes=fixes)
         if found.lock_made:
             kept.write_bytes(lock.read_bytes())
         return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
+from surgery_dsl.diagnostics.fix import applied
 from surgery_dsl.interface import staleness
 from surgery_dsl.run import weights
 from tests.faults.checking import Workplace
@@ -60,7 +61,7 @@ def numbers_of(text: str) -> list[str]:
 
 @every_fault
 def test_a_fault_is_refused_where_it_stands(fault: Fault, workplace: Workplace) -> None:
-    found = errors(workplace.check(fault.wrong).diagnostics)
+    found = errors(workplace.once(fault.wrong).diagnostics)
     assert {one.code.id for one in found} == {fault.code}, [one.message for one in found]
     for one in found:
         assert one.span is not None
@@ -72,6 +73,26 @@ def test_a_fault_is_refused_where_it_stands(fault: Fault, workplace: Workplace) 
     text = "\n".join(map(said, found))
     assert [part for part in fault.says if part not in text] == [], text
     assert not fault.path or fault.path in [one.path for one in found]
+
+
+@every_fault
+def test_an_edit_that_is_offered_ends_it(fault: Fault, workplace: Workplace) -> None:
+    found = errors(workplace.once(fault.wrong).diagnostics)
+    for one in found:
+        for fix in one.fixes:
+            edited = applied(fault.wrong, fix.replacements)
+            left = [
+                (other.code.id, other.message) for other in errors(workplace.check(edited, fixes=False).diagnostics)
+            ]
+            before = [(other.code.id, other.message) for other in found]
+            assert left == [] if fix.verified == "accepted" else set(left) < set(before), fix
+
+
+def test_most_faults_can_be_edited_away(workplace: Workplace) -> None:
+    fixed = {fault.code for fault in EVERY for one in workplace.once(fault.wrong).diagnostics if one.fixes}
+    count = sum(any(one.fixes for one in workplace.once(fault.wrong).diagnostics) for fault in EVERY)
+    assert count >= 150
+    assert {"SD101", "SD105", "SD121", "SD200", "SD222", "SD223", "SD224", "SD231", "SD301", "SD307"} <= fixed
 
 
 @every_fault

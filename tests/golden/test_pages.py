@@ -7,10 +7,13 @@ import pytest
 
 from surgery_dsl.diagnostics import codes as families
 from surgery_dsl.diagnostics.code import Code
-from surgery_dsl.diagnostics.page import FOLDER, all_codes, find_page, load_page
+from surgery_dsl.diagnostics.fix import applied
+from surgery_dsl.diagnostics.page import FOLDER, Example, Page, all_codes, find_page, load_page
 from surgery_dsl.language.format import format_source
 from surgery_dsl.language.parse import parse
-from tests.golden.page_runners import RUNNERS
+from surgery_dsl.language.read import read_plan
+from surgery_dsl.proof.mending import Judged, mended
+from tests.golden.page_runners import RUNNERS, SETS, Runner, execute, read
 
 CODES = all_codes()
 PAGES = {path.stem for path in FOLDER.glob("*.md")}
@@ -82,3 +85,59 @@ def test_plans_do_what_the_page_says(code: Code, folder: Path) -> None:
     found = [finding.code.id for finding in runner(page, page.wrong, folder)]
     assert code.id == (found[-1] if code.id in BEHIND_OTHERS else found[0]), found
     assert [f"{finding.code.id}: {finding.message}" for finding in runner(page, page.fixed, folder)] == []
+
+
+# ---- edits ---------------------------------------------------------------------------------------------------------
+
+
+@each_page
+def test_edits_that_are_offered_end_the_finding(code: Code, folder: Path) -> None:
+    page = load_page(code)
+    runner = RUNNERS.get(code.id[2])
+    if page.wrong is None or runner is None or runner is execute or b"\\x" in page.wrong.data or code.id == "SD024":
+        return
+    text = page.wrong.text
+
+    def judge(changed: str) -> Judged:
+        plan = None if runner is read else read_plan(changed, "plan.surg", SETS.get(code.id, {}))[0]
+        return Judged(plan, runner(page, Example(changed.encode()), folder), plan is not None)
+
+    for found in mended(text, judge(text), judge):
+        assert found.help, "what is told has a help, whatever was tried"
+        for fix in found.fixes:
+            after = judge(applied(text, fix.replacements))
+            assert (found.code, found.message) not in {
+                (one.code, one.message) for one in after.found
+            } or code.id == "SD010"
+            assert fix.verified != "accepted" or not [one for one in after.found if one.severity == "error"]
+
+
+def test_edits_of_pages_are_many(folder: Path) -> None:
+    """So that a reader that reads nothing does not pass."""
+    wanted = {
+        "SD008",
+        "SD101",
+        "SD105",
+        "SD121",
+        "SD220",
+        "SD222",
+        "SD223",
+        "SD301",
+        "SD307",
+        "SD315",
+        "SD316",
+        "SD703",
+    }
+    edited = set()
+    for code in CODES:
+        if code.id in wanted:
+            page, runner = load_page(code), RUNNERS[code.id[2]]
+            assert page.wrong is not None
+
+            def judge(changed: str, page: Page = page, runner: Runner = runner) -> Judged:
+                plan = None if runner is read else read_plan(changed, "plan.surg")[0]
+                return Judged(plan, runner(page, Example(changed.encode()), folder), plan is not None)
+
+            found = mended(page.wrong.text, judge(page.wrong.text), judge)
+            edited |= {one.code.id for one in found if one.fixes}
+    assert wanted <= edited

@@ -4,6 +4,7 @@ import json
 
 from surgery_dsl.diagnostics.code import Code, Severity
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Label
+from surgery_dsl.diagnostics.fix import Fix, Replacement
 from surgery_dsl.diagnostics.render_json import render_json
 from surgery_dsl.diagnostics.span import Span
 
@@ -22,6 +23,7 @@ def test_everything_is_there() -> None:
         {"least": 3, "unit": "%", "share": 0.5, "exact": True, "none": None},
         ("n",),
         "h",
+        (Fix("write `9`", (Replacement(Span(3, 1, 3, 2), "9"),), "ended", loosens=True),),
     )
     assert json.loads(json.dumps(render_json([full]))) == {
         "diagnostics": [
@@ -40,6 +42,15 @@ def test_everything_is_there() -> None:
                 "label": "here",
                 "notes": ["n"],
                 "help": "h",
+                "fixes": [
+                    {
+                        "title": "write `9`",
+                        "file": "p.surg",
+                        "verified": "ended",
+                        "loosens": True,
+                        "replacements": [{"line": 3, "column": 1, "end_line": 3, "end_column": 2, "text": "9"}],
+                    }
+                ],
                 "labels": [{"line": 5, "column": 6, "end_line": 7, "end_column": 8, "text": "there"}],
             }
         ]
