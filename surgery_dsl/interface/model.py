@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from surgery_dsl.interface import sums
 from surgery_dsl.interface.data import Data as Data
 from surgery_dsl.interface.expression import Expression, add, from_json, multiply
 from surgery_dsl.interface.polynomial import Polynomial
@@ -372,11 +373,11 @@ class Interface(Data):
     @cached_property
     def exact_sizes(self) -> tuple[int | None, ...]:
         """For each axis, sums included, its size where it is one number, else ``None``."""
-        return tuple(self.exact((a.id,)) if a.parts else self.exact_size(a.id) for a in self.axes)
+        return sums.exact_sizes(self.axes, [None if axis.parts else self.exact_size(axis.id) for axis in self.axes])
 
     def exact(self, dim: Dim) -> int | None:
         """Return the size of a dimension where it is one number, else ``None``."""
-        return self.size(dim).substitute(self.exact_size).value
+        return sums.exact_product(dim, self.exact_sizes)
 
     def calls_of(self, path: str) -> tuple[Call, ...]:
         """Return the runs of the module at ``path``, or of the same object at another path."""

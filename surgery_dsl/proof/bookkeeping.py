@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Literal
 
 from surgery_dsl.interface.model import Extent, Interface, Tensor
-from surgery_dsl.interface.polynomial import Polynomial
+from surgery_dsl.interface.polynomial import Monomial, Polynomial
 from surgery_dsl.proof.questions import Sum
 from surgery_dsl.vocabulary.context import Effect
 from surgery_dsl.vocabulary.predicates._holding import follow, with_ties
@@ -17,12 +17,22 @@ Range = tuple[int, int]
 
 def extremes(interface: Interface, polynomial: Polynomial) -> Range:
     """Return least and greatest value over open axes, free sizes at their least (1 where it is not known)."""
-    low = high = 0
     least_free = {free.name: free.least for free in interface.free}
-    for monomial, coefficient in polynomial.terms.items():
+    ranges: dict[int, Range] = {}
+    for name, parts in polynomial.sums.items():
+        ranges[name] = _span(interface, parts, ranges, least_free)
+    return _span(interface, polynomial.written, ranges, least_free)
+
+
+def _span(
+    interface: Interface, terms: Mapping[Monomial, int], sums: Mapping[int, Range], least_free: Mapping[str, int]
+) -> Range:
+    """Return least and greatest value of some monomials, given those of the sums in them."""
+    low = high = 0
+    for monomial, coefficient in terms.items():
         least = most = 1
         for axis in monomial:
-            small, large = axis_range(interface, axis, least_free)
+            small, large = sums[axis] if axis in sums else axis_range(interface, axis, least_free)
             least, most = least * small, most * large
         low += coefficient * (least if coefficient > 0 else most)
         high += coefficient * (most if coefficient > 0 else least)

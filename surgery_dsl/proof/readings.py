@@ -52,6 +52,8 @@ class Reader:
     state: State
     domains: dict[str, Domain] = field(default_factory=dict)
     zero_bases: list[Reading] = field(default_factory=list)
+    _sums: dict[str, dict[tuple[str, ...], int]] = field(default_factory=dict)
+    _names: dict[tuple[tuple[tuple[str, ...], int], ...], str] = field(default_factory=dict)
 
     def read(self, expression: Expression) -> Bounds:
         """Return the bounds of an expression; raise :class:`NotStatic` where it has none."""
@@ -85,9 +87,11 @@ class Reader:
 
     def _amount(self, polynomial: Polynomial, state: State, prefix: str, stated: Mapping[str, int]) -> Amount:
         factors: dict[int, Amount | int | str] = {}
+        for name, summands in polynomial.sums.items():
+            factors[name] = self._sum(summands, factors, state, prefix)
         parts: list[Amount] = []
         plain: dict[tuple[str, ...], int] = {}
-        for monomial, coefficient in polynomial.terms.items():
+        for monomial, coefficient in polynomial.written.items():
             names: list[str] = []
             rest: list[Amount] = []
             for axis in monomial:
@@ -109,8 +113,27 @@ class Reader:
                 parts.append(product)
             else:
                 plain[key] = plain.get(key, 0) + coefficient
-        whole = Amount({m: Fraction(c) for m, c in plain.items() if c})
+        whole = Amount({m: Fraction(c) for m, c in plain.items() if c}, self._sums if polynomial.sums else {})
         return Amount.sum_of([whole, *parts]) if parts else whole
+
+    def _sum(
+        self,
+        parts: Mapping[tuple[int, ...], int],
+        known: dict[int, "Amount | int | str"],
+        state: State,
+        prefix: str,
+    ) -> str:
+        """Return the name of a sum of axes; sums of the same have the same name."""
+        named: dict[tuple[str, ...], int] = {}
+        for part, weight in parts.items():
+            for axis in part:
+                if axis not in known:
+                    known[axis] = _single(self._axis(axis, state, prefix, {}))
+            key = tuple([str(known[axis]) for axis in part])
+            named[key] = weight
+        name = self._names.setdefault(tuple(named.items()), f"sum {len(self._names)}")
+        self._sums[name] = named
+        return name
 
     def _axis(self, axis: int, state: State, prefix: str, stated: Mapping[str, int]) -> Amount | int:
         size = state.interface.axes[axis].size

@@ -221,4 +221,4 @@ def test_sums_of_axes_are_multiplied_out_as_the_interface_says() -> None:
     expected = Polynomial.sum_of(
         [interface.size(dims).scale(factor).substitute(interface.exact_size) for factor, dims in products]
     )
-    assert _counting.total(interface, products) == expected
+    assert _counting.total(interface, products).terms == expected.terms
