@@ -13,7 +13,7 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.language.plan import Comparison, Obligation, Plan, Quantified
 from surgery_dsl.proof.certified import asked
-from surgery_dsl.proof.statistical import form_of, lines, risk, with_confidence
+from surgery_dsl.proof.statistical import form_of, risk, sharing, with_confidence
 
 SETTLED = ("passed", "failed", "too weak")
 
@@ -69,7 +69,7 @@ def _statistic(claim: Claim, obligation: Obligation, plan: Plan, lock: Lock) -> 
             "value": (claim.value, float.fromhex(evidence.bound)),
             "confidence": (evidence.confidence, form.confidence),
             "risk": (evidence.risk, risk(form, plan)),
-            "number of claims that share the risk": (str(evidence.joint), Fraction(sum(1 for _ in lines(plan)))),
+            "number of claims that share the risk": (str(evidence.joint), Fraction(sharing(plan))),
             "least value": (evidence.low, form.low),
             "greatest value": (evidence.high, form.high),
             "threshold": (evidence.threshold, form.threshold),

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence, TouchedData
 from surgery_dsl.certificate.health import Health
+from surgery_dsl.certificate.search_record import SearchRecord
 from surgery_dsl.interface.model import Data
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -235,6 +236,7 @@ class Predicate(Data):
     efficiency: tuple[EfficiencyRow, ...] = ()
     health: Health | None = None
     touched: tuple[TouchedData, ...] = ()
+    search: SearchRecord | None = None
     conventions: dict[str, str] = {}
     seal: str = Field(default="", pattern="^([0-9a-f]{64})?$")
 

@@ -55,5 +55,5 @@ class Progress:
 
 
 def _phase(text: str) -> str:
-    """Many quantities are measured in a row: that is one phase."""
-    return "measuring" if text.startswith("measuring ") else text
+    """Many quantities are measured in a row: that is one phase; so is all that goes on within a candidate."""
+    return "measuring" if text.startswith("measuring ") else text.partition(": ")[0]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from surgery_dsl.cli.inputs_text import inputs_text
 from surgery_dsl.interface.folding import fold, fold_paths
-from surgery_dsl.language.lower import value_text
+from surgery_dsl.language.params import quoted, value_text
+from surgery_dsl.proof.searching import open_search
 from surgery_dsl.proof.summaries import StepSummary
 from surgery_dsl.proof.verdict import Verdict, rounded_text
 
@@ -32,11 +33,12 @@ def proof_text(checked: "Checked", verdicts: tuple[Verdict, ...] = ()) -> str:
         f"  {'proved' if held == len(always) else 'held':10} {held} obligations that hold without being written"
     )
     for param, covered in checked.ranges:
-        wanted = ", ".join(f'"{choice}"' for choice in param.choices)
+        wanted = ", ".join(quoted(choice) for choice in param.choices)
         if not wanted and param.least is not None and param.most is not None:
             wanted = f"{value_text(param.least)}..{value_text(param.most)}"
         claim = f"all of {wanted}" if covered.covers else f"{covered.shown} of {wanted}"
         lines.append(f"  param {param.name} = {value_text(param.value)}: the proof covers {claim}; {covered.reason}")
+    lines += candidates_text(checked)
     lines += ["", _summary(checked, verdicts)]
     return "\n".join(lines)
 
@@ -91,6 +93,27 @@ def number_of(text: str) -> str:
         return text
 
 
+def candidates_text(checked: "Checked") -> list[str]:
+    """Return how many candidates of an open search are proved, and what stands against the others."""
+    search = None if checked.plan is None else open_search(checked.plan)
+    if search is None or not checked.candidates:
+        return []
+    proved = [value_text(value) for value, against in checked.candidates.items() if not against]
+    count = f"{len(proved)} of {len(checked.candidates)}"
+    named = ", ".join(proved) or "none"
+    lines = [f"  search {search.name}: {count} candidates for {search.over[0]} are proved: {named}"]
+    refused = ((value, against) for value, against in checked.candidates.items() if against)
+    return lines + [f"    {value_text(value)}: {against}" for value, against in refused]
+
+
+def candidates_json(checked: "Checked") -> list[dict[str, Any]]:
+    """Return the same as data."""
+    return [
+        {"value": value_text(value), "proved": not against, "reason": against}
+        for value, against in checked.candidates.items()
+    ]
+
+
 def _summary(checked: "Checked", verdicts: tuple[Verdict, ...]) -> str:
     counts: dict[str, int] = {}
     for verdict in verdicts:
@@ -116,4 +139,5 @@ def proof_json(checked: "Checked") -> dict[str, Any]:
             }
             for param, covered in checked.ranges
         ],
+        "candidates": candidates_json(checked),
     }

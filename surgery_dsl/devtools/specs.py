@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 from surgery_dsl.certificate.attest import VerificationStatement
 from surgery_dsl.certificate.envelope import Envelope
 from surgery_dsl.certificate.model import Statement
+from surgery_dsl.certificate.search_record import SearchRecord
 from surgery_dsl.diagnostics.render_json import DiagnosticJson
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.language.meaning import Meaning
@@ -37,6 +38,7 @@ def models() -> dict[str, type]:
         "preview": Preview,
         "record": Record,
         "saved_plan": SavedPlan,
+        "search": SearchRecord,
         "verification": VerificationStatement,
     }
 

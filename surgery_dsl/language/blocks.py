@@ -11,7 +11,7 @@ from surgery_dsl.language.bounds import within_bounds
 from surgery_dsl.language.convert import convert
 from surgery_dsl.language.expectation import Expectation, fields
 from surgery_dsl.language.inputs import inputs, output_names
-from surgery_dsl.language.params import param_default, param_domain
+from surgery_dsl.language.params import param_default, param_domain, searched
 from surgery_dsl.language.points import MISSING
 from surgery_dsl.language.scope import Scope, did_you_mean
 from surgery_dsl.language.targets import STEP_KINDS, between, targets
@@ -193,4 +193,5 @@ SPECIAL: dict[tuple[str, str], Callable[[tree.Value, Scope], Any]] = {
     ("excise", "between"): between,
     ("param", "default"): param_default,
     ("param", "in"): param_domain,
+    ("search", "over"): searched,
 }

@@ -16,6 +16,7 @@ from surgery_dsl.vocabulary.values import Percent, Plain, number_text
 Value = Percent | Plain | str
 
 _START = Span(1, 1, 1, 2)
+ONE_PARAM = "add a block `param ratio { … }` above, and write `over = ratio`"
 
 
 def read_params(blocks: list[tree.Block], sets: Mapping[str, str], scope: Scope) -> None:
@@ -33,7 +34,8 @@ def read_params(blocks: list[tree.Block], sets: Mapping[str, str], scope: Scope)
         choices = ungroup(written["in"]) if "in" in written else None
         if isinstance(choices, tree.ListValue):
             texts = tuple(item.text for item in choices.items if isinstance(item, tree.String))
-            scope.choices[name] = texts
+            if len(texts) == len(choices.items):
+                scope.choices[name] = texts
     for name, text in sets.items():
         if name not in params:
             first = next(iter(params.values()), None)
@@ -77,6 +79,11 @@ def value_text(value: Value) -> str:
     return str(value) if isinstance(value, Percent) else number_text(value.value)
 
 
+def quoted(value: Value) -> str:
+    """Write a param's value as a plan does."""
+    return f'"{value}"' if isinstance(value, str) else value_text(value)
+
+
 def param_default(value: tree.Value, scope: Scope) -> Any:
     """``default``: a number, a percentage or a string."""
     found = param_value(value)
@@ -87,12 +94,14 @@ def param_default(value: tree.Value, scope: Scope) -> Any:
 
 
 def param_domain(value: tree.Value, scope: Scope) -> Any:
-    """``in``: a range of numbers or percentages, or a list of strings."""
+    """``in``: a range of numbers or percentages, or a list of values of one kind."""
     value = ungroup(value)
     if isinstance(value, tree.ListValue):
-        texts = tuple(item.text for item in value.items if isinstance(item, tree.String))
-        if texts and len(texts) == len(value.items) == len(set(texts)):
-            return {"choices": texts}
+        items = [param_value(item) for item in value.items]
+        choices = tuple(item for item in items if item is not None)
+        shown = {value_text(choice) for choice in choices}
+        if choices and len(items) == len(shown) and len({type(choice) for choice in choices}) == 1:
+            return {"choices": choices}
     if isinstance(value, tree.Range):
         low, high = fold(value.low), fold(value.high)
         if isinstance(low, Plain | Percent) and isinstance(high, Plain | Percent) and type(low) is type(high):
@@ -102,9 +111,24 @@ def param_domain(value: tree.Value, scope: Scope) -> Any:
             help_text = f"write `{value_text(high)}..{value_text(low)}`"
             scope.say(codes.WRONG_VALUE, message, value.span, help_text=help_text)
             return MISSING
-    message = f"`in` takes a range such as `10%..60%` or a list of different strings, not {describe(value)}"
-    scope.say(codes.WRONG_VALUE, message, value.span, help_text="give both ends of the range the same unit")
+    message = f"`in` takes a range such as `10%..60%` or a list of different values, not {describe(value)}"
+    help_text = "give both ends of the range, or all values of the list, the same unit"
+    scope.say(codes.WRONG_VALUE, message, value.span, help_text=help_text)
     return MISSING
+
+
+def searched(value: tree.Value, scope: Scope) -> Any:
+    """``over``: the name of a param, or a list of names; not what the param stands for."""
+    value = ungroup(value)
+    items = value.items if isinstance(value, tree.ListValue) else (value,)
+    names = [item.name if isinstance(item, tree.Reference) else "" for item in map(ungroup, items)]
+    for name, item in zip(names, items, strict=True):
+        if scope.blocks.get(name, ("",))[0] != "param":
+            message = f"`over` takes the name of a `param` block, not {describe(item)}"
+            known = [other for other, (kind, _) in scope.blocks.items() if kind == "param"]
+            scope.say(codes.UNKNOWN_REFERENCE, message, item.span, help_text=did_you_mean(name, known) or ONE_PARAM)
+            return MISSING
+    return tuple(names)
 
 
 def in_force(param: plan.Param, scope: Scope) -> plan.Param | None:
@@ -131,11 +155,12 @@ def in_force(param: plan.Param, scope: Scope) -> plan.Param | None:
 def _inside(param: plan.Param, value: Value, span: Span, scope: Scope) -> bool:
     written = value_text(value)
     if param.choices:
-        if isinstance(value, str) and value in param.choices:
+        if value in param.choices:
             return True
+        choices = tuple(value_text(choice) for choice in param.choices)
         message = f"`{param.name}` = `{written}` is none of its choices"
-        facts = {"value": written, "choices": ", ".join(param.choices)}
-        help_text = did_you_mean(written, param.choices)
+        facts = {"value": written, "choices": ", ".join(choices)}
+        help_text = did_you_mean(written, choices) or f"write one of {', '.join(choices)}"
         scope.say(codes.PARAM_OUT_OF_RANGE, message, span, help_text=help_text, facts=dict(facts))
         return False
     if param.least is None or param.most is None:
@@ -159,7 +184,7 @@ def _inside(param: plan.Param, value: Value, span: Span, scope: Scope) -> bool:
         f"`{param.name}` = {written} lies outside {low}..{high}",
         span,
         label=f"the plan allows {low}..{high}",
-        help_text=f"the nearest value that the plan allows is {nearest}; widen `in` only where the proofs still hold",
+        help_text=f"write `{nearest}`, the nearest that the plan allows; widen `in` only where the proofs still hold",
         facts={"value": written, "least": low, "most": high},
     )
     return False

@@ -29,6 +29,7 @@ from surgery_dsl.vocabulary.kinds import (
     TransformSlot,
     UnitSlot,
 )
+from surgery_dsl.vocabulary.searcher import SearcherSlot
 from surgery_dsl.vocabulary.values import Bytes, Number, Percent, Plain, Point, Points, Seconds
 from surgery_dsl.vocabulary.word import Names, NumberOr, Slot, Word
 
@@ -50,12 +51,16 @@ class Block(Data):
 
 
 class Param(Block):
-    """A value that ``--set`` may change. ``value`` is the one in force, between ``least`` and ``most`` where given."""
+    """A value that ``--set`` may change.
+
+    ``value`` is the one in force: between ``least`` and ``most``, or one of ``choices``, where these are given. The
+    order of choices is the plan's.
+    """
 
     block: Literal["param"] = "param"
     default: ParamValue
     value: ParamValue
-    choices: tuple[str, ...] = ()
+    choices: tuple[ParamValue, ...] = ()
     least: ParamValue | None = None
     most: ParamValue | None = None
     scale: Literal["linear", "log"] = "linear"
@@ -197,12 +202,13 @@ class Observe(Block):
 
 
 class Search(Block):
-    """Fills params or chooses cells."""
+    """Fills params or chooses cells; ``record`` names the file that says how it was done, empty while it is open."""
 
     block: Literal["search"] = "search"
     over: tuple[Annotated[str, Names("param")], ...]
-    by: Annotated[Word, Slot("searchers")]
-    goal: Annotated[Word, Slot("goals")]
+    by: SearcherSlot
+    goal: Annotated[Word | None, Slot("goals")] | None = None
+    record: str = ""
     trials: int | None = None
     seed: int = 0
     workers: int = 1

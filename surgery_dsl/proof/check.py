@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from surgery_dsl.diagnostics.codes import budgets, names
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Sink
 from surgery_dsl.interface.lock import Lock
-from surgery_dsl.language.plan import Control, Excise, Identify, Plan, Step
+from surgery_dsl.language.plan import Control, Excise, Identify, Plan, Search, Step
 from surgery_dsl.proof import always, obligations
 from surgery_dsl.proof.blame import without_meaning
 from surgery_dsl.proof.given import inputs_within
@@ -71,6 +71,7 @@ def check(plan: Plan, lock: Lock, transcript: Transcript | None = None, *, expla
     costs = Costs()
     refused: list[tuple[Step, State]] = []
     _schedules(plan, sink)
+    _searches(plan, sink)
     runs = sequence(plan)
     for run in runs:
         before, step = state, run.step
@@ -195,6 +196,15 @@ def _schedules(plan: Plan, sink: Sink) -> None:
                     help="write shares and a number of stages: `cubic(0% -> 80%, steps = 10)`",
                 )
             )
+
+
+def _searches(plan: Plan, sink: Sink) -> None:
+    """Report a search that cannot keep its risk."""
+    if any(isinstance(step, Search) for step in plan.steps):
+        from surgery_dsl.proof.searching import misfits  # most plans search for nothing
+        from surgery_dsl.proof.statistical import lines
+
+        sink.extend(misfits(plan, any(True for _ in lines(plan))))
 
 
 @dataclass(frozen=True)

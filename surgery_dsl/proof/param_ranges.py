@@ -12,7 +12,7 @@ cases, told by where the two plans differ:
 Anything else (ranks, widths, words) is proved value by value, where there are few values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor
@@ -20,7 +20,7 @@ from typing import Any
 
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.interface.model import Data
-from surgery_dsl.language.params import value_text
+from surgery_dsl.language.params import quoted, value_text
 from surgery_dsl.language.plan import (
     Comparison,
     Control,
@@ -73,7 +73,7 @@ def covered(param: Param, read: Read, lock: Lock) -> Covered | None:
         lock: The lock of all of these plans.
     """
     if param.choices:
-        return _choices(param, read, lock)
+        return _choices(objections(param, read, lock))
     if param.least is None or param.most is None:
         return None
     trial = _Trial(param, read, lock)
@@ -130,15 +130,18 @@ def _objection(plan: Plan, lock: Lock) -> str:
 # ---- the part that is proved -------------------------------------------------------------------------------------
 
 
-def _choices(param: Param, read: Read, lock: Lock) -> Covered:
+def objections(param: Param, read: Read, lock: Lock) -> dict[ParamValue, str]:
+    """Say what is not proved at each choice of a param, in their order; empty where everything is."""
     trial = _Trial(param, read, lock)
-    against = {choice: trial.objection(choice) for choice in param.choices}
-    good = [choice for choice, text in against.items() if not text]
-    shown = ", ".join(f'"{choice}"' for choice in good) or "no value"
+    return {choice: trial.objection(choice) for choice in param.choices}
+
+
+def _choices(against: Mapping[ParamValue, str]) -> Covered:
+    shown = ", ".join(quoted(choice) for choice, text in against.items() if not text) or "no value"
     bad = next(((choice, text) for choice, text in against.items() if text), None)
     if bad is None:
         return Covered(True, shown, "each was proved")
-    return Covered(False, shown, f'at "{bad[0]}" {bad[1]}')
+    return Covered(False, shown, f"at {quoted(bad[0])} {bad[1]}")
 
 
 def _one_by_one(param: Param, values: list[ParamValue], trial: _Trial) -> Covered:

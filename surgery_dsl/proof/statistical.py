@@ -26,6 +26,7 @@ from surgery_dsl.language.plan import (
 )
 from surgery_dsl.proof.gates import readings
 from surgery_dsl.proof.measured import measurement
+from surgery_dsl.proof.searching import candidates_of, search_of
 from surgery_dsl.proof.state import State
 from surgery_dsl.proof.touching import Touch, touches
 from surgery_dsl.proof.verdict import Verdict, verdict_of
@@ -100,9 +101,16 @@ def lines(plan: Plan) -> Iterator[tuple[Control, Obligation]]:
             yield from ((step, one) for one in step.obligations if one.verb == "measure" and with_confidence(one))
 
 
+def sharing(plan: Plan) -> int:
+    """Return among how many claims the risk is divided (Bonferroni): lines, times candidates where a search says so."""
+    search = search_of(plan)
+    candidates = 1 if search is None else search.by.sharing(len(candidates_of(search, plan)))
+    return max(1, candidates) * sum(1 for _ in lines(plan))
+
+
 def risk(form: Form, plan: Plan) -> Fraction:
-    """Return the risk of one line, so that all of them hold together with their confidence (Bonferroni)."""
-    return (1 - form.confidence) / sum(1 for _ in lines(plan))
+    """Return the risk of one line, so that all of them hold together with their confidence."""
+    return (1 - form.confidence) / sharing(plan)
 
 
 # ---- the form ----------------------------------------------------------------------------------------------------

@@ -6,13 +6,16 @@ from typing import Literal
 
 from surgery_dsl.certificate.signing import read_signing_key
 from surgery_dsl.diagnostics.code import Severity
+from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.interface.shards import SHARD_SIZE
 from surgery_dsl.language.plan import Plan
+from surgery_dsl.language.read import read_plan
+from surgery_dsl.proof.searching import search_of
 from surgery_dsl.run.assertions import admitted_checked
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
-from surgery_dsl.run.prepare import Checked, check
+from surgery_dsl.run.prepare import Checked, check, files_folder
 from surgery_dsl.run.saved_plan import SavedPlan, differs, is_saved, read_saved, settings_of, stale
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.streaming.eligible import obstacles, too_large
@@ -90,6 +93,12 @@ def apply(
     return run(plan, None if output is None or dry_run else Path(output), settings, dry_run, progress)
 
 
+def attempt(plan: Path | str, place: Path, settings: Settings, progress: Progress, value: Mapping[str, str]) -> Outcome:
+    """Run a plan whose search is open with one candidate: as :func:`apply`, the result of no use but to the search."""
+    settings = settings.replaced(sets=settings.sets | value)
+    return _apply(plan, place, settings, dry_run=False, progress=progress, searching=True)
+
+
 def _apply_saved(
     document: Path | str, place: Path | None, settings: Settings, dry_run: bool, progress: Progress
 ) -> Outcome:
@@ -101,7 +110,9 @@ def _apply_saved(
         return Outcome(Checked(path, "", None, None, None, refusal.diagnostics), (), refusal.diagnostics)
     plan = path.parent / saved.file
     settings, found = settings_of(saved, settings, path)
-    found += tuple(stale(saved, path, plan))
+    lowered, _ = read_plan("\n".join(saved.text), str(plan), saved.sets)
+    folder = plan.parent if lowered is None else files_folder(lowered, plan)
+    found += tuple(stale(saved, path, plan, folder))
     if found:
         return Outcome(Checked(plan, "", None, None, None, found), (), found)
     return _apply(plan, place, settings, dry_run, progress, (saved, path))
@@ -114,6 +125,8 @@ def _apply(
     dry_run: bool,
     progress: Progress,
     reviewed: tuple[SavedPlan, Path] | None = None,
+    *,
+    searching: bool = False,
 ) -> Outcome:
     checked = check(
         plan,
@@ -131,8 +144,10 @@ def _apply(
         return Outcome(checked, verdicts, tuple(found))
     if reviewed is not None:
         found += differs(*reviewed, checked)
-    found += _beforehand(checked.plan, checked.path, place, settings)
-    streamed, against = _streamed(checked.plan, checked.path.parent, settings)
+    found += _beforehand(checked, place, settings)
+    if not searching:
+        found += _searched(checked, settings)
+    streamed, against = _streamed(checked.plan, checked.folder, settings)
     found += against
     refused = _refused(found, settings) and not _only_weights_are_new(checked, found)
     if refused or dry_run:
@@ -182,8 +197,30 @@ def _only_weights_are_new(checked: Checked, found: list[Diagnostic]) -> bool:
     return unknown and all(diagnostic in checked.report.diagnostics for diagnostic in errors)
 
 
-def _beforehand(plan: Plan, path: Path, place: Path | None, settings: Settings) -> list[Diagnostic]:
+def _searched(checked: Checked, settings: Settings) -> tuple[Diagnostic, ...]:
+    """Return what keeps a plan with a search from running: it is open, or would run otherwise than it was made."""
+    plan, path = checked.plan, checked.path
+    if plan is None or (search := search_of(plan)) is None:
+        return ()
+    if search.record:
+        from surgery_dsl.certificate.searched import settings_apart  # few plans were searched
+
+        return settings_apart(plan, path.parent, settings.dtype, settings.seed)
+    return (
+        Diagnostic(
+            runs.SEARCH_OPEN,
+            f"`{search.name}` has not chosen `{', '.join(search.over)}` yet",
+            file=plan.file,
+            span=search.span,
+            help=f"run `surgery-dsl search {path.name} -o found/`, then `surgery-dsl apply found/plan.surg`",
+        ),
+    )
+
+
+def _beforehand(checked: Checked, place: Path | None, settings: Settings) -> list[Diagnostic]:
     """Return what can be said against a run before anything is loaded."""
+    plan, path = checked.plan, checked.path
+    assert plan is not None
     found: list[Diagnostic] = []
     if settings.sign:
         try:
@@ -191,7 +228,7 @@ def _beforehand(plan: Plan, path: Path, place: Path | None, settings: Settings) 
         except Refused as refused:
             found += refused.diagnostics
     if place is not None:
-        inputs = [path, *(path.parent / model.weights for model in plan.models if model.weights)]
+        inputs = [path, *(checked.folder / model.weights for model in plan.models if model.weights)]
         taken = in_the_way(place, settings.force, inputs)
         if taken is not None:
             found.append(taken)

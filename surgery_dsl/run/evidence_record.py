@@ -24,6 +24,7 @@ from surgery_dsl.certificate.model import (
     Surgery,
     TrainingRecord,
 )
+from surgery_dsl.certificate.search_record import SearchRecord
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.vocabulary.context import Effect
@@ -57,15 +58,16 @@ class RunEvidence:
         bounds: What was found of ``certify`` lines, by block and text.
         touched: The data that had a part in making the network.
         files: What claims rest on, by the file of the result that holds it.
+        search: How the value of a param was chosen, where that was done by a search.
     """
 
     verdicts: list[Verdict] = field(default_factory=list)
     selections: list[SelectionRecord] = field(default_factory=list)
     steps: list[StepRecord] = field(default_factory=list)
     training: list[TrainingRecord] = field(default_factory=list)
+    merges: list[MergeHealth] = field(default_factory=list)
     surgery: Surgery = field(
         default_factory=lambda: Surgery(
-    merges: list[MergeHealth] = field(default_factory=list)
             magnitude=None, immediate_loss_change=None, samples_to_recover=0, recovered_loss=None, base_loss=None
         )
     )
@@ -76,6 +78,7 @@ class RunEvidence:
     bounds: "dict[tuple[str, str], Certified]" = field(default_factory=dict)
     touched: tuple[TouchedData, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
+    search: SearchRecord | None = None
     _shown: dict[tuple[str, str], BoundEvidence | StatisticalEvidence] = field(default_factory=dict)
 
     @contextmanager
@@ -114,6 +117,10 @@ class RunEvidence:
         if evidence is not None:
             self._shown[verdict.block, verdict.text] = evidence
             self.files[evidence.file] = content
+
+    def samples(self) -> dict[tuple[str, str], StatisticalEvidence]:
+        """Return what lines with confidence rest on, by block and text."""
+        return {key: one for key, one in self._shown.items() if isinstance(one, StatisticalEvidence)}
 
     def write_files(self, folder: Path) -> None:
         """Write what claims with confidence rest on into a result, and which examples made it."""
@@ -200,6 +207,7 @@ class RunEvidence:
             efficiency=self.efficiency,
             health=self.health,
             touched=self.touched,
+            search=self.search,
             conventions=CONVENTIONS,
         )
 

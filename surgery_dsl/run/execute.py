@@ -21,6 +21,7 @@ from surgery_dsl.report.files import write_reports
 from surgery_dsl.run import grants, load, write
 from surgery_dsl.run.apply import Progress
 from surgery_dsl.run.assertions import Assertions
+from surgery_dsl.run.chosen import Chosen
 from surgery_dsl.run.environment import environment
 from surgery_dsl.run.evidence_record import RunEvidence
 from surgery_dsl.run.failures import memory_reported
@@ -77,9 +78,10 @@ class _Execution:
         assert checked.plan is not None
         self.plan: Plan = checked.plan
         self.checked, self.settings, self.progress, self.evidence = checked, settings, progress, evidence
+        self.chosen = Chosen(checked)
         with evidence.phase("load"):
             allowed = grants.collect(settings.allow_code)
-            self.sources = Sources(self.plan, checked.path.parent, allowed, settings.allow_pickle, settings.seed)
+            self.sources = Sources(self.plan, checked.folder, allowed, settings.allow_pickle, settings.seed)
             named = {model.name for model in self.plan.models if model.weights}
             self.lock, verdicts, self.found = proved(checked, self.sources, settings, named)
             evidence.verdicts.extend(verdicts)
@@ -108,12 +110,14 @@ class _Execution:
                 assertions.settle(position, steps.state)
                 if position in ends:
                     steps.refuse_idle(run)
+            self.chosen.refuse_other(session, evidence)
             with evidence.phase("measure"):
                 self._refuse_infinite()
                 evidence.surgery = figures.surgery(sum(record.samples for record in evidence.training))
                 evidence.efficiency = figures.efficiency()
                 evidence.health = figures.health().replaced(merges=tuple(evidence.merges))
                 note_touched(session, evidence)
+                self.chosen.note(session, evidence)
             predicate = self._predicate() if place is None else self._write(place, reloader)
             session.transaction.commit()
         return predicate

@@ -4,7 +4,7 @@ torch is imported only where a lock must be made.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,8 @@ from surgery_dsl.language.plan import Param, ParamValue, Plan
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.check import CheckReport
 from surgery_dsl.proof.check import check as prove
-from surgery_dsl.proof.param_ranges import Covered, covered
+from surgery_dsl.proof.param_ranges import Covered, Read, covered, objections
+from surgery_dsl.proof.searching import open_search, param_of, search_of
 from surgery_dsl.proof.transcript import Transcript
 from surgery_dsl.run.completion import completed
 
@@ -46,6 +47,8 @@ class Checked:
         lock_made: Whether the lock was made by this call.
         ranges: For each param with a range, whether the proof covers all of it.
         cross_checked: What z3 said to the verdicts, where it was asked.
+        candidates: What stands against each value that an open search may choose, in their order; empty texts where
+            nothing does. All else is said of the first against which nothing stands.
     """
 
     path: Path
@@ -57,6 +60,12 @@ class Checked:
     lock_made: bool = False
     ranges: tuple[tuple[Param, Covered], ...] = ()
     cross_checked: "CrossChecked | None" = None
+    candidates: Mapping[ParamValue, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where the files that the plan names stand."""
+        return self.path.parent if self.plan is None else files_folder(self.plan, self.path)
 
 
 def check(
@@ -115,7 +124,7 @@ def _check(
     except Refused as refusal:
         return Checked(path, text, lowered, None, None, (*diagnostics, *refusal.diagnostics))
     lowered = completed(lowered, lock)
-    stale = compare(lowered, lock, path.parent, allow_pickle)
+    stale = compare(lowered, lock, files_folder(lowered, path), allow_pickle)
     if any(d.severity == "error" for d in stale.found):
         return Checked(path, text, lowered, lock, None, (*diagnostics, *stale.found), made)
     if stale.other_weights:
@@ -124,11 +133,12 @@ def _check(
                 model.replaced(weights=None) if model.name in stale.other_weights else model for model in lock.models
             )
         )
+    lowered, candidates = _candidates(lowered, lock, text, sets or {})
     transcript = Transcript() if cross_check else None
     report = prove(lowered, lock, transcript)
-    everything = (*diagnostics, *stale.found, *report.diagnostics)
+    everything = (*diagnostics, *stale.found, *report.diagnostics, *_recorded(lowered, lock, path.parent))
     ranges = () if report.failed else tuple(_ranges(lowered, lock, text, sets or {}))
-    checked = Checked(path, text, lowered, lock, report, everything, made, ranges)
+    checked = Checked(path, text, lowered, lock, report, everything, made, ranges, candidates=candidates)
     return checked if transcript is None else _cross_checked(checked, transcript, progress)
 
 
@@ -142,16 +152,61 @@ def _cross_checked(checked: Checked, transcript: Transcript, progress: Progress)
 
 
 def _ranges(plan: Plan, lock: Lock, text: str, sets: Mapping[str, str]) -> Iterator[tuple[Param, Covered]]:
-    """Say of each param for how much of its values the plan is proved."""
+    """Say of each param for how much of its values the plan is proved; of one that is searched, that is said apart."""
+    search = search_of(plan)
     for param in plan.params:
-
-        def read(value: ParamValue, name: str = param.name) -> Plan | None:
-            found, _ = read_plan(text, plan.file, {**sets, name: value_text(value)})
-            return None if found is None else completed(found, lock)
-
-        found = covered(param, read, lock)
+        found = None
+        if search is None or param.name not in search.over:
+            found = covered(param, _reader(param, plan, lock, text, sets), lock)
         if found is not None:
             yield param, found
+
+
+def _reader(param: Param, plan: Plan, lock: Lock, text: str, sets: Mapping[str, str]) -> Read:
+    """Return what gives the plan at another value of a param."""
+
+    def read(value: ParamValue) -> Plan | None:
+        found, _ = read_plan(text, plan.file, {**sets, param.name: value_text(value)})
+        return None if found is None else completed(found, lock)
+
+    return read
+
+
+# ---- searches ----------------------------------------------------------------------------------------------------
+
+
+def _candidates(plan: Plan, lock: Lock, text: str, sets: Mapping[str, str]) -> tuple[Plan, Mapping[ParamValue, str]]:
+    """Prove every candidate of an open search; return the plan at the first that is proved, and what is against each.
+
+    Where ``--set`` gives the searched param a value, that is the plan.
+    """
+    search = open_search(plan)
+    if search is None or any(name in sets for name in search.over):
+        return plan, {}
+    param = param_of(search, plan)
+    read = _reader(param, plan, lock, text, sets)
+    against = objections(param, read, lock)
+    first = next((value for value, objection in against.items() if not objection), param.value)
+    return (plan if first == param.value else read(first)) or plan, against
+
+
+def files_folder(plan: Plan, path: Path) -> Path:
+    """Return where the files that a plan names stand; only that of a search may be elsewhere."""
+    if search_of(plan) is None:
+        return path.parent
+    from surgery_dsl.certificate.searched import folder_of  # few plans were searched
+
+    return folder_of(plan, path)
+
+
+def _recorded(plan: Plan, lock: Lock, folder: Path) -> tuple[Diagnostic, ...]:
+    """Return what tells the record of a search from what the plan now does."""
+    search = search_of(plan)
+    if search is None or not search.record:
+        return ()
+    from surgery_dsl.certificate.searched import differences  # few plans were searched
+
+    return differences(plan, lock, folder)
 
 
 def _lock(
@@ -170,7 +225,7 @@ def _lock(
     from surgery_dsl.run.lock import make_lock, write_lock
 
     progress("tracing the network (there is no lock file yet)")
-    write_lock(make_lock(plan, path.parent, collect(allow_code), allow_pickle), where)
+    write_lock(make_lock(plan, files_folder(plan, path), collect(allow_code), allow_pickle), where)
     return read_lock(where), True  # as it stands in the file, with the file's digest
 
 
@@ -204,7 +259,7 @@ def lock(
         return Locked(lock_path(path), text, None, diagnostics)
     try:
         progress("tracing the network")
-        made = make_lock(lowered, path.parent, collect(allow_code))
+        made = make_lock(lowered, files_folder(lowered, path), collect(allow_code))
         write_lock(made, lock_path(path))
     except Refused as refusal:
         return Locked(lock_path(path), text, None, (*diagnostics, *refusal.diagnostics))

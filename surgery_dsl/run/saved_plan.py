@@ -103,7 +103,7 @@ def save(checked: Checked, seen: Preview, output: Path, settings: Settings) -> P
                 help="choose another file with `-o`, for example `plan.json`",
             )
         )
-    folder = checked.path.parent
+    folder = checked.folder
     document = SavedPlan(
         tool=tool_version(),
         file=Path(os.path.relpath(checked.path.resolve(), output.parent.resolve())).as_posix(),
@@ -236,15 +236,15 @@ def settings_of(saved: SavedPlan, settings: Settings, path: Path) -> tuple[Setti
     return settings.replaced(**fixed), found
 
 
-def stale(saved: SavedPlan, path: Path, plan: Path) -> Iterator[Diagnostic]:
+def stale(saved: SavedPlan, path: Path, plan: Path, folder: Path) -> Iterator[Diagnostic]:
     """Yield what has changed of that which a saved plan was made from.
 
     Args:
         saved: The saved plan.
         path: Where it stands.
         plan: Where its plan stands.
+        folder: Where the files that the plan names stand.
     """
-    folder = plan.parent
     pins = [(f"the plan `{plan.name}`", saved.sha256, _digest(plan))]
     pins.append((f"the lock `{lock_path(plan).name}`", saved.lock, _lock_digest(plan)))
     pins += [

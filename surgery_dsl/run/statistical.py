@@ -22,6 +22,7 @@ from surgery_dsl.evidence.statistics.order import seed_of
 from surgery_dsl.evidence.statistics.recheck import FOLDER
 from surgery_dsl.language.plan import Control, Obligation
 from surgery_dsl.proof import statistical
+from surgery_dsl.proof.searching import chosen_text
 from surgery_dsl.proof.statistical import Term
 from surgery_dsl.proof.verdict import Verdict, exact_text, verdict_of
 from surgery_dsl.run.points import Values
@@ -62,7 +63,7 @@ class _Line:
         self.block, self.obligation, self.values, self.session = control.name, obligation, values, session
         self.form = statistical.form_of(obligation, session.data_facts, session.file)
         self.facts = session.data_facts[self.form.data]
-        self.joint = sum(1 for _ in statistical.lines(session.plan))
+        self.joint = statistical.sharing(session.plan)
 
     def shown(self) -> Shown:
         rows = self.session.touched.examples(self.session.data(self.form.data))
@@ -251,6 +252,7 @@ class _Line:
             f"what the {self.facts.count} examples of `{self.form.data}` were drawn from; assumed: they are "
             "independent draws, and neither they nor their likes had a part in making the base or in choosing this plan"
         )
+        text += chosen_text(self.session.plan)
         silent = self.session.touched.earlier.silent
         return f"{text}; {', '.join(f'`{one}`' for one in silent)} does not say which data made it" if silent else text
 

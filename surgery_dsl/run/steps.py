@@ -13,7 +13,7 @@ from surgery_dsl.interface.canonical import differences
 from surgery_dsl.interface.edits import Resize
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.kernels.differences import bits_equal
-from surgery_dsl.language.plan import Block, Control, Excise, Identify, Obligation, Recover, Replace
+from surgery_dsl.language.plan import Block, Control, Excise, Identify, Obligation, Recover, Replace, Search
 from surgery_dsl.proof import selections
 from surgery_dsl.proof.sequence import Run
 from surgery_dsl.proof.state import State
@@ -68,7 +68,7 @@ class Steps:
             self._recover(step, run.stage)
         elif isinstance(step, Control):
             self._control(step)
-        else:
+        elif not isinstance(step, Search):  # which is done before its plan runs, or tries it
             raise Refused(
                 Diagnostic(
                     runs.NOT_RUNNABLE,

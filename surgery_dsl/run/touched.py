@@ -19,7 +19,7 @@ from torch import Tensor
 from surgery_dsl.certificate.evidence import TouchedData
 from surgery_dsl.certificate.integrity import read_statement
 from surgery_dsl.evidence.named_inputs import Inputs, named
-from surgery_dsl.evidence.statistics.recheck import TOUCHED
+from surgery_dsl.evidence.statistics.recheck import CHOSEN_ON, TOUCHED
 from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.language.plan import Plan
 from surgery_dsl.run.data import TensorData
@@ -119,7 +119,8 @@ class Earlier:
     def _add(self, name: str, result: Path) -> None:
         try:
             said = read_statement(result).predicate.touched
-            rows = load_file(result / TOUCHED) if (result / TOUCHED).is_file() else {}
+            files = [result / name for name in (TOUCHED, CHOSEN_ON) if (result / name).is_file()]
+            rows = {digest: tensor for file in files for digest, tensor in load_file(file).items()}
         except (OSError, ValueError):
             self.silent += (name,)
             return

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
 
 from torch import nn
 
@@ -87,7 +88,7 @@ def copy_sources(pairs: list[tuple[Path, str]], folder: Path) -> tuple[SourceDig
 
 
 @contextmanager
-def staged(output: Path, force: bool, file: str) -> Iterator[Path]:
+def staged(output: Path, force: bool, file: str, command: Literal["apply", "search"] = "apply") -> Iterator[Path]:
     """Yield a temporary directory; on leaving without an exception it becomes ``output``.
 
     An earlier result in the way is set aside first and deleted last, so that a failure leaves it as it was.
@@ -95,7 +96,7 @@ def staged(output: Path, force: bool, file: str) -> Iterator[Path]:
     Raises:
         Refused: The place is taken, or the disk is full or read-only.
     """
-    found = in_the_way(output, force)
+    found = in_the_way(output, force, command=command)
     if found is not None:
         raise Refused(found)
     temporary: Path | None = None

@@ -30,3 +30,6 @@ NEEDS_CLIP = Code("SD322", "needs-clip", "a mean without a greatest value has no
 NEEDS_EXCEEDED = Code("SD323", "needs-exceeded", "the largest of a sample is no bound of the largest there is")
 NO_STATISTICAL_FORM = Code("SD324", "no-statistical-form", "a line with confidence claims what no examples can show")
 NOT_INDEPENDENT = Code("SD325", "not-independent", "examples that are no independent draws speak of no population")
+SEARCH_DOES_NOT_FIT = Code(
+    "SD326", "search-does-not-fit", "a search method cannot choose by what the plan gives, and keep its risk"
+)

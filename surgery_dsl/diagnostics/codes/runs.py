@@ -43,3 +43,5 @@ BOUND_TOO_WIDE = Code(
 )
 WITNESS_FOUND = Code("SD527", "witness-found", "an input of the region breaks the limit of a certify line")
 EVIDENCE_OVERLAPS = Code("SD531", "evidence-overlaps", "examples of the evidence had a part in making the network")
+SEARCH_OPEN = Code("SD532", "search-open", "a plan with a search that has not been made cannot be applied")
+NO_CANDIDATE = Code("SD533", "no-candidate", "no candidate of a search passes what the plan asks for")

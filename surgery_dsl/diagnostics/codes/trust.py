@@ -40,3 +40,7 @@ DATA_UNREADABLE = Code("SD430", "data-unreadable", "a data set cannot be read")
 DATA_MALFORMED = Code("SD431", "data-malformed", "a data set does not hold what a data set must hold")
 DATA_NOT_FINITE = Code("SD432", "data-not-finite", "a data set holds NaN or infinity")
 DATA_DIFFERS = Code("SD433", "data-differs", "a data set is not the one that the lock saw", exit_code=DRIFT)
+SEARCH_UNREADABLE = Code("SD434", "search-unreadable", "the record of a search cannot be read")
+SEARCH_CHANGED = Code(
+    "SD435", "search-changed", "the record of a search is not of what the plan now does", exit_code=DRIFT
+)

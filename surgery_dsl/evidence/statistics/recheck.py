@@ -15,6 +15,9 @@ from surgery_dsl.evidence.statistics.order import seed_of
 FOLDER = "evidence"
 TOUCHED = f"{FOLDER}/touched.safetensors"
 """Where a result keeps the digests of the examples that made it, a tensor for each digest of a data set."""
+CHOSEN_ON = f"{FOLDER}/chosen_on.safetensors"
+"""Where it keeps, in the same form, those that chose the value of a param by a search that kept its risk: evidence of
+the lines that were searched by, and of nothing that begins with the result."""
 CLOSE = 1e-12
 """How far sums of float64 may differ between machines, relative to the range."""
 

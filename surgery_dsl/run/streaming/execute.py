@@ -78,7 +78,7 @@ class _Streaming:
         self.progress, self.evidence = progress, evidence
         with evidence.phase("load"):
             allowed = grants.collect(settings.allow_code)
-            self.sources = Sources(self.plan, checked.path.parent, allowed, False, settings.seed)
+            self.sources = Sources(self.plan, checked.folder, allowed, False, settings.seed)
             self.lock, verdicts, self.found = proved(checked, self.sources, settings, {self.plan.patient.name})
             evidence.verdicts.extend(verdicts)
             progress("reading headers", 0, 0)

@@ -93,13 +93,33 @@ def test_how_many_examples_a_margin_needs() -> None:
     assert betting.examples_needed(values, -1.0, 1.0, 0.05, mean - 0.001) is None
 
 
-def test_candidates_after_the_first_that_fails_are_not_accepted() -> None:
-    risks = []
+def test_candidates_after_the_first_that_fails_are_not_tested() -> None:
+    asked = []
 
-    def passes(candidate: int, risk: float) -> bool:
-        risks.append(risk)
+    def passes(candidate: int) -> bool:
+        asked.append(candidate)
         return candidate != 30
 
-    assert choice.accepted([10, 20, 30, 40], passes, 0.05) == [10, 20]
-    assert risks == [0.05] * 3
-    assert choice.shared(0.05, 5) == pytest.approx(0.01)
+    assert list(choice.tested([10, 20, 30, 40], passes, stops=True)) == [(10, True), (20, True), (30, False)]
+    assert asked == [10, 20, 30]
+    assert list(choice.tested([30, 40], passes, stops=False)) == [(30, False), (40, True)]
+
+
+def accepts_a_bad_one(generator: torch.Generator, rates: list[float], limit: float, *, stops: bool, share: int) -> bool:
+    """Draw one sample for all candidates, as one data set serves them all, and choose on it."""
+    drawn = torch.rand(300, generator=generator)
+
+    def passes(rate: float) -> bool:
+        hits = int((drawn < rate).sum())
+        return binomial.upper_rate(hits, 300, 0.05 / share) <= limit
+
+    accepted = [rate for rate, passed in choice.tested(rates, passes, stops=stops) if passed]
+    return any(rate > limit for rate in accepted)
+
+
+@pytest.mark.parametrize(("stops", "share"), [(True, 1), (False, 9)])
+def test_a_bad_candidate_is_accepted_no_more_often_than_the_risk(stops: bool, share: int) -> None:
+    generator = torch.Generator().manual_seed(5)
+    rates = [0.01, 0.02, 0.03, *(0.0501 + 0.001 * step for step in range(6))]
+    wrong = sum(accepts_a_bad_one(generator, rates, 0.05, stops=stops, share=share) for _ in range(1000))
+    assert 0 < wrong <= stats.binom.ppf(0.999, 1000, 0.05)
