@@ -6,6 +6,7 @@ one total) has no core smaller than all of its members; it is told grouped by th
 :data:`MOST_GROUPS` of them, with the number that is missing.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -167,7 +168,7 @@ def over_asked(
         path=path_of(pools[0]) if len(pools) == 1 else "",
         facts={"asked": asked, "allowed": room, "short": short, "units": every, "layers": len(sizes)},
         notes=(*(group.text for group in groups), f"{short:,} units are missing"),
-        help=_closing(step, room, every),
+        help=_closing(step, pools, asked, room),
     )
 
 
@@ -206,16 +207,40 @@ def _share(count: int, every: int) -> str:
     return f"{float(Fraction(count * 100, every)):.4g} %"
 
 
-def _closing(step: Identify, room: int, every: int) -> str:
-    """Say the two edits that end the conflict; a smaller amount always does."""
-    most = Fraction(room * 100, every)
+def _closing(step: Identify, pools: Sequence[Pool], asked: int, room: int) -> str:
+    """Say the edits that end it: a smaller amount, and of each rule the nearest value that lets as much go."""
+    most = Fraction(room * 100, sum(map(original_of, pools)))
     amount = getattr(step.take, "amount", None)
     less = f"{Percent(value=Fraction(int(most * 10), 10))}" if amount is None or isinstance(amount, Percent) else None
     word = step.take.name if step.take is not None else "lowest"
     first = f"write `take = {word}({less if less is not None else room})`" if step.take is not None else ""
     first = first or f"end the schedule at {less}"
-    rules = " and ".join(f"`{name}`" for name in ("cap", "floor", "round") if getattr(step, name) is not None)
-    return f"{first}, or loosen {rules}" if rules else first
+    looser = (
+        _looser(step, name, pools, asked) for name in ("cap", "floor", "round") if getattr(step, name) is not None
+    )
+    return ", or ".join((first, *(text for text in looser if text)))
+
+
+def _looser(step: Identify, name: str, pools: Sequence[Pool], asked: int) -> str:
+    """Return a rule with the nearest value that lets as many units go as are asked for; empty where none does."""
+    from surgery_dsl.proof.identify import roundings_of  # reads this module where it finds a contradiction
+
+    value = getattr(step, name)
+    number = int(value.value if isinstance(value, Percent) else value)
+    most = 100 if isinstance(value, Percent) else max(map(original_of, pools))
+    values: Sequence[int] = range(number + 1, most + 1) if name == "cap" else range(number - 1, 0, -1)
+    if name == "round":  # what is a multiple of the other too stays legal
+        values = [one for one in values if number % one == 0]
+
+    def lets_go(index: int) -> bool:
+        other = Percent(value=Fraction(values[index])) if isinstance(value, Percent) else values[index]
+        roundings = roundings_of(step.replaced(**{name: other}), tuple(pools))
+        return sum(most_taken(original_of(p), r) for p, r in zip(pools, roundings, strict=True)) >= asked
+
+    found = bisect_left(range(len(values)), True, key=lets_go)
+    if found == len(values):
+        return ""
+    return f"write `{name} = {Percent(value=Fraction(values[found])) if isinstance(value, Percent) else values[found]}`"
 
 
 # ---- limits of a control block -----------------------------------------------------------------------------------

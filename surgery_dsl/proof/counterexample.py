@@ -4,7 +4,7 @@ A refutation carries an outcome that was built to be read, and replayed; an unde
 worst case lies. Imported only where something is found: a plan that is proved does not pay for it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -129,7 +129,9 @@ def _closing(
         proved = f"{sized} {statement.relation} {side_text(statement.right)}"
         return f"state the size that the limit is meant for: `{proved}` is proved", []
     if statement.relation == "==":
-        return (f"write what it is: {rounded_text(left)}" if not is_open(decided) else _NOTHING), []
+        side = obligation.text.partition(" == ")[0]
+        whole = left.denominator == 1 and not is_open(decided)
+        return (f"write `{side} == {left.numerator}`, which it is" if whole else _NOTHING), []
     upper = statement.relation in ("<=", "<")
     slack = decided.answer.bound
     bound = None if slack is None else right - slack if upper else right + slack
@@ -273,9 +275,26 @@ def undecided(state: State, obligation: Obligation, decided: "Decided | None", r
         labels=tuple(_choices(state)),
         facts=facts,
         notes=(reason,) if interval else (),
-        help="give each site its own amount (`per = site`), loosen the limit, or measure it; "
-        "`apply --allow-undecided` decides it for the outcome that `identify` finds",
+        help=", or ".join((*_deciding(state, obligation, decided), "measure it"))
+        + "; `apply --allow-undecided` decides it for the outcome that `identify` finds",
     )
+
+
+def _deciding(state: State, obligation: Obligation, decided: "Decided | None") -> Iterator[str]:
+    """Yield edits that may decide a line: an amount of each site's own, and the limit that the bound proves."""
+    for name, selection in state.selections.items():
+        if selection.total is not None and any(taken.least < taken.most for taken in selection.taken):
+            yield f"write `per = site` in `{name}`"
+    statement = obligation.statement
+    if decided is None or not isinstance(statement, Comparison) or statement.relation == "==":
+        return
+    bound, limit = decided.answer.bound, decided.right.number
+    if bound is None or limit is None:
+        return
+    proved = limit - bound if statement.relation in ("<=", "<") else limit + bound
+    best = fixes.smallest_limit(state, statement, proved, proved)
+    if best:
+        yield f"write `{obligation.text.partition(f' {statement.relation} ')[0]} {statement.relation} {best}`"
 
 
 def _interval(obligation: Obligation, decided: "Decided | None") -> tuple[str, dict[str, str]]:

@@ -17,7 +17,7 @@ MOST_SHARE = 95
 """Greatest percentage that is proposed."""
 LARGE = 1000
 """Operators from which on only every fifth percentage is tried: each trial follows the whole plan again."""
-MOST_TRIALS = 16
+MOST_TRIALS = 24
 """Most changed plans that are followed for one refutation."""
 MOST_LIMIT = 1000
 """Greatest share of the base, in hundredths, that is proposed as a limit."""
@@ -55,7 +55,7 @@ def smallest_limit(state: State, statement: Comparison, worst: Fraction, bound: 
         for value in (worst, worst + step, *(() if bound is None else (bound, bound + step))):
             right = _limit_at(factor, value, upper)
             if _holds(state, statement, right):
-                return _written(right)
+                return "" if value == 0 and not upper else _written(right)
         return ""
     base = base_value(state, reading)
     if not base or base < 0:
@@ -63,7 +63,9 @@ def smallest_limit(state: State, statement: Comparison, worst: Fraction, bound: 
     start = -(-worst * 100 // base) if upper else worst * 100 // base  # nearer to zero the witness breaks it
     shares = range(start, MOST_LIMIT + 1) if upper else range(start, 0, -1)
     best = _first_of(shares, lambda share: _holds(state, statement, _at_share(statement.right, factor, share)))
-    return "" if best is None else _written(_at_share(statement.right, factor, best))
+    if best is None or (best == 100 and upper):  # no more than the base: that is no limit for what takes away
+        return ""
+    return _written(_at_share(statement.right, factor, best))
 
 
 def _first_of(shares: range, holds: Callable[[int], bool]) -> int | None:
@@ -179,7 +181,7 @@ def edit(trials: Trials) -> str:
     """Return the change of one attribute that closes a refutation, as a plan would write it; empty where none does.
 
     The ranking of each site by itself comes first, because it keeps the amount; then the nearest amount that does; then
-    the weakest cap or floor.
+    the weakest cap, the weakest floor or the coarsest other ``round``.
     """
     upper = trials.statement.relation in ("<=", "<")
     grain = 5 if len(trials.state.interface.operators) > LARGE else 1
@@ -243,9 +245,18 @@ def _amount_text(plan: Plan, step: Identify, take: str, amount: object, found: o
 
 
 def _other_rule(step: Identify, trials: Trials, upper: bool, grain: int) -> str:
-    """Return the weakest cap that closes it: of a ranking it spreads what goes, of open counts it keeps some."""
-    if step.cap is not None or (upper and step.per != "global"):
+    """Return the weakest rule that closes it: of a ranking a rule spreads what goes, of open counts it keeps some.
+
+    Rules that stand there give way only to another ``round``, because the others state what must not happen.
+    """
+    if upper and step.per != "global":
         return ""
-    shares = [Percent(value=Fraction(share)) for share in range(MOST_SHARE, 0, -grain)]
-    found = trials.first(step, shares, lambda cap: {"cap": cap})
-    return f"write `cap = {found}` in `{step.name}`" if found is not None else ""
+    rising = [Percent(value=Fraction(share)) for share in range(grain, MOST_SHARE + 1, grain)]
+    coarse = [] if step.round is None else [one for one in range(step.round - 1, 0, -1) if step.round % one == 0]
+    for name, values in (("cap", rising[::-1]), ("floor", rising), ("round", coarse)):
+        if name != "round" and getattr(step, name) is not None:
+            continue
+        found = trials.first(step, values, lambda value, name=name: {name: value})  # type: ignore[misc]
+        if found is not None:
+            return f"write `{name} = {found}` in `{step.name}`"
+    return ""

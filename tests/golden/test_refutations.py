@@ -65,6 +65,13 @@ SITUATIONS: dict[str, Situation] = {
     "the least of a ranking": (SLIM, RANKED, "prove params >= 0.30 * base.params", DEEP),
     "a threshold from above": (SLIM, "below(0.5)", "prove params <= 0.90 * base.params", DEEP),
     "a threshold from below": (SLIM, "below(0.5)", "prove params >= 0.50 * base.params", DEEP),
+    "a threshold under a cap": (SLIM, "below(0.5)\n  cap = 90%", "prove params >= 0.50 * base.params", DEEP),
+    "a ranking in coarse steps": (
+        SLIM,
+        "lowest(80%)\n  per = global\n  round = 32\n  cap = 97%",
+        "prove params <= base.params",
+        (8, *[48] * 6, 4),
+    ),
     "what no step touches": (SLIM.replace("*", "0"), "lowest(50%)", "prove params <= 20", (8, 16, 12, 4)),
     "a forward of any size": (SLIM, "lowest(25%)", "prove macs <= 1000", (8, 16, 12, 4)),
     "an equality": (SLIM, "lowest(25%)", "prove params == 266", (8, 16, 12, 4)),

@@ -1,6 +1,7 @@
 """Findings that several takes make, in one wording."""
 
 from dataclasses import dataclass
+from math import gcd
 
 from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import shapes
@@ -92,5 +93,17 @@ class Reports:
         if rounding.remove_at_most is not None:
             rules.append(f"at most {rounding.remove_at_most * width} may go (cap)")
         text = f"{kept * width} of {noun(pool, units_of(pool))} of {shown(pool)} would stay, but {' and '.join(rules)}"
-        fix = f"keep {nearest * width}, or change round, floor or cap"
+        fix = ", or ".join((f"keep {nearest * width}", *_looser(pool, kept, rounding)))
         self._say(shapes.COUNT_FORBIDDEN, text, pool, fix, kept=kept * width, nearest=nearest * width)
+
+
+def _looser(pool: Pool, kept: int, rounding: Rounding) -> tuple[str, ...]:
+    """Return the rule with which a count may stay, where one alone stands against it; counts are of pool units."""
+    rules = []
+    if kept % rounding.multiple:
+        rules.append(f"write round = {gcd(kept, rounding.multiple) * pool.width}")
+    if kept < rounding.keep_at_least:
+        rules.append(f"write floor = {kept * pool.width}")
+    if rounding.remove_at_most is not None and pool.size - kept > rounding.remove_at_most:
+        rules.append(f"write cap = {(pool.size - kept) * pool.width}")
+    return tuple(rules) if len(rules) == 1 else ()
