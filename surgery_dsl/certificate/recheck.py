@@ -24,14 +24,21 @@ LARGEST = 4 << 30
 """Bytes of one file of evidence beyond which it is not read."""
 
 
-def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
-    """Check what bounds and statistics rest on, and say what is left to trust."""
+def check_evidence(folder: Path, statement: Statement, log: Log, origin: Path | None = None) -> None:
+    """Check what bounds and statistics rest on, and say what is left to trust.
+
+    Args:
+        folder: The result.
+        statement: Its statement.
+        log: Hears what is found.
+        origin: Where the plan's own files lie, if they are at hand: the weights of the base, and data.
+    """
     claims = statement.predicate.claims
     every = (*claims.bounded, *claims.measured)
     for kind, name in NAMES.items():
         group = [claim for claim in every if _kind(claim) == kind]
         if group:
-            _check(folder, group, name, statement, log)
+            _check(folder, group, name, statement, log, origin)
     bare = [claim for claim in claims.bounded if not _kind(claim)]
     if bare:
         log.trusted("bounds", f"{_several(len(bare), 'bound')} without stored evidence")
@@ -42,7 +49,7 @@ def check_evidence(folder: Path, statement: Statement, log: Log) -> None:
         log.trusted("assumed", f"{_several(len(claims.assumed), 'assumption')}: {_kinds(claims.assumed)}")
 
 
-def _check(folder: Path, group: list[Claim], name: str, statement: Statement, log: Log) -> None:
+def _check(folder: Path, group: list[Claim], name: str, statement: Statement, log: Log, origin: Path | None) -> None:
     kind = _kind(group[0])
     try:
         recheck = _recheck(kind)
@@ -55,9 +62,32 @@ def _check(folder: Path, group: list[Claim], name: str, statement: Statement, lo
             message = f"`{claim.statement}`: {why}"
             facts = {"line": claim.line}
             log.broke(name, Diagnostic(codes.EVIDENCE, message, file=CERTIFICATE, facts=facts, help=AGAIN))
+    if kind == "bound" and not log.has_failed("proofs"):
+        _tie(folder, group, statement, log, origin)
     if not log.has_failed(name):
         log.rederived(name, f"{_several(len(group), 'claim')} computed again from stored evidence: {_kinds(group)}")
-        log.trusted(name, _TRUSTED[kind])
+        if kind in _TRUSTED:
+            log.trusted(name, _TRUSTED[kind])
+
+
+def _tie(folder: Path, group: list[Claim], statement: Statement, log: Log, origin: Path | None) -> None:
+    """Say of each bound which networks and which region it was found to be about."""
+    if log.has_failed("bounds"):
+        return
+    from surgery_dsl.certificate.linking import Linking, Tied, told
+
+    linking = Linking(folder, statement, origin)
+    for claim in group:
+        try:
+            tied = linking.tie(claim)
+        except Exception as error:  # noqa: BLE001 - as in _why
+            tied = Tied(f"its evidence cannot be read: {type(error).__name__}: {str(error)[:200]}")
+        if tied.why:
+            message, facts = f"`{claim.statement}`: {tied.why}", {"line": claim.line}
+            log.broke("bounds", Diagnostic(codes.EVIDENCE, message, file=CERTIFICATE, facts=facts, help=AGAIN))
+            continue
+        for basis, text in told(claim, tied):
+            (log.rederived if basis == "re-derived" else log.trusted)("bounds", text)
 
 
 def _recheck(kind: str) -> Recheck:
@@ -72,7 +102,6 @@ def _recheck(kind: str) -> Recheck:
 
 
 _TRUSTED = {
-    "bound": "that the stored graphs are those of the two networks, and the stored boxes those of the region",
     "statistical": "that the stored losses are those of the networks, and the sample is what it is said to be",
 }
 

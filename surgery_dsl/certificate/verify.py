@@ -19,13 +19,16 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 CHECKS = {codes.UNREADABLE: "certificate", codes.NO_SIGNATURE: "signature"}
 
 
-def verify(folder: Path | str, key: Path | str | None = None, require_signature: bool = False) -> Verification:
+def verify(
+    folder: Path | str, key: Path | str | None = None, require_signature: bool = False, origin: Path | None = None
+) -> Verification:
     """Check a directory that ``apply`` wrote; never raises for what the directory holds.
 
     Args:
         folder: The result.
         key: Public key by which the certificate must be signed.
         require_signature: Whether a certificate fails that no given key signed.
+        origin: Where the plan's own files lie, if they are at hand: what the run began with, and its data.
 
     Raises:
         Refused: The key cannot be used.
@@ -44,6 +47,6 @@ def verify(folder: Path | str, key: Path | str | None = None, require_signature:
         return log.end(statement)
     if intact:
         prove_again(folder, statement, log)
-        check_evidence(folder, statement, log)
+        check_evidence(folder, statement, log, origin)
         check_verdict(statement, log)
     return log.end(statement)

@@ -1,10 +1,13 @@
 """Inputs of networks that take several tensors: by name, cut and moved as one."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import final
 
 import torch
 from torch import Tensor
+
+from surgery_dsl.kernels.differences import digest
 
 
 @final
@@ -71,3 +74,9 @@ def joined(parts: Sequence[Inputs]) -> Inputs:
         raise ValueError(f"examples have the shapes {' and '.join(str(list(one)) for one in sorted(shapes[odd]))}")
     tensors = {name: torch.cat([one[name] for one in sets]) for name in sets[0]}
     return NamedInputs(tensors) if isinstance(first, NamedInputs) else tensors[""]
+
+
+def digest_of_data(inputs: Inputs, targets: Tensor) -> str:
+    """Return the digest by which a data set is known: of the digests of its tensors, the targets last."""
+    parts = [digest(tensor) for tensor in (*named(inputs).values(), targets)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()

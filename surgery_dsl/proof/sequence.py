@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from surgery_dsl.language.plan import Excise, Identify, Plan, Step
+from surgery_dsl.language.plan import Excise, Identify, Plan, Recover, Replace, Step
 from surgery_dsl.vocabulary.kinds import Mode, Schedule
 from surgery_dsl.vocabulary.takes._staged import Staged
 from surgery_dsl.vocabulary.values import Percent
@@ -52,6 +52,18 @@ def sequence(plan: Plan) -> tuple[Run, ...]:
         elif step.name not in between:
             runs.append(Run(step))
     return tuple(runs)
+
+
+def last_change(plan: Plan) -> int:
+    """Return the position of the last run that changes the network; −1 where none does."""
+    changing = [at for at, run in enumerate(sequence(plan)) if isinstance(run.step, Excise | Replace | Recover)]
+    return max(changing, default=-1)
+
+
+def blocks_within(plan: Plan) -> frozenset[str]:
+    """Return the blocks that speak of the network as it was before its last change."""
+    last = last_change(plan)
+    return frozenset(run.step.name for at, run in enumerate(sequence(plan)) if at < last)
 
 
 def last_runs(sequence: Iterable[Run]) -> dict[int, Run]:

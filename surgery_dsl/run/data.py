@@ -1,6 +1,5 @@
 """Data sets in memory: facts for the lock, batches for rules."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,11 +8,10 @@ from torch import Tensor
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
-from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs, main, named
+from surgery_dsl.evidence.named_inputs import Inputs, NamedInputs, digest_of_data, main, named
 from surgery_dsl.evidence.tokens import IGNORED
 from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.staleness import declared_data, placed
-from surgery_dsl.kernels.differences import digest
 from surgery_dsl.language.plan import DataSet
 from surgery_dsl.run.grants import Grants
 from surgery_dsl.trace.dtypes import name_of
@@ -115,7 +113,6 @@ def _findings(name: str, inputs: Inputs, targets: Tensor) -> Iterator[Diagnostic
 def _facts(block: DataSet, inputs: Inputs, targets: Tensor, near: tuple[Path, ...]) -> DataFacts:
     first, tokens = main(inputs), block.load.tokens
     counted = targets[targets != IGNORED] if tokens else targets
-    whole = [digest(tensor) for tensor in (*named(inputs).values(), targets)]
     return DataFacts(
         name=block.name,
         count=len(inputs),
@@ -124,7 +121,7 @@ def _facts(block: DataSet, inputs: Inputs, targets: Tensor, near: tuple[Path, ..
         target_shape=tuple(targets.shape[1:]),
         target_dtype=name_of(targets.dtype),
         label_range=_range(counted),
-        digest=hashlib.sha256(" ".join(whole).encode()).hexdigest(),
+        digest=digest_of_data(inputs, targets),
         batch=block.batch,
         declared=declared_data(block),
         names=tuple(inputs.tensors) if isinstance(inputs, NamedInputs) else (),

@@ -21,9 +21,10 @@ from surgery_dsl.certificate.model import Claim, Statement
 from surgery_dsl.certificate.reproof import plan_of
 from surgery_dsl.diagnostics.codes import certificates as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.diagnostics.plain import plain
 from surgery_dsl.interface.staleness import read_lock
-from surgery_dsl.language.plan import Control, Excise, Obligation, Plan, Recover, Replace
-from surgery_dsl.proof.sequence import sequence
+from surgery_dsl.language.plan import Control, Obligation
+from surgery_dsl.proof.sequence import blocks_within
 from surgery_dsl.proof.statistical import with_confidence
 from surgery_dsl.run import controls, grants, statistical
 from surgery_dsl.run.completion import completed
@@ -79,7 +80,7 @@ class _Again:
     def __init__(self, folder: Path, statement: Statement, allow_code: tuple[str, ...], origin: Path) -> None:
         self.predicate = statement.predicate
         self.same: list[Claim] = []
-        self.near: list[Claim] = []
+        self.near: list[tuple[Claim, str]] = []
         self.left: list[str] = []
         self.diagnostics: list[Diagnostic] = []
         lock = read_lock(folder / LOCK)
@@ -103,8 +104,7 @@ class _Again:
     def measure(self) -> None:
         """Measure every line that can be."""
         self._refuse_other_data()
-        last = _last_change(self.plan)
-        open_ = {run.step.name for at, run in enumerate(sequence(self.plan)) if at < last}
+        early = blocks_within(self.plan)
         claims = {(claim.step, claim.statement): claim for claim in self.predicate.claims.measured}
         for control, obligation in measured(self.plan):
             claim = claims.get((control.name, obligation.text))
@@ -112,7 +112,7 @@ class _Again:
                 continue
             read = list(readings_of(obligation))
             within = any(one.point.at in ("before", "after") or one.word.within_run for one in read)
-            if control.name in open_ or within:
+            if control.name in early or within:
                 self.left.append(f"`{claim.statement}` (it reads the network within the run)")
             else:
                 self._compare(claim, control, obligation)
@@ -149,10 +149,12 @@ class _Again:
         if found == (claim.status, claim.value, claim.limit):
             self.same.append(claim)
         elif verdict.status == claim.status and all(map(_near, found[1:], (claim.value, claim.limit))):
-            self.near.append(claim)
+            self.near.append((claim, verdict.value))
         else:
-            message = f"`{claim.statement}` is certified as {claim.status} with {claim.value} against {claim.limit}, "
+            message = f"`{claim.statement}` differs: it is certified as {claim.status} with {claim.value} "
+            message += f"against {claim.limit}, "
             message += f"and measures as {verdict.status} with {verdict.value} against {verdict.limit}"
+            message += f" (one part in {1 / SLACK} is allowed)"
             facts = {"line": claim.line, "certified": claim.value, "measured": verdict.value}
             self.diagnostics.append(Diagnostic(codes.NOT_REPRODUCED, message, file=CERTIFICATE, facts=facts, help=HELP))
 
@@ -168,12 +170,21 @@ class _Again:
                 raise Refused(Diagnostic(codes.NOT_REPRODUCED, message, file=CERTIFICATE, help=HELP))
 
     def findings(self) -> list[Finding]:
-        """Return what came of it, a line a kind."""
+        """Return what came of it, a line for each claim, with both numbers where they are not the same."""
         found = [Finding("reproduce", "failed", one.message) for one in self.diagnostics]
+        parts = f"one part in {1 / SLACK}"
         if self.same or self.near:
             text = f"{len(self.same)} line{'s' * (len(self.same) != 1)} measured again with the very same numbers"
-            text += f", {len(self.near)} within one part in {1 / SLACK}" if self.near else ""
+            text += f", {len(self.near)} within {parts}" if self.near else ""
             found.append(Finding("reproduce", "re-derived", text))
+        for claim in self.same:
+            text = f"line {claim.line}: `{claim.statement}` reproduced: {claim.value} again"
+            found.append(Finding("reproduce", "re-derived", plain(text)))
+        for claim, value in self.near:
+            text = (
+                f"line {claim.line}: `{claim.statement}` reproduced: {value}, certified {claim.value}: within {parts}"
+            )
+            found.append(Finding("reproduce", "re-derived", plain(text)))
         code = "the code of the network and its data, which was run, torch and this machine"
         found.append(Finding("reproduce", "trusted", code))
         if self.left:
@@ -190,11 +201,6 @@ def _settings(folder: Path, statement: Statement) -> Settings:
     return Settings(
         device=device if here else "cpu", seed=environment.seed, **({"dtype": dtype} if dtype in FLOATS else {})
     )
-
-
-def _last_change(plan: Plan) -> int:
-    changing = [at for at, run in enumerate(sequence(plan)) if isinstance(run.step, Excise | Replace | Recover)]
-    return max(changing, default=-1)
 
 
 def _near(one: str, other: str) -> bool:

@@ -23,7 +23,7 @@ KEY = click.Path(path_type=Path)
     "origin",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Where `--reproduce` finds the plan's own files: its data, and the weights of the base.",
+    help="Where the plan's own files lie: its data, and the weights of the base.",
 )
 @click.option("--attest", type=KEY, metavar="FILE", help="Write what came of it as a statement of its own.")
 @click.option("--sign", type=KEY, metavar="KEYFILE", help="Sign what `--attest` writes with this private key.")
@@ -46,15 +46,15 @@ def command(
         raise click.UsageError("--sign needs --attest FILE")
     if attest is not None and attest.resolve().is_relative_to(folder.resolve()):
         raise click.UsageError("--attest FILE must lie outside of the result")
-    if (allow_code or origin) and not reproduce:
-        raise click.UsageError("--allow-code and --from need --reproduce: nothing else runs code")
+    if allow_code and not reproduce:
+        raise click.UsageError("--allow-code needs --reproduce: nothing else runs code")
     from surgery_dsl.certificate.verify import verify
     from surgery_dsl.cli.output import emit, exit_code_of, finish, show
     from surgery_dsl.diagnostics.diagnostic import Refused
     from surgery_dsl.diagnostics.render_json import render_json
 
     try:
-        result = verify(folder, key, require_signature)
+        result = verify(folder, key, require_signature, origin)
         if reproduce and result.held:
             result = _reproduced(folder, result, allow_code, origin)
         if attest is not None:

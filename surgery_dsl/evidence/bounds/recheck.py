@@ -194,14 +194,20 @@ def covers(low: Tensor, high: Tensor, lows: Tensor, highs: Tensor) -> bool:
 
 def linked(constants: Iterable[Tensor], files: Iterable[Path]) -> int:
     """Return how many constants stand in files of weights, byte for byte, as they are, transposed or dequantized."""
+    known = standing(files)
+    return sum(bytes_of(tensor) in known for tensor in constants)
+
+
+def standing(files: Iterable[Path]) -> set[tuple[str, tuple[int, ...], str]]:
+    """Return what stands in files of weights, as :func:`bytes_of` tells it."""
     known = set()
     for file in files:
         stored = load_file(file)
         for tensor in (*stored.values(), *_dequantized(stored)):
-            known.add(_bytes(tensor))
+            known.add(bytes_of(tensor))
             if tensor.dim() == 2:
-                known.add(_bytes(tensor.T))
-    return sum(_bytes(tensor) in known for tensor in constants)
+                known.add(bytes_of(tensor.T))
+    return known
 
 
 def _dequantized(stored: dict[str, Tensor]) -> Iterator[Tensor]:
@@ -213,7 +219,8 @@ def _dequantized(stored: dict[str, Tensor]) -> Iterator[Tensor]:
             yield dequantize(values, scale, stored.get(f"{prefix}.zero_point"), scale.dtype)
 
 
-def _bytes(tensor: Tensor) -> tuple[str, tuple[int, ...], str]:
+def bytes_of(tensor: Tensor) -> tuple[str, tuple[int, ...], str]:
+    """Return the dtype, the shape and the SHA-256 of a tensor's bytes."""
     plain = (
         tensor.contiguous().reshape(-1).view(torch.uint8) if tensor.numel() else tensor.new_zeros(0, dtype=torch.uint8)
     )

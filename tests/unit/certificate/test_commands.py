@@ -101,8 +101,10 @@ def lines(folder: Path, *options: str) -> list[str]:
 
 
 def test_what_was_measured_is_measured_again(folder: Path) -> None:
-    again, trusted, last = lines(folder, *GRANT)
+    again, *each, trusted, last = lines(folder, *GRANT)
     assert again.startswith("re-derived  reproduce    3 lines measured again with the very same numbers")
+    assert [line.partition(" reproduced: ")[2].endswith(" again") for line in each] == [True] * 3
+    assert "line 21: `nonzero <= 100` reproduced: 63 again" in each[0]
     assert "which was run" in trusted
     assert last.startswith("verified")
 
@@ -123,6 +125,10 @@ def test_a_number_that_was_not_measured_is_found(folder: Path) -> None:
     assert run(folder, "verify", "out").code == 0, "the word of the run is trusted, and said to be"
     ran = run(folder, "verify", "out", "--reproduce", *GRANT, "--output-format", "json")
     assert (ran.code, ran.codes) == (4, ["SD613"])
+    (message,) = [found["message"] for found in ran.document["diagnostics"]]
+    assert "differs: it is certified as passed with 0.5 against 20" in message
+    assert "and measures as passed with 0." in message
+    assert "(one part in 1000000 is allowed)" in message
 
 
 def test_data_that_are_not_those_are_found(folder: Path) -> None:
