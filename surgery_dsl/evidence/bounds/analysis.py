@@ -17,8 +17,17 @@ from surgery_dsl.evidence.bounds.backward import Step, upper
 from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Largest, Lookup, Moved, Node, Pointwise, members_of
 from surgery_dsl.evidence.bounds.known import Key, Known
 from surgery_dsl.evidence.bounds.region import Region
-from surgery_dsl.evidence.bounds.rounding import OVERFLOW32, U32, U64, UNDERFLOW32, Unsound, finite, gamma
-from surgery_dsl.evidence.bounds.scalar import Lines
+from surgery_dsl.evidence.bounds.rounding import (
+    ASSUMED_UNITS,
+    OVERFLOW32,
+    U32,
+    U64,
+    UNDERFLOW32,
+    Unsound,
+    finite,
+    gamma,
+)
+from surgery_dsl.evidence.bounds.scalar import Band, Lines
 
 MOST_BYTES = 256 << 20
 """Most memory for the rows of one value; more forms than fit go back in turns."""
@@ -31,13 +40,16 @@ class Arithmetic:
 
     Attributes:
         unit: Unit roundoff of theirs: 0 for real arithmetic, else every sum of theirs may err in any order.
+        assumed: Of a function that no product makes, φ(z), how far the network's library is assumed to be from it at
+            most: this many units of ``unit`` · max(1, |z|). Whoever claims a bound says so (:mod:`.library`).
     """
 
     unit: float = 0.0
+    assumed: int = 0
 
 
 REAL = Arithmetic()
-FLOAT32 = Arithmetic(U32)
+FLOAT32 = Arithmetic(U32, ASSUMED_UNITS)
 
 
 class Analysis:
@@ -140,22 +152,37 @@ class Analysis:
         known = self.known
         low, high = known.low[source], known.high[source]
         if isinstance(node, Pointwise):
-            if self._arithmetic.unit and not node.scalar.exact:
-                raise Unsound(f"`{node.operator}` in `{node.module}` is rounded in ways that are not bounded")
-            known.low[key], known.high[key] = scalar.span(node.scalar, low, high)
+            first, last = scalar.span(node.scalar, low, high)
+            runs = self._function_runs(node, torch.maximum(first.abs(), last.abs()), known.far(source))
+            known.low[key], known.high[key] = first - runs, last + runs
             known.lines[key] = lines = scalar.lines(node.scalar, low, high)
+            known.bands[key] = band = scalar.band(node.scalar, low, high)
             far = known.far(source)
         else:
             assert isinstance(node, Largest)
-            known.lines[key] = lines = self._largest(key, node, low, high)
+            runs = torch.zeros(())
+            known.lines[key], known.bands[key] = lines, band = self._largest(key, node, low, high)
             far = torch.maximum(known.low[key].abs(), known.high[key].abs())
-        steep = torch.maximum(lines.low_slope.abs(), lines.high_slope.abs())
-        high_most = torch.maximum(lines.low.abs(), lines.high.abs())
-        size = steep * far + high_most + known.far(key)
-        known.weight[key] = gamma(node.size + self.steps + 16) * size + scalar.FLOOR
+        steep = torch.stack([lines.low_slope, lines.high_slope, band.slope]).abs().amax(0)
+        offset = torch.stack([lines.low, lines.high, band.low, band.high]).abs().amax(0)
+        size = steep * far + offset + known.far(key)
+        known.weight[key] = gamma(node.size + self.steps + 16) * size + runs * (1 + 1e-6) + scalar.FLOOR
 
-    def _largest(self, key: Key, node: Largest, low: Tensor, high: Tensor) -> Lines:
-        """Return lines for maxima.
+    def _function_runs(self, node: Pointwise, size: Tensor, far: Tensor) -> Tensor:
+        """Return what rounding adds to a function, at most ``size``, of arguments ``far`` as the network runs it."""
+        arithmetic = self._arithmetic
+        if not arithmetic.unit or node.scalar.exact:
+            return torch.zeros_like(size)
+        if not bool((torch.maximum(size, far) < OVERFLOW32).all()):
+            raise Unsound(f"`{node.operator}` in `{node.module}` may overflow in float32")
+        if node.scalar.roundings:
+            return gamma(node.scalar.roundings, arithmetic.unit) * size + UNDERFLOW32
+        if not arithmetic.assumed:
+            raise Unsound(f"`{node.operator}` in `{node.module}` is rounded in ways that are not bounded")
+        return arithmetic.assumed * arithmetic.unit * far.clamp(min=1) * (1 + 1e-6)
+
+    def _largest(self, key: Key, node: Largest, low: Tensor, high: Tensor) -> tuple[Lines, Band]:
+        """Return lines for maxima, and a band.
 
         The element with the greatest lower bound is below; it is the maximum itself where no other can be greater.
         """
@@ -168,7 +195,9 @@ class Analysis:
         sure = least >= others
         known.low[key], known.high[key] = least, most
         one, zero = torch.ones_like(least), torch.zeros_like(least)
-        return Lines(one, zero, torch.where(sure, one, zero), torch.where(sure, zero, most))
+        slope = torch.where(sure, one, zero)
+        band = Band(slope, torch.where(sure, zero, least), torch.where(sure, zero, most))
+        return Lines(one, zero, slope, band.high), band
 
     def _narrow(self, key: Key) -> None:
         """Bound a value by forms of its own, once; what intervals show to be in one linear piece needs none."""

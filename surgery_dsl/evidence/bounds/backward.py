@@ -2,16 +2,18 @@
 
 A *form* is Σ rows · values over values of the networks of a pair, or of one network alone. Going backward through the
 graphs, an affine operator is put in exactly; a function that bends, and the change of one between the networks, is
-replaced by the line or plane above it where its coefficient is positive and by the one below where it is negative. What
-comes out at the inputs bounds the form from above for every input of the region (CROWN; Zhang et al. 2018, theorem
-3.2), and its greatest value there is a sum over the inputs.
+replaced by the line or plane above it where its coefficient is positive and by the one below where it is negative
+(:class:`Sided`). What comes out at the inputs bounds the form from above for every input of the region (CROWN; Zhang et
+al. 2018, theorem 3.2), and its greatest value there is a sum over the inputs.
 
 What rounding may add to a value, in the networks or in this computation, is a *weight* of the value: |row| · weight
 goes to the bound.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
@@ -59,6 +61,65 @@ class Upper:
     slopes: Mapping[int, Tensor]
 
 
+class Relaxation(ABC):
+    """What stands in for a function that bends, and for the change of one. Abstract."""
+
+    @abstractmethod
+    def on_lines(self, form: Form, rows: Tensor, known: Known, key: Key) -> Tensor:
+        """Return rows on what a function reads, [B, K, n], for rows on its values; add what is left to the form."""
+
+    @abstractmethod
+    def on_planes(self, form: Form, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+        """Return rows on z and on δ, [B, K, n] each, for rows on the changes; add what is left to the form."""
+
+
+@final
+class Sided(Relaxation):
+    """The line or plane above where a coefficient is positive, the one below where it is negative.
+
+    For the changes of a layer a form may take one plane for both sides instead. How far all of them are from it is at
+    most the sum over the units of |row| · reach · |δ| / far, and with a bound of the length of the vector of all
+    |δ| / far at most that times the length of the vector of all |row| · reach (Cauchy and Schwarz). Where many units
+    cannot change most all at once, that is less. Each form takes what is less in the middle of z and δ.
+    """
+
+    def on_lines(self, form: Form, rows: Tensor, known: Known, key: Key) -> Tensor:
+        """Take lines by the sign of each row."""
+        lines = known.lines[key]
+        above, below = rows.clamp(min=0), rows.clamp(max=0)
+        form.constant += total(above, lines.high) + total(below, lines.low)
+        return _mixed(above, below, lines.high_slope, lines.low_slope)
+
+    def on_planes(self, form: Form, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+        """Take planes by the sign of each row, or their middle where the length of the change makes that less."""
+        high, low = change.planes.high, change.planes.low
+        above, below = rows.clamp(min=0), rows.clamp(max=0)
+        form.error += total(rows.abs(), change.weight)
+        offset = total(above, high.offset) + total(below, low.offset)
+        of_z, of_delta = _mixed(above, below, high.of_z, low.of_z), _mixed(above, below, high.of_delta, low.of_delta)
+        if change.length is not None:
+            middle = change.centre.plane
+            away = _away(rows, change, change.length)
+            height = total(above, high.at(*change.middle)) + total(below, low.at(*change.middle))
+            take = away + total(rows, middle.at(*change.middle)) < height
+            offset = torch.where(take, away + total(rows, middle.offset), offset)
+            take = take.unsqueeze(2)
+            of_z = torch.where(take, rows * middle.of_z.unsqueeze(1), of_z)
+            of_delta = torch.where(take, rows * middle.of_delta.unsqueeze(1), of_delta)
+        form.constant += offset
+        return of_z, of_delta
+
+
+def _away(rows: Tensor, change: Change, length: Tensor) -> Tensor:
+    """Return how far Σ row · change is from the middle, at most: [B, K]."""
+    reach: Tensor = torch.linalg.vector_norm(rows * change.centre.reach.unsqueeze(1), dim=2)
+    return reach * length.unsqueeze(1) * (1 + gamma(rows.shape[2] + 16)) + total(rows.abs(), change.centre.rest)
+
+
+def _mixed(above: Tensor, below: Tensor, high: Tensor, low: Tensor) -> Tensor:
+    return torch.addcmul(above * high.flatten(1).unsqueeze(1), below, low.flatten(1).unsqueeze(1))
+
+
 def upper(
     graphs: Sequence[Graph], known: Known, order: Sequence[Step], start: Mapping[Key, Tensor], region: Region
 ) -> Upper:
@@ -71,35 +132,42 @@ def upper(
         start: Rows of the forms, [B, K, *shape].
         region: The inputs.
     """
+    return _over(carried(graphs, known, order, start, Sided()), region, graphs)
+
+
+def carried(
+    graphs: Sequence[Graph], known: Known, order: Sequence[Step], start: Mapping[Key, Tensor], relaxation: Relaxation
+) -> Form:
+    """Return forms carried back to the inputs; arguments as of :func:`upper`."""
     first = next(iter(start.values()))
     form = Form(dict(start), first.new_zeros(first.shape[:2]), first.new_zeros(first.shape[:2]))
     for step in reversed(order):
         if not any(key in form.rows for key in step):
             continue
         if len(step) == 2:
-            _through_change(form, step[0], step[1], known, graphs)
+            _through_change(form, step[0], step[1], known, graphs, relaxation)
         else:
-            _through(form, step[0], known, graphs[step[0][0]])
-    return _over(form, region, graphs)
+            _through(form, step[0], known, graphs[step[0][0]], relaxation)
+    return form
 
 
-def _total(rows: Tensor, weights: Tensor) -> Tensor:
+def total(rows: Tensor, weights: Tensor) -> Tensor:
     """Return Σ rows · weights over the elements: [B, K] from [B, K, …] and [B, …] or […]."""
     return (rows.flatten(2) @ weights.reshape(-1, rows.flatten(2).shape[2], 1)).squeeze(2)
 
 
-def _through(form: Form, key: Key, known: Known, graph: Graph) -> None:
+def _through(form: Form, key: Key, known: Known, graph: Graph, relaxation: Relaxation) -> None:
     node = graph.nodes[key[1]]
     if isinstance(node, Input | Lookup):
         return  # what is left on these the region puts in
     rows = form.rows.pop(key)
-    form.error += _total(rows.abs(), known.weight[key])
+    form.error += total(rows.abs(), known.weight[key])
     if not isinstance(node, Affine):
-        back = _on_lines(form, rows.flatten(2), known, key)
+        back = relaxation.on_lines(form, rows.flatten(2), known, key)
         form.add((key[0], node.sources[0]), known.to_source(key, back, graph))
         return
     if node.offset is not None:
-        form.constant += _total(rows, node.offset)
+        form.constant += total(rows, node.offset)
     for source, back in zip(node.sources, _transposed(node, rows.flatten(0, 1), graph), strict=True):
         form.add((key[0], source), back.reshape(*rows.shape[:2], *graph.nodes[source].shape))
 
@@ -113,7 +181,9 @@ def _transposed(node: Affine, rows: Tensor, graph: Graph) -> tuple[Tensor, ...]:
     return found
 
 
-def _through_change(form: Form, old: Key, new: Key, known: Known, graphs: Sequence[Graph]) -> None:
+def _through_change(
+    form: Form, old: Key, new: Key, known: Known, graphs: Sequence[Graph], relaxation: Relaxation
+) -> None:
     """Go through a function that both networks have: its change where units are matched, lines elsewhere.
 
     With a′ = a + D the form r·a + r′·a′ is (r + r′)·a + r′·D; the planes of D speak of z and δ = z′ − z, so that their
@@ -123,14 +193,18 @@ def _through_change(form: Form, old: Key, new: Key, known: Known, graphs: Sequen
     nodes = graphs[0].nodes[old[1]], graphs[1].nodes[new[1]]
     rows = _popped(form, old, nodes[0])
     more = _popped(form, new, nodes[1])
-    form.error += _total(rows.abs(), known.weight[old]) + _total(more.abs(), known.weight[new])
-    matched = more[:, :, change.new]
-    form.error += _total(matched.abs(), known.weight[old].flatten(1)[:, change.old])  # they go through its lines too
-    on_old = _on_lines(form, rows.index_add(2, change.old, matched), known, old)
-    on_new = _on_lines(form, more.index_fill(2, change.new, 0), known, new)
-    of_z, of_delta = _on_planes(form, matched, change)
-    on_old = on_old.index_add(2, change.old, of_z - of_delta)
-    on_new = on_new.index_add(2, change.new, of_delta)
+    form.error += total(rows.abs(), known.weight[old]) + total(more.abs(), known.weight[new])
+    matched = more if change.whole else more[:, :, change.new]
+    form.error += total(matched.abs(), known.weight[old].flatten(1)[:, change.old])  # they go through its lines too
+    together = rows + matched if change.whole else rows.index_add(2, change.old, matched)
+    on_old = relaxation.on_lines(form, together, known, old)
+    of_z, of_delta = relaxation.on_planes(form, matched, change)
+    if change.whole:
+        on_old, on_new = on_old + (of_z - of_delta), of_delta
+    else:
+        on_new = relaxation.on_lines(form, more.index_fill(2, change.new, 0), known, new)
+        on_old = on_old.index_add(2, change.old, of_z - of_delta)
+        on_new = on_new.index_add(2, change.new, of_delta)
     form.add((0, nodes[0].sources[0]), known.to_source(old, on_old, graphs[0]))
     form.add((1, nodes[1].sources[0]), known.to_source(new, on_new, graphs[1]))
 
@@ -140,25 +214,6 @@ def _popped(form: Form, key: Key, node: Node) -> Tensor:
     return form.constant.new_zeros(*form.constant.shape, node.size) if rows is None else rows.flatten(2)
 
 
-def _on_lines(form: Form, rows: Tensor, known: Known, key: Key) -> Tensor:
-    lines = known.lines[key]
-    above, below = rows.clamp(min=0), rows.clamp(max=0)
-    form.constant += _total(above, lines.high) + _total(below, lines.low)
-    return _mixed(above, below, lines.high_slope, lines.low_slope)
-
-
-def _on_planes(form: Form, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
-    high, low = change.planes.high, change.planes.low
-    above, below = rows.clamp(min=0), rows.clamp(max=0)
-    form.constant += _total(above, high.offset) + _total(below, low.offset)
-    form.error += _total(rows.abs(), change.weight)
-    return _mixed(above, below, high.of_z, low.of_z), _mixed(above, below, high.of_delta, low.of_delta)
-
-
-def _mixed(above: Tensor, below: Tensor, high: Tensor, low: Tensor) -> Tensor:
-    return above * high.flatten(1).unsqueeze(1) + below * low.flatten(1).unsqueeze(1)
-
-
 # ---- at the inputs -----------------------------------------------------------------------------------------------
 
 
@@ -166,22 +221,24 @@ def _over(form: Form, region: Region, graphs: Sequence[Graph]) -> Upper:
     """Put in the region: the greatest value of what is left of the forms."""
     bound, slopes = form.constant, {}
     for number, box in region.boxes.items():
-        here = [rows for key, rows in form.rows.items() if _reads(graphs, key, number)]
+        here = left_on(form, graphs, number)
         if not here:
             continue
-        total = here[0] if len(here) == 1 else here[0] + here[1]
-        slopes[number] = total
-        bound = bound + _total(total.clamp(min=0), box.high) + _total(total.clamp(max=0), box.low)
+        rows = here[0] if len(here) == 1 else here[0] + here[1]
+        slopes[number] = rows
+        bound = bound + total(rows.clamp(min=0), box.high) + total(rows.clamp(max=0), box.low)
         far = torch.maximum(box.low.abs(), box.high.abs())
         sizes = here[0].abs() if len(here) == 1 else here[0].abs() + here[1].abs()
-        form.error += gamma(far[0].numel() + 16) * _total(sizes, far)
+        form.error += gamma(far[0].numel() + 16) * total(sizes, far)
     for number, allowed in region.tokens.items():
         bound = bound + _best_tokens(form, graphs, number, allowed)
     return Upper(bound + form.error * (1 + 1e-6) + 64 * U64 * bound.abs(), slopes)
 
 
-def _reads(graphs: Sequence[Graph], key: Key, number: int) -> bool:
-    return key[1] == number and isinstance(graphs[key[0]].nodes[number], Input)
+def left_on(form: Form, graphs: Sequence[Graph], number: int) -> list[Tensor]:
+    """Return the rows that forms have left on an input of real numbers, those of each network that reads it."""
+    keys = [key for key in form.rows if key[1] == number and isinstance(graphs[key[0]].nodes[number], Input)]
+    return [form.rows[key] for key in keys]
 
 
 def _best_tokens(form: Form, graphs: Sequence[Graph], number: int, allowed: Tensor) -> Tensor:

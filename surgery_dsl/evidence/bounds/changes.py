@@ -7,14 +7,17 @@ from typing import final
 import torch
 from torch import Tensor
 
-from surgery_dsl.evidence.bounds import difference, scalar
+from surgery_dsl.evidence.bounds import difference, lengths, scalar
 from surgery_dsl.evidence.bounds.analysis import Analysis
 from surgery_dsl.evidence.bounds.backward import Step
-from surgery_dsl.evidence.bounds.difference import Interval, Plane, Planes
+from surgery_dsl.evidence.bounds.difference import Centre, Interval, Plane, Planes
 from surgery_dsl.evidence.bounds.graph import Largest, Pointwise
 from surgery_dsl.evidence.bounds.known import Change, Key
 from surgery_dsl.evidence.bounds.rounding import U64, gamma
 from surgery_dsl.evidence.bounds.scalar import Lines
+
+LEAST = 1e-100
+"""Changes smaller than this count as this, where they are divided by."""
 
 
 @final
@@ -57,19 +60,34 @@ def together(analysis: Analysis, matches: Sequence[Match]) -> list[Step]:
 def _bound(analysis: Analysis, match: Match, keys: tuple[Key, Key], order: Sequence[Step]) -> None:
     old, new = (graph.nodes[at] for graph, (_, at) in zip(analysis.graphs, keys, strict=True))
     sources = ((0, old.sources[0]), (1, new.sources[0]))
+    length = None
     if isinstance(old, Pointwise) and isinstance(new, Pointwise):
-        planes, z, delta = _pointwise(analysis, match, order, (old, new), sources)
+        planes, centre, z, delta = _pointwise(analysis, match, order, (old, new), sources)
+        far = torch.where(centre.reach > 0, _far(delta).clamp(min=LEAST), torch.inf)
+        length = _length(analysis, match, order, sources, far)
     elif isinstance(old, Largest) and isinstance(new, Largest):
-        planes, z, delta = _largest(analysis, match, order, (old, new), keys, sources)
+        planes, centre, z, delta = _largest(analysis, match, order, (old, new), keys, sources)
     else:
         raise AssertionError("a function was matched with one of another kind")
-    weight = torch.zeros_like(z[0])
-    for plane in (planes.low, planes.high):
+    weight = centre.reach + centre.rest
+    for plane in (planes.low, planes.high, centre.plane):
         # the coefficient of δ goes to z′ and, negated, to z, where it is rounded once more
         size = plane.of_z.abs() * _far(z) + plane.of_delta.abs() * (_far(delta) + _far(z)) + plane.offset.abs()
-        weight = torch.maximum(weight, size)
+        weight = torch.maximum(weight, size + centre.reach + centre.rest)
     weight = gamma(weight.shape[1] + analysis.steps + 16) * weight + scalar.FLOOR
-    analysis.known.changes[keys] = Change(match.old_units, match.new_units, planes, weight)
+    middle = ((z[0] + z[1]) / 2, (delta[0] + delta[1]) / 2)
+    units = (match.old_units, match.new_units)
+    whole = all(torch.equal(unit, torch.arange(node.size)) for unit, node in zip(units, (old, new), strict=True))
+    analysis.known.changes[keys] = Change(*units, planes, centre, middle, weight, length, whole)
+
+
+def _length(
+    analysis: Analysis, match: Match, order: Sequence[Step], sources: tuple[Key, Key], far: Tensor
+) -> Tensor | None:
+    """Return how long the vector of all |δ| / far can be; far is infinite where the change does not go by |δ|."""
+    open_ = torch.isfinite(far).any(0).nonzero().flatten()
+    units = {sources[1]: (match.new_units[open_], 1.0), sources[0]: (match.old_units[open_], -1.0)}
+    return lengths.length(analysis.graphs, analysis.known, order, units, far[:, open_], analysis.region)
 
 
 def _far(interval: Interval) -> Tensor:
@@ -102,7 +120,7 @@ def _pointwise(
     order: Sequence[Step],
     nodes: tuple[Pointwise, Pointwise],
     sources: tuple[Key, Key],
-) -> tuple[Planes, Interval, Interval]:
+) -> tuple[Planes, Centre, Interval, Interval]:
     units = (match.old_units, match.new_units)
     old, new = (node.scalar.of(unit) for node, unit in zip(nodes, units, strict=True))
     before, after = (_units(analysis, key, unit) for key, unit in zip(sources, units, strict=True))
@@ -114,7 +132,13 @@ def _pointwise(
     low = torch.maximum(after[0], before[0] + delta[0] - room)
     high = torch.minimum(after[1], before[1] + delta[1] + room)
     after = (torch.minimum(low, high), torch.maximum(low, high))
-    return difference.planes(old, new, before, after, delta), before, delta
+    far = _far(delta).clamp(min=LEAST)
+    return (
+        difference.planes(old, new, before, after, delta),
+        difference.centre(old, new, before, after, far),
+        before,
+        delta,
+    )
 
 
 def _largest(
@@ -124,7 +148,7 @@ def _largest(
     nodes: tuple[Largest, Largest],
     keys: tuple[Key, Key],
     sources: tuple[Key, Key],
-) -> tuple[Planes, Interval, Interval]:
+) -> tuple[Planes, Centre, Interval, Interval]:
     """Enclose the change of maxima by the least and the greatest change of what competes, or by the lines of both.
 
     max(x + δ) − max(x) ≤ max δ, since x_i + δ_i ≤ max(x) + max δ for every i; and likewise from below. That needs a
@@ -152,7 +176,10 @@ def _largest(
     old, new = (_lines(known.lines[key], unit) for key, unit in zip(keys, units, strict=True))
     apart = difference.apart(old, new)
     delta = (after[0] - z[1], after[1] - z[0])
-    return difference.tighter(between, apart, z, delta), z, delta
+    middle = (lows + highs) / 2
+    rest = torch.maximum(highs - middle, middle - lows) * (1 + 8 * U64)
+    centre = Centre(Plane(zero, zero, middle), zero, rest)
+    return difference.tighter(between, apart, z, delta), centre, z, delta
 
 
 def _lines(lines: Lines, units: Tensor) -> Lines:

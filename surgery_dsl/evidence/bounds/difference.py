@@ -7,6 +7,8 @@ and for each element and side the tighter one in the middle is taken:
   where m and M bound the slopes of φ′; max(mδ, Mδ) is convex in δ and min(mδ, Mδ) concave, so that chords over δ's
   interval enclose them (for ReLU: m = 0, M = 1 where the phase is open). The second part is a function of z alone.
 - *apart*: a line for φ′(z′) less a line for φ(z), which is tight where one of the two is in a known phase.
+
+A third one, :func:`centre`, is one plane for both sides, and says how far from it D is as a share of |δ|.
 """
 
 from dataclasses import dataclass
@@ -40,6 +42,21 @@ class Planes:
 
     low: Plane
     high: Plane
+
+
+@dataclass(frozen=True)
+class Centre:
+    """``|D − plane| ≤ reach · |δ| / far + rest`` elementwise, where far is the greatest |δ|.
+
+    Attributes:
+        plane: One plane for both sides.
+        reach: How far from it D is where |δ| is greatest.
+        rest: How far besides, whatever δ is.
+    """
+
+    plane: Plane
+    reach: Tensor
+    rest: Tensor
 
 
 def planes(old: Scalar, new: Scalar, before: Interval, after: Interval, delta: Interval) -> Planes:
@@ -81,6 +98,33 @@ def apart(old: Lines, new: Lines) -> Planes:
         Plane(new.low_slope - old.high_slope, new.low_slope, new.low - old.high),
         Plane(new.high_slope - old.low_slope, new.high_slope, new.high - old.low),
     )
+
+
+def centre(old: Scalar, new: Scalar, before: Interval, after: Interval, far: Tensor) -> Centre:
+    """Return the middle of what φ′(z′) − φ(z) can be, and how far from it that is.
+
+    With m and M as above, (φ′(z + δ) − φ′(z)) lies between mδ and Mδ, so at most (M − m)/2 · |δ| from (m + M)/2 · δ;
+    and (φ′ − φ)(z) lies in a band around a line.
+
+    Args:
+        old: φ.
+        new: φ′.
+        before: Bounds of z.
+        after: Bounds of z′.
+        far: The greatest |δ|.
+    """
+    hull = (torch.minimum(before[0], after[0]), torch.maximum(before[1], after[1]))
+    least, most = scalars.slopes(new, *hull)
+    of_delta = (least + most) / 2
+    reach = torch.maximum(most - of_delta, of_delta - least) * far * (1 + 8 * U64)
+    zero = torch.zeros_like(reach)
+    slack = torch.full_like(reach, 2 * new.slack)
+    if old == new:
+        return Centre(Plane(zero, of_delta, zero), reach, slack)
+    band = scalars.band(scalars.difference(new, old), *before)
+    middle = (band.low + band.high) / 2
+    rest = torch.maximum(band.high - middle, middle - band.low) * (1 + 8 * U64)
+    return Centre(Plane(band.slope, of_delta, middle), reach, rest + slack)
 
 
 def _change(old: Scalar, new: Scalar, before: Interval, after: Interval, delta: Interval) -> Planes:

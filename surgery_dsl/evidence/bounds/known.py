@@ -6,9 +6,9 @@ from typing import final
 import torch
 from torch import Tensor
 
-from surgery_dsl.evidence.bounds.difference import Planes
+from surgery_dsl.evidence.bounds.difference import Centre, Interval, Planes
 from surgery_dsl.evidence.bounds.graph import Graph, Largest
-from surgery_dsl.evidence.bounds.scalar import Lines
+from surgery_dsl.evidence.bounds.scalar import Band, Lines
 
 Key = tuple[int, int]
 """(0 for the first network, 1 for the second; position of the value in its graph)."""
@@ -23,13 +23,22 @@ class Change:
         old: [n] positions of the units in the first network's value, flat.
         new: [n] the same in the second's.
         planes: Enclosures of a′ − a in z and δ, [B, n].
+        centre: One enclosure by a middle and a distance from it, [B, n].
+        middle: Of the ranges of z and δ, [B, n].
         weight: What rounding adds for each unit, [B, n].
+        length: Bound of the length of the vector of all |δ| / far, [B]; ``None`` for no more than what follows from
+            each of them being at most one.
+        whole: Whether the units are all of both values, in order.
     """
 
     old: Tensor
     new: Tensor
     planes: Planes
+    centre: Centre
+    middle: Interval
     weight: Tensor
+    length: Tensor | None = None
+    whole: bool = False
 
 
 @dataclass
@@ -41,6 +50,7 @@ class Known:
         high: Upper bounds.
         weight: What rounding adds for each element that a form reads, [B, *shape].
         lines: Enclosures of functions that bend.
+        bands: The same with two lines of one slope.
         picks: For maxima: the element whose lines stand for the maximum, [B, *shape], flat positions in the source.
         changes: Of functions that both networks have.
     """
@@ -49,6 +59,7 @@ class Known:
     high: dict[Key, Tensor] = field(default_factory=dict)
     weight: dict[Key, Tensor] = field(default_factory=dict)
     lines: dict[Key, Lines] = field(default_factory=dict)
+    bands: dict[Key, Band] = field(default_factory=dict)
     picks: dict[Key, Tensor] = field(default_factory=dict)
     changes: dict[tuple[Key, Key], Change] = field(default_factory=dict)
 

@@ -38,6 +38,7 @@ class Scalar:
         curvature: A bound of |φ″| off the breaks.
         slack: A bound of how far the network's function is from ``value``.
         exact: Whether the network's own arithmetic evaluates it without rounding, as a maximum does.
+        roundings: Where not, but its value is a product: how often the network rounds a factor or the product.
         size: Magnitude of what ``value`` adds up, elementwise, where that is more than the magnitude of the result.
         part: The same function on some elements, by their flat positions, where elements have functions of their own.
     """
@@ -50,6 +51,7 @@ class Scalar:
     curvature: float = 0.0
     slack: float = 0.0
     exact: bool = False
+    roundings: int = 0
     size: Callable[[Tensor], Tensor] | None = field(default=None, compare=False)
     part: "Callable[[Tensor], Scalar] | None" = field(default=None, compare=False)
 
@@ -70,6 +72,15 @@ class Lines:
     low_slope: Tensor
     low: Tensor
     high_slope: Tensor
+    high: Tensor
+
+
+@dataclass(frozen=True)
+class Band:
+    """``slope · z + low ≤ φ(z) ≤ slope · z + high`` on an interval, elementwise: two lines of one slope."""
+
+    slope: Tensor
+    low: Tensor
     high: Tensor
 
 
@@ -108,6 +119,29 @@ def lines(scalar: Scalar, low: Tensor, high: Tensor) -> Lines:
     A line encloses on the whole interval whatever its slope; the middle decides only how much room is left, since the
     area between two lines is their distance there times the width.
     """
+    middle = (low + high) / 2
+    found = _bands(scalar, low, high)
+    best_low, best_high = (found[0].slope, found[0].low), (found[0].slope, found[0].high)
+    for one in found[1:]:
+        better = one.slope * middle + one.low > best_low[0] * middle + best_low[1]
+        best_low = (torch.where(better, one.slope, best_low[0]), torch.where(better, one.low, best_low[1]))
+        better = one.slope * middle + one.high < best_high[0] * middle + best_high[1]
+        best_high = (torch.where(better, one.slope, best_high[0]), torch.where(better, one.high, best_high[1]))
+    return Lines(*best_low, *best_high)
+
+
+def band(scalar: Scalar, low: Tensor, high: Tensor) -> Band:
+    """Return two lines of one slope that enclose a function on [low, high]; of a few slopes that with the least gap."""
+    best, *others = _bands(scalar, low, high)
+    for one in others:
+        better = one.high - one.low < best.high - best.low
+        parts = zip((one.slope, one.low, one.high), (best.slope, best.low, best.high), strict=True)
+        best = Band(*(torch.where(better, new, old) for new, old in parts))
+    return best
+
+
+def _bands(scalar: Scalar, low: Tensor, high: Tensor) -> list[Band]:
+    """Return bands of a few slopes: of the chord, at both ends and, where there is curvature, in the middle."""
     points = _points(scalar, low, high)
     values, sizes = scalar.evaluated(points)
     middle = (low + high) / 2
@@ -123,19 +157,13 @@ def lines(scalar: Scalar, low: Tensor, high: Tensor) -> Lines:
         slopes.append(scalar.slope(middle))
     remainder = _remainder(scalar, points)
     far = torch.maximum(low.abs(), high.abs())
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    found: list[Band] = []
     for slope in slopes:
         slope = slope.nan_to_num(0.0, 0.0, 0.0)
         rest = values - slope * points
         error = remainder + ULPS * (sizes.amax(0) + slope.abs() * far)
-        found.append((slope, rest.amin(0) - error, rest.amax(0) + error))
-    best_low, best_high = found[0][:2], found[0][::2]
-    for slope, below, above in found[1:]:
-        better = slope * middle + below > best_low[0] * middle + best_low[1]
-        best_low = (torch.where(better, slope, best_low[0]), torch.where(better, below, best_low[1]))
-        better = slope * middle + above < best_high[0] * middle + best_high[1]
-        best_high = (torch.where(better, slope, best_high[0]), torch.where(better, above, best_high[1]))
-    return Lines(*best_low, *best_high)
+        found.append(Band(slope, rest.amin(0) - error, rest.amax(0) + error))
+    return found
 
 
 def span(scalar: Scalar, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,8 +12,12 @@ from torch import Tensor, nn
 
 from surgery_dsl.evidence.bounds import difference, scalar
 from surgery_dsl.evidence.bounds.attack import attack
+from surgery_dsl.evidence.bounds.backward import Form
 from surgery_dsl.evidence.bounds.change import Comparison
+from surgery_dsl.evidence.bounds.difference import Centre, Plane, Planes
 from surgery_dsl.evidence.bounds.graph import Graph, Node, Pointwise
+from surgery_dsl.evidence.bounds.known import Change
+from surgery_dsl.evidence.bounds.lengths import Centred
 from surgery_dsl.evidence.bounds.pairing import matches, same_shape
 from surgery_dsl.evidence.bounds.record import record
 from surgery_dsl.evidence.bounds.region import Box, Region
@@ -84,6 +88,9 @@ def relaxations(count: int, points: int, seed: int = 0) -> Iterator[str]:
             yield f"{name}: a point below its line"
         if bool((found.high_slope * z + found.high < values).any()):
             yield f"{name}: a point above its line"
+        band = scalar.band(function, low, high)
+        if bool(((band.slope * z + band.low > values) | (band.slope * z + band.high < values)).any()):
+            yield f"{name}: a point outside its band"
         least, most = scalar.span(function, low, high)
         if bool(((values < least) | (values > most)).any()):
             yield f"{name}: a value outside its span"
@@ -124,6 +131,11 @@ def changes(count: int, points: int, seed: int = 0) -> Iterator[str]:
                 yield f"{name} to {other}: a change below its plane"
             if bool((held & (found.high.at(z, moved) < value - own)).any()):
                 yield f"{name} to {other}: a change above its plane"
+            far = torch.maximum(delta[0].abs(), delta[1].abs()).clamp(min=1e-100)
+            centre = difference.centre(old, new, before, after, far)
+            reach = centre.reach * moved.abs() / far + centre.rest
+            if bool((held & ((value - centre.plane.at(z, moved)).abs() > reach + own)).any()):
+                yield f"{name} to {other}: a change away from its centre"
 
 
 # ---- networks ------------------------------------------------------------------------------------------------------
@@ -169,6 +181,11 @@ class Residual(nn.Module):
 def perceptron(act: Activation, width: int = 5) -> nn.Sequential:
     """Return four inputs, two hidden layers, two outputs."""
     return nn.Sequential(nn.Linear(4, width), act(), nn.Linear(width, 4), act(), nn.Linear(4, 2))
+
+
+def wide(act: Activation) -> nn.Sequential:
+    """Return as many inputs and units as make the length of a layer's change less than its elements would."""
+    return nn.Sequential(nn.Linear(16, 24), act(), nn.Linear(24, 20), act(), nn.Linear(20, 12), act(), nn.Linear(12, 2))
 
 
 def convolutional(act: Activation, pool: nn.Module) -> nn.Sequential:
@@ -232,6 +249,12 @@ def pairs(seed: int) -> Iterator[Pair]:
     swapped = copy.deepcopy(smooth)
     swapped[1], swapped[3] = nn.GELU(approximate="tanh"), nn.ReLU()
     yield Pair("gelu by tanh", smooth, shaken(swapped, size), (4,))
+    wider = wide(nn.ReLU)
+    yield Pair("wide", wider, shaken(wider, size), (16,))
+    swapped = copy.deepcopy(wider)
+    for at in (1, 3, 5):
+        swapped[at] = act()
+    yield Pair("wide, another activation", wider, shaken(swapped, size / 10), (16,))
     yield without_units(perceptron(nn.ReLU), size)
     gone = without_units(perceptron(act), size)
     assert gone.kept is not None
@@ -275,6 +298,7 @@ def networks(seeds: range, points: int, boxes: int = 6) -> Iterator[str]:
     one = torch.eye(2, dtype=torch.float64)
     forms = torch.cat([one, -one, torch.tensor([[1.0, -1.0], [0.3, 2.0]], dtype=torch.float64)])
     radii = torch.tensor([0.0, 1e-9, 0.01, 0.1, 0.5, 2.0], dtype=torch.float64)
+    yield from lengths_attained()
     for seed in seeds:
         for pair in pairs(seed):
             old, new = graphs_of(pair)
@@ -300,6 +324,61 @@ def networks(seeds: range, points: int, boxes: int = 6) -> Iterator[str]:
                 yield f"{pair.name}, seed {seed}: {what}"
 
 
+HADAMARD = torch.ones(1, 1, dtype=torch.float64)
+for _ in range(4):
+    HADAMARD = torch.cat([torch.cat([HADAMARD, HADAMARD], 1), torch.cat([HADAMARD, -HADAMARD], 1)])
+BENT = torch.tensor([(-1.0) ** ((i & 1) * (i >> 1 & 1) + (i >> 2 & 1) * (i >> 3)) for i in range(16)]).double()
+"""A bent function (Rothaus 1976): its transform by Hadamard's matrix is 4 in size everywhere."""
+
+
+def bent(act: Activation, size: float = 2.0**-10) -> tuple[Pair, Tensor]:
+    """Return a pair whose change is as great as the lengths of its layers allow, and the inputs where it is.
+
+    Sixteen units z = v change by δ = size · H x, for inputs x and v in [-1, 1]. For bent x all |δ| are the same, so
+    that Cauchy's and Schwarz's inequality is one of equals; and v, hardly more than zero, gives every unit the phase
+    that adds to the sum of all (first point) or takes from it (second). At the third every v is least.
+    """
+    eye = torch.eye(16)
+    models: list[nn.Module] = []
+    for matrix in (torch.zeros(16, 16), size * HADAMARD.float()):
+        first, second, third = nn.Linear(32, 32), nn.Linear(32, 16), nn.Linear(16, 2)
+        for layer, weight, bias in (
+            (first, torch.eye(32), torch.full((32,), 2.0)),
+            (second, torch.cat([matrix, eye], 1), -2 * torch.cat([matrix, eye], 1).sum(1)),
+            (third, torch.tensor([[1.0], [-1.0]]).expand(2, 16), torch.zeros(2)),
+        ):
+            layer.weight.data, layer.bias.data = weight.clone(), bias
+        models.append(nn.Sequential(first, nn.ReLU(), second, act() if models else nn.ReLU(), third))
+    delta = size * HADAMARD @ BENT
+    points = torch.stack([
+        torch.cat([BENT, 8 * delta]),
+        torch.cat([-BENT, 8 * delta]),
+        torch.cat([BENT, -torch.ones(16).double()]),
+    ])  # fmt: skip
+    return Pair("bent", models[0], models[1], (32,)), points.unsqueeze(1)
+
+
+def lengths_attained() -> Iterator[str]:
+    """Yield where the bound of a change, or of a length, is below one that is attained."""
+    box = Box(*(sign * torch.ones(1, 1, 32, dtype=torch.float64) for sign in (-1, 1)))
+    for act in (nn.ReLU, FUNCTIONS["leaky_relu"]):
+        pair, points = bent(act)
+        old, new = graphs_of(pair)
+        bound = compared(pair, old, new, Region({0: box})).bound(torch.eye(2).double()).differential[0]
+        change = (new.run(points) - old.run(points)).flatten(1).amax(0)
+        if not bool((change <= bound).all()):
+            yield f"{pair.name}: a change beyond what lengths allow"
+    generator = torch.Generator().manual_seed(0)
+    rows, reach = torch.randn(1, 9, 30, generator=generator).double(), torch.rand(1, 30, generator=generator).double()
+    zero, one = torch.zeros(1, 30, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    plane, every = Plane(zero, zero, zero), torch.arange(30)
+    change_of = Change(every, every, Planes(plane, plane), Centre(plane, reach, zero), (zero, zero), zero, 3 * one)
+    centred = Centred()
+    centred.on_planes(Form({}, zero[:, :9], zero[:, :9]), rows, change_of)
+    if not bool(centred.greatest() >= 3 * torch.linalg.matrix_norm(rows * reach, 2)):
+        yield "a sum over a ball beyond its bound"
+
+
 def inner(comparison: Comparison, graphs: tuple[Graph, Graph], spots: Tensor) -> Iterator[str]:
     """Yield each value of the networks, and each change of a shared function, that is beyond what is known of it."""
     known = comparison.known
@@ -323,6 +402,13 @@ def inner(comparison: Comparison, graphs: tuple[Graph, Graph], spots: Tensor) ->
         low, high = (plane.at(z[..., change.old], delta) for plane in (change.planes.low, change.planes.high))
         if not bool(((low <= moved + own) & (moved - own <= high)).all()):
             yield f"a change of value {old[1]} beyond its planes"
+        centre = change.centre
+        away = (moved - centre.plane.at(z[..., change.old], delta)).abs() - centre.rest - own
+        if not bool((away <= centre.reach).all()):
+            yield f"a change of value {old[1]} away from its centre"
+        shares = torch.where(centre.reach > 0, away.clamp(min=0) / centre.reach, 0.0)
+        if change.length is not None and not bool((torch.linalg.vector_norm(shares, dim=2) <= change.length).all()):
+            yield f"the changes of value {old[1]} are longer than their length"
 
 
 def problems(count: int, points: int, seeds: range) -> Iterator[str]:
