@@ -28,8 +28,11 @@ Counts = dict[int, tuple[int, int]]
 def attained(state: State, plan: Plan, question: BudgetQuestion, witness: Mapping[str, int]) -> dict[str, int] | None:
     """Return an outcome that exists and breaks a question: the one that was found, or one near it; ``None`` if none is.
 
-    Only one ranking at a time is varied, and none of more than :data:`MOST_TRIED` outcomes.
+    Only one ranking at a time is varied, and none of more than :data:`MOST_TRIED` outcomes. Where a later step took an
+    open count from an axis, its sizes before and after are not held together, and no outcome is known to be one.
     """
+    if _taken_apart(question):
+        return None
     wrong = [ranking for ranking in rankings(state, plan) if not ranking.gives(witness)]
     if not wrong:
         return dict(witness)
@@ -40,6 +43,14 @@ def attained(state: State, plan: Plan, question: BudgetQuestion, witness: Mappin
         if question.breaks(question.reached.at(tried)):
             return tried
     return None
+
+
+def _taken_apart(question: BudgetQuestion) -> bool:
+    """Whether a sum speaks of an axis that the counts read as a later step left it."""
+    read = question.slack.variables | question.reached.variables
+    axes = {name.rpartition(".")[0] for name in read}
+    ranked = (name for fixed in question.sums for name, _, _ in fixed.parts)
+    return any(name not in read and name.rpartition(".")[0] in axes for name in ranked)
 
 
 def exists(state: State, plan: Plan, witness: Mapping[str, int]) -> bool:

@@ -1,6 +1,7 @@
 """What a step leaves behind besides the interface: writes, names, zeros that training holds, versions of axes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Literal
 
@@ -283,3 +284,23 @@ def global_sum(
     if not parts:
         return None
     return Sum(tuple(parts), total.least - fixed, total.most - fixed)
+
+
+def carried(
+    sums: Iterable[Sum], selection: Selection | None, known: Mapping[int, int], later: Mapping[int, int]
+) -> Iterator[Sum]:
+    """Yield the sums of rankings over axes that a step shortened again, over the axes as they are after it.
+
+    Where exactly k go from an axis of n, whole − n = (whole − k) − (n − k). Counts that are open are not carried.
+    """
+    if selection is None:
+        return
+    gone = {
+        variable(pool.axis, known.get(pool.axis, 0)): (variable(pool.axis, later.get(pool.axis, 0)), taken.least)
+        for pool, taken in zip(selection.pools, selection.taken, strict=True)
+        if pool.axis is not None and taken.least == taken.most
+    }
+    for fixed in sums:
+        if any(name in gone and gone[name][0] != name for name, _, _ in fixed.parts):
+            moved = [(*gone.get(name, (name, 0)), whole, weight) for name, whole, weight in fixed.parts]
+            yield replace(fixed, parts=tuple((name, whole - less, weight) for name, less, whole, weight in moved))

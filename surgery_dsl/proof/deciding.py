@@ -1,11 +1,14 @@
 """From a comparison to an answer: both sides as amounts, the tiers asked, the numbers at the worst outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from surgery_dsl.interface.model import Extent
 from surgery_dsl.language.plan import Comparison
+from surgery_dsl.proof.amount import Domain
 from surgery_dsl.proof.blame import no_outcome
+from surgery_dsl.proof.bookkeeping import variable
 from surgery_dsl.proof.questions import Answer, BudgetQuestion
 from surgery_dsl.proof.readings import Bounds, Reader
 from surgery_dsl.proof.state import State
@@ -53,7 +56,7 @@ def decide(state: State, statement: Comparison) -> Decided:
         domains=reader.domains,
         sums=tuple(fixed for fixed in state.sums if any(name in names for name, _, _ in fixed.parts)),
     )
-    question = _with_domains(question)
+    question = _with_domains(question, state)
     vacuous = no_outcome(question.sums, question.domains)
     if vacuous:
         answer = Answer("undecided", "intervals", reason=vacuous)
@@ -64,11 +67,38 @@ def decide(state: State, statement: Comparison) -> Decided:
     return Decided(answer, left, right, reader, question, vacuous)
 
 
-def _with_domains(question: BudgetQuestion) -> BudgetQuestion:
-    """Drop sums over variables that were never read: they bind nothing here."""
+def _with_domains(question: BudgetQuestion, state: State) -> BudgetQuestion:
+    """Add the axes of sums that nothing reads: what goes from them does not go from those that are read.
+
+    Left out are sums that say no more than one whose every axis is read, and those over axes that no state holds.
+    """
     known = question.domains.keys()
-    kept = tuple(fixed for fixed in question.sums if all(name in known for name, _, _ in fixed.parts))
-    return replace(question, sums=kept)
+    read = [fixed for fixed in question.sums if all(name in known for name, _, _ in fixed.parts)]
+    covered = {name for fixed in read for name, _, _ in fixed.parts}
+    open_ = [
+        fixed
+        for fixed in question.sums
+        if fixed not in read and any(name in known and name not in covered for name, _, _ in fixed.parts)
+    ]
+    if not open_:
+        return replace(question, sums=tuple(read))
+    missing = {name for fixed in open_ for name, _, _ in fixed.parts} - known
+    domains = {**question.domains, **_domains(missing, (state, *state.after.values(), *state.before.values()))}
+    kept = [fixed for fixed in question.sums if fixed in read or fixed in open_]
+    kept = [fixed for fixed in kept if all(name in domains for name, _, _ in fixed.parts)]
+    used = known | {name for fixed in kept for name, _, _ in fixed.parts}
+    return replace(question, sums=tuple(kept), domains={name: d for name, d in domains.items() if name in used})
+
+
+def _domains(names: Collection[str], states: Iterable[State]) -> dict[str, Domain]:
+    """Return the values of variables that stand for open axes in some states."""
+    found: dict[str, Domain] = {}
+    for there in states:
+        for axis in there.interface.axes if len(found) < len(names) else ():
+            name = variable(axis.id, there.versions.get(axis.id, 0))
+            if name in names and name not in found and isinstance(axis.size, Extent):
+                found[name] = Domain(axis.size.least, axis.size.most, axis.size.step, "axis", axis.label)
+    return found
 
 
 def numbers(decided: Decided, statement: Comparison) -> tuple[str, str, str]:

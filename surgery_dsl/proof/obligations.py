@@ -249,7 +249,7 @@ def _not_proved(
         found = smallest_free(decided.question, decided.answer.witness)
         witness = attained(state, plan, decided.question, found)
         if witness is None:
-            why = "the counts that break it cannot come of one ranking with `round`, as far as was looked"
+            why = "the counts that break it cannot come of the rankings and later steps, as far as was looked"
             decided = replace(decided, answer=replace(decided.answer, status="undecided", least=None, reason=why))
             state.sink.say(counterexample.undecided(state, obligation, decided, why))
             return verdict_of(

@@ -349,6 +349,7 @@ def _note(
     before = state.interface
     versions = bookkeeping.versions(state.versions, before, after, selection)
     fixed = bookkeeping.global_sum(selection, before, after, versions) if selection is not None else None
+    sums = (*state.sums, *bookkeeping.carried(state.sums, selection, state.versions, versions))
     held_zeros, total = bookkeeping.zeros(state.zeros, state.zeros_total, effect, before, after, hold)
     groups = bookkeeping.zero_groups(state.zero_groups, state.zeros, effect, before, after, hold)
     replaced = bookkeeping.of_base(state.base, state.history, tensors_below(before, effect.brings))
@@ -362,7 +363,7 @@ def _note(
         zeros_total=(max(total[0], bookkeeping.least_zeros(groups, held_zeros)), total[1]),
         zero_groups=groups,
         versions=versions,
-        sums=(*state.sums, fixed) if fixed is not None else state.sums,
+        sums=(*sums, fixed) if fixed is not None else sums,
         coverage={**state.coverage, name: bookkeeping.coverage(before, held)},
         held={**state.held, name: state.held.get(name, frozenset()) | replaced},
         broken=state.broken - {name},
