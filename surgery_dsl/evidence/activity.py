@@ -1,14 +1,12 @@
 """What the units of activations do on data: which never fire, never vary, or say what another one says."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from surgery_dsl.evidence.metrics import Batches, Forward, evaluating
-from surgery_dsl.evidence.watching import watch
 from surgery_dsl.interface.flow import ACTIVATIONS, Flow, unit_dim
 from surgery_dsl.interface.model import Interface, Operator
 
@@ -87,66 +85,51 @@ class Units:
         return float((-(shares * shares.log()).sum()).exp())
 
 
-def observed(
-    model: nn.Module,
-    interface: Interface,
-    batches: Batches,
-    forward: Forward,
-    *,
-    products: int = 0,
-    paths: frozenset[str] | None = None,
-) -> list[Units]:
-    """Return what the units of every activation do, in one pass; runs of an operator one by one, in order.
+@final
+class Observer:
+    """Is shown what operators of a network write, and says what their units did; runs of an operator one by one.
 
-    A unit is an index of the dimension of a result that weights carry (channels). Activations that are not modules are
-    watched at the level of ATen, as the tracer saw them. In eval mode; moments and products in float64.
-
-    Args:
-        model: The network.
-        interface: Its interface.
-        batches: Pairs of inputs and targets.
-        forward: How inputs go through the network.
-        products: Up to how many units the products of two units are taken.
-        paths: Operators to look at in the place of the activations.
-
-    Raises:
-        LookupError: An operator of the interface did not run: the network is not what the interface says.
+    A unit is an index of the dimension of a result that weights carry (channels). Moments and products in float64.
     """
-    places = _places(interface, paths)
-    found: dict[tuple[str, int], Units] = {}
-    runs = dict.fromkeys(places, 0)
 
-    def note(path: str, output: Tensor) -> None:
-        run = runs[path] % len(places[path])
-        runs[path] += 1
-        rows = output.movedim(places[path][run], -1)
-        _add(found, path, run, rows.reshape(-1, rows.shape[-1]), products)
+    def __init__(self, interface: Interface, products: Mapping[str, int]) -> None:
+        """Know where the units of each operator lie.
 
-    with evaluating(model):
-        watch(model, tuple(places), batches, note, lambda inputs: forward(model, inputs))
-    order = {key: at for at, key in enumerate(_runs(interface, paths))}
-    return sorted(found.values(), key=lambda units: order[units.path, units.run])
+        Args:
+            interface: The network's interface.
+            products: Up to how many units the products of two units are taken, by operator.
+        """
+        self._products = products
+        self._places: dict[str, list[int]] = {path: [] for path in products}
+        for operator in interface.operators:
+            if operator.path in products:
+                self._places[operator.path].append(unit_position(interface, operator))
+        self._found: dict[tuple[str, int], Units] = {}
+        self._runs = dict.fromkeys(products, 0)
+
+    def note(self, path: str, output: Tensor) -> None:
+        """See what a run of an operator wrote."""
+        places = self._places[path]
+        run = self._runs[path] % len(places)
+        self._runs[path] += 1
+        rows = output.movedim(places[run], -1)
+        _add(self._found, path, run, rows.reshape(-1, rows.shape[-1]), self._products[path])
+
+    def found(self) -> dict[tuple[str, int], Units]:
+        """Return what was seen of each run of each operator."""
+        return self._found
 
 
-def dead_units(model: nn.Module, interface: Interface, batches: Batches, eps: float, forward: Forward) -> int:
-    """Count the activation units whose output is within ``eps`` of zero on every example and position."""
-    return sum(int(units.silent(eps).sum()) for units in observed(model, interface, batches, forward))
+def activations(interface: Interface) -> dict[str, None]:
+    """Return the paths of the activations, in the order of the forward."""
+    return dict.fromkeys(operator.path for operator in interface.operators if operator.kind in ACTIVATIONS)
 
 
-def _places(interface: Interface, paths: frozenset[str] | None) -> dict[str, list[int]]:
-    """Return, for each operator that is looked at, where the units of its runs lie."""
-    places: dict[str, list[int]] = {}
-    for operator in interface.operators:
-        if operator.path in paths if paths is not None else operator.kind in ACTIVATIONS:
-            places.setdefault(operator.path, []).append(unit_position(interface, operator))
-    return places
-
-
-def _runs(interface: Interface, paths: frozenset[str] | None) -> Iterator[tuple[str, int]]:
-    """Yield the runs that are looked at, in the order of the forward."""
+def runs(interface: Interface, paths: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Yield the runs of operators, in the order of the forward."""
     seen: dict[str, int] = {}
     for operator in interface.operators:
-        if operator.path in paths if paths is not None else operator.kind in ACTIVATIONS:
+        if operator.path in paths:
             seen[operator.path] = seen.get(operator.path, -1) + 1
             yield operator.path, seen[operator.path]
 

@@ -6,9 +6,6 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from surgery_dsl.evidence.metrics import Batches, Forward, evaluating
-from surgery_dsl.evidence.watching import watch
-
 
 @final
 @dataclass
@@ -35,26 +32,30 @@ def norms_with_statistics(model: nn.Module) -> dict[str, nn.modules.batchnorm._N
     return found
 
 
-def shifts(model: nn.Module, batches: Batches, forward: Forward) -> dict[str, float]:
-    """Return, for each norm with running statistics, how far these are from the data's, in running deviations.
+@final
+class Moments:
+    """Is shown what norms with running statistics are given; says how far it is from what they remember."""
 
-    The greater, over channels, of |m − μ| / σ and |s / σ − 1|, with μ and σ = √(running variance + eps) as the norm
-    has them, m and s the mean and the (unbiased) deviation of what it is given. In eval mode, in float64; infinite
-    where fewer than two numbers are seen of a channel.
-    """
-    norms = norms_with_statistics(model)
-    seen: dict[str, _Moments] = {}
+    def __init__(self, model: nn.Module) -> None:
+        """Find the norms of a network."""
+        self.norms = norms_with_statistics(model)
+        self._seen: dict[str, _Moments] = {}
 
-    def note(path: str, value: Tensor) -> None:
+    def note(self, path: str, value: Tensor) -> None:
+        """See what a norm is given."""
         channels = value.shape[1]
         rows = value.double().movedim(1, -1).reshape(-1, channels)
         zero = rows.new_zeros(channels)
-        seen.setdefault(path, _Moments(0, zero, zero)).add(rows)
+        self._seen.setdefault(path, _Moments(0, zero, zero)).add(rows)
 
-    if norms:
-        with evaluating(model):
-            watch(model, (), batches, note, lambda inputs: forward(model, inputs), entering=tuple(norms))
-    return {path: _shift(norm, seen[path]) for path, norm in norms.items()}
+    def shifts(self) -> dict[str, float]:
+        """Return, for each norm, how far running statistics are from the data's, in running deviations.
+
+        The greater, over channels, of |m − μ| / σ and |s / σ − 1|, with μ and σ = √(running variance + eps) as the norm
+        has them, m and s the mean and the (unbiased) deviation of what it is given. In float64; infinite where fewer
+        than two numbers are seen of a channel.
+        """
+        return {path: _shift(norm, self._seen[path]) for path, norm in self.norms.items()}
 
 
 def _shift(norm: nn.modules.batchnorm._NormBase, data: _Moments) -> float:

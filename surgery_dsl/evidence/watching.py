@@ -30,6 +30,7 @@ def watch(
     forward: Callable[[Inputs], object] | None = None,
     *,
     entering: Iterable[str] = (),
+    note_entering: Note | None = None,
 ) -> None:
     """Run batches through a model, without gradients, and show what operators write.
 
@@ -39,17 +40,23 @@ def watch(
         batches: Pairs of inputs and targets, on the model's device.
         note: Called with each watched result, once for every run of its module.
         forward: How inputs go through the model; by default as its only argument.
-        entering: Modules of which the first argument is shown, in the place of a result.
+        entering: Modules of which the first argument is shown.
+        note_entering: Called with these; ``note`` where it is not given.
 
     Raises:
         LookupError: A path names no module, or an operator that never ran.
     """
     wanted, doors = list(dict.fromkeys(paths)), list(dict.fromkeys(entering))
     seen: set[str] = set()
+    entered: set[str] = set()
 
     def show(path: str, output: Tensor) -> None:
         seen.add(path)
         note(path, output)
+
+    def show_entering(path: str, value: Tensor) -> None:
+        entered.add(path)
+        (note_entering or note)(path, value)
 
     calls = {path for path in wanted if "#" in path}
     ran = False
@@ -60,12 +67,14 @@ def watch(
         if calls:
             stack.enter_context(_Calls(model, calls, show).watching())
         for path in doors:
-            hook = _module(model, path).register_forward_pre_hook(_first(partial(show, path)), with_kwargs=True)
+            hook = _module(model, path).register_forward_pre_hook(
+                _first(partial(show_entering, path)), with_kwargs=True
+            )
             stack.callback(hook.remove)
         for inputs, _ in batches:
             (forward or model)(inputs)
             ran = True
-    missing = [path for path in (*wanted, *doors) if path not in seen]
+    missing = [*(path for path in wanted if path not in seen), *(path for path in doors if path not in entered)]
     if ran and missing:
         raise LookupError(f"never ran: {', '.join(missing)}")
 

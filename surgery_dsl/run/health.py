@@ -13,8 +13,9 @@ from typing import TypeVar, final
 from torch import Tensor, nn
 
 from surgery_dsl.certificate.health import ActivationHealth, Health, LayerHealth, NormHealth
-from surgery_dsl.evidence import activity, flow, layers, recalibration
+from surgery_dsl.evidence import activity, flow, layers
 from surgery_dsl.evidence.metrics import Batches
+from surgery_dsl.evidence.seen import Seen, Wanted, look, of_activations
 from surgery_dsl.language.plan import Plan, Recover
 from surgery_dsl.run.points import measured, readings_of
 from surgery_dsl.run.session import Session
@@ -62,8 +63,10 @@ class _Table:
             outputs = self._measured(
                 lambda: layers.output_changes(base, session.model, pairs, self._batches(data), session.outputs), {}
             )
-            activations = self._measured(lambda: self._activations(data), ())
-            norms = self._measured(lambda: self._norms(data), ())
+            seen = self._measured(lambda: self._seen(data), None)
+            activations = tuple(map(_activation, seen.runs.values())) if seen else ()
+            shifts = seen.shifts.items() if seen else ()
+            norms = tuple(NormHealth(path=path, shift=shift) for path, shift in shifts if math.isfinite(shift))
         else:
             self.notes.append("activations: the plan reads no data")
         gradients, scores = self._gradients(base)
@@ -97,16 +100,15 @@ class _Table:
     def _batches(self, data: str) -> Batches:
         return islice(self.session.data(data).batches(), BATCHES)
 
-    def _activations(self, data: str) -> tuple[ActivationHealth, ...]:
+    def _seen(self, data: str) -> Seen | None:
+        """Look at activations and norms in one pass; where a line of the plan did so on as many examples, in none."""
         session = self.session
-        found = activity.observed(
-            session.model, session.interface, self._batches(data), session.outputs, products=WIDEST
-        )
-        return tuple(_activation(units) for units in found)
-
-    def _norms(self, data: str) -> tuple[NormHealth, ...]:
-        shifts = recalibration.shifts(self.session.model, self._batches(data), self.session.outputs)
-        return tuple(NormHealth(path=path, shift=shift) for path, shift in shifts.items() if math.isfinite(shift))
+        model, interface = session.model, session.interface
+        wanted = of_activations(interface, products=WIDEST) | Wanted(norms=True)
+        if session.data(data).facts.count <= BATCHES * session.data(data).facts.batch:
+            seen = session.seen(model, interface, data, wanted)
+            return Seen(wanted, {(one.path, one.run): one for one in seen.units(wanted)}, seen.shifts)
+        return look(model, interface, wanted, self._batches(data), session.outputs)
 
     def _gradients(self, base: nn.Module) -> tuple[dict[str, float], dict[str, float]]:
         """Return norms of gradients now, and the first-order scores of what was changed."""

@@ -1,12 +1,13 @@
 """Building the networks that a plan names and filling them with their weights; data sets, each loaded once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.diagnostics.span import Span
@@ -38,6 +39,18 @@ class Network:
     model: nn.Module
     facts: WeightFacts | None = None
     file: weights.WeightsFile | None = None
+
+    def readers(self, device: torch.device, dtype: torch.dtype | None) -> dict[str, Callable[[], Tensor]]:
+        """Say how tensors that stand in the weights file are read again, in a run's device and dtype."""
+        if self.file is None:
+            return {}
+        file = self.file
+
+        def read(name: str) -> Tensor:
+            value = file.read(name)
+            return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
+
+        return {name: partial(read, name) for name in file.header.tensors}
 
 
 @dataclass

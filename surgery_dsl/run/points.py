@@ -18,6 +18,7 @@ from surgery_dsl.proof.statistical import form_of, with_confidence
 from surgery_dsl.run.session import Session
 from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.quantities._sampled import Sampled
+from surgery_dsl.vocabulary.quantities._watching import Watching
 from surgery_dsl.vocabulary.values import Point
 
 KEPT = ("base", "now", "model", "before", "after")
@@ -66,6 +67,8 @@ class Values:
                 if sampled:
                     continue
                 self._wanted.setdefault((reading.point.at, reading.point.name), []).append(reading)
+        words = (reading.word for readings in self._wanted.values() for reading in readings)
+        session.watching = tuple(word for word in words if isinstance(word, Watching))
 
     def moved(self) -> None:
         """Hear that the network changed: what was measured of it holds no more."""

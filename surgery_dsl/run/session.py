@@ -13,6 +13,7 @@ from surgery_dsl.diagnostics.span import Span
 from surgery_dsl.evidence.answers import Answered, Kept, answers
 from surgery_dsl.evidence.merging import Drift, Merges
 from surgery_dsl.evidence.named_inputs import Inputs
+from surgery_dsl.evidence.seen import KeptSights, Seen, Wanted, look
 from surgery_dsl.interface.edits import Edit
 from surgery_dsl.interface.lock import DataFacts, Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
@@ -22,14 +23,15 @@ from surgery_dsl.proof.state import start
 from surgery_dsl.run import determinism
 from surgery_dsl.run.changes import Journal, carry_out, find_tensor
 from surgery_dsl.run.data import TensorData
-from surgery_dsl.run.load import Network, Sources
+from surgery_dsl.run.load import Sources
 from surgery_dsl.run.looking import looking
 from surgery_dsl.run.outputs import all_outputs, call, first_output, given
 from surgery_dsl.run.settings import Settings
 from surgery_dsl.run.touched import Touched
-from surgery_dsl.run.transaction import Reader, Transaction
+from surgery_dsl.run.transaction import Transaction
 from surgery_dsl.vocabulary.context import Change, Runtime
 from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._watching import Watching
 from surgery_dsl.vocabulary.selection import Picked
 from surgery_dsl.vocabulary.values import Point
 
@@ -68,6 +70,7 @@ class Session(Runtime):
         after: The step that changed the patient last; empty before the first.
         touched: Which steps read which data.
         merges: What was seen of merges.
+        watching: Quantities that the plan reads of what networks do inside.
     """
 
     def __init__(
@@ -109,7 +112,8 @@ class Session(Runtime):
         self._remarks: list[str] = []
         self.merges = Merges()
         self.touched = Touched(self.plan, sources.folder)
-        self._answers = Kept()
+        self._answers, self._sights = Kept(), KeptSights()
+        self.watching: tuple[Watching, ...] = ()
         self._patient = "base"
         self._streamed = streamed
         self.interface = self.base_interface = lock.model(self.plan.patient.name).interface
@@ -124,7 +128,7 @@ class Session(Runtime):
         self.model = self._moved(network.model)
         if needs_base and network.file is None:
             self._base = _clone(self.model)
-        self.transaction = Transaction(self.model, self._readers(network))
+        self.transaction = Transaction(self.model, network.readers(self.device, settings.torch_dtype()))
 
     # ---- what runtime rules ask for ----------------------------------------------------------------------------
 
@@ -266,8 +270,21 @@ class Session(Runtime):
         def fresh() -> Answered:
             return answers(model, self.data(data).batches(), self.outputs)
 
-        name = self._patient if model is self.model else "base" if model is self._base else ""
+        name = self._called(model)
         return self._answers.of(name, data, fresh) if name else fresh()
+
+    def seen(self, model: nn.Module, interface: Interface, data: str, wanted: Wanted) -> Seen:
+        """Return what a network does inside on a data set, with all that the plan will ask of it."""
+
+        def fresh(wanted: Wanted) -> Seen:
+            return look(model, interface, wanted, self.data(data).batches(), self.outputs)
+
+        later = (word.wants(interface, self) for word in self.watching if word.data == data)
+        return self._sights.of(self._called(model), data, interface, wanted, later, fresh)
+
+    def _called(self, model: nn.Module) -> str:
+        """Return the name under which what a network gives is kept; empty where it is not."""
+        return self._patient if model is self.model else "base" if model is self._base else ""
 
     @property
     def data_facts(self) -> dict[str, DataFacts]:
@@ -278,6 +295,7 @@ class Session(Runtime):
         """Hear that the patient changed: what it answered holds no more, and is the base's if it was the first."""
         self._patient = "now"
         self._answers.forget("now")
+        self._sights.forget("now")
 
     def call(self, model: nn.Module, inputs: Inputs) -> Any:
         """Run a network on a batch; of several inputs it gets those that the plan names.
@@ -358,21 +376,6 @@ class Session(Runtime):
             for parameter in self._others[name].parameters():
                 parameter.requires_grad_(False)
         return self._others[name]
-
-    def _readers(self, network: Network) -> dict[str, Reader]:
-        """Say how tensors that stand in the weights file are read again, in the run's device and dtype."""
-        if network.file is None:
-            return {}
-        file, dtype, device = network.file, self.settings.torch_dtype(), self.device
-
-        def reader(name: str) -> Reader:
-            def read() -> Tensor:
-                value = file.read(name)
-                return value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-
-            return read
-
-        return {name: reader(name) for name in file.header.tensors}
 
 
 def _clone(model: nn.Module) -> nn.Module:

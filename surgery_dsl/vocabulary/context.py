@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from surgery_dsl.evidence.merging import Drift
     from surgery_dsl.evidence.named_inputs import Inputs
+    from surgery_dsl.evidence.seen import Seen, Wanted
     from surgery_dsl.kernels.stored_sums import StoredSum
 
 # ---- static ------------------------------------------------------------------------------------------------------
@@ -203,6 +204,15 @@ class Runtime(ABC):
         from surgery_dsl.evidence.answers import answers
 
         return answers(model, self.data(data).batches(), self.outputs)
+
+    def seen(self, model: "torch.nn.Module", interface: Interface, data: str, wanted: "Wanted") -> "Seen":
+        """Return what a network does inside on a data set, at least as far as it is wanted.
+
+        What was seen is kept while the network stays as it is: one pass serves all that look inside it.
+        """
+        from surgery_dsl.evidence.seen import look
+
+        return look(model, interface, wanted, self.data(data).batches(), self.outputs)
 
     @abstractmethod
     def progress(self, text: str, done: int, total: int) -> None:

@@ -99,9 +99,9 @@ def _networks(entry: Entry, *usual: str) -> tuple[str, ...]:
 
 
 def _template(entry: Entry, usual: str) -> Path:
-    """The plan of the networks that a quantity speaks of alone, where there is one."""
-    own = TEMPLATES / f"quantities.{entry.card.fixture}.surg"
-    return own if own.is_file() else TEMPLATES / usual
+    """The plan of the quantity, or of the networks that it speaks of, alone, where there is one."""
+    own = (TEMPLATES / f"quantities.{name}.surg" for name in (entry.name, entry.card.fixture))
+    return next((path for path in own if path.is_file()), TEMPLATES / usual)
 
 
 @each(QUANTITY)

@@ -6,16 +6,18 @@ from surgery_dsl.diagnostics.codes import lints
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
-from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._watching import Watching
 from surgery_dsl.vocabulary.quantities._worst import greatest, remark_worst
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.seen import Wanted
+
 
 @final
-class BnShift(Quantity):
+class BnShift(Watching):
     """How far running statistics of norms are from those of the data, in standard deviations: the worst channel.
 
     Arguments:
@@ -64,11 +66,15 @@ class BnShift(Quantity):
             )
         )
 
+    def wants(self, interface: Interface, runtime: Runtime) -> "Wanted":
+        """Return what norms are given."""
+        from surgery_dsl.evidence.seen import Wanted
+
+        return Wanted(norms=True)
+
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the shift of the worst channel; its norm is named."""
-        from surgery_dsl.evidence import recalibration
-
-        found = recalibration.shifts(model, runtime.data(self.data).batches(), runtime.outputs)
+        found = self.seen(model, interface, runtime).shifts
         remark_worst(found, runtime)
         if found:
             runtime.remark("`train = statistics` in a `recover` step averages them anew")

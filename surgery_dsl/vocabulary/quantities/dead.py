@@ -6,16 +6,18 @@ from pydantic import Field
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
-from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._watching import Watching
 from surgery_dsl.vocabulary.quantities._worst import remark_on
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.seen import Wanted
+
 
 @final
-class Dead(Quantity):
+class Dead(Watching):
     """How many activation units are silent: |a(x)| ≤ eps for every example x and every position.
 
     Arguments:
@@ -46,11 +48,15 @@ class Dead(Quantity):
     data: Annotated[str, Names("data")]
     eps: Annotated[float, Field(ge=0)] = 1e-6
 
+    def wants(self, interface: Interface, runtime: Runtime) -> "Wanted":
+        """Return the units of activations."""
+        from surgery_dsl.evidence.seen import of_activations
+
+        return of_activations(interface)
+
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the number of silent units."""
-        from surgery_dsl.evidence import activity
-
-        found = activity.observed(model, interface, runtime.data(self.data).batches(), runtime.outputs)
+        found = self.units(model, interface, runtime)
         counts = {units.label: int(units.silent(self.eps).sum()) for units in found}
         remark_on(counts, runtime)
         return float(sum(counts.values()))

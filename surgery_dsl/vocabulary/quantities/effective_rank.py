@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, final
 from surgery_dsl.diagnostics.diagnostic import Sink
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
-from surgery_dsl.vocabulary.kinds import Quantity, SiteWord
+from surgery_dsl.vocabulary.kinds import SiteWord
+from surgery_dsl.vocabulary.quantities._watching import Watching
 from surgery_dsl.vocabulary.quantities._worst import remark_worst
 from surgery_dsl.vocabulary.word import Card, Names, Slot
 
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.seen import Wanted
+
 
 @final
-class EffectiveRank(Quantity):
+class EffectiveRank(Watching):
     """The effective rank of activations on the data: exp(−Σ p_k ln p_k), with p_k = σ_k / Σ σ and σ of H.
 
     Arguments:
@@ -57,18 +60,17 @@ class EffectiveRank(Quantity):
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the least effective rank over the sites."""
-        from surgery_dsl.evidence import activity
-
-        batches = runtime.data(self.data).batches()
-        paths = self._paths(interface, runtime)
-        found = activity.observed(model, interface, batches, runtime.outputs, products=sys.maxsize, paths=paths)
-        ranks = {units.label: units.effective_rank() for units in found}
+        ranks = {units.label: units.effective_rank() for units in self.units(model, interface, runtime)}
         remark_worst(ranks, runtime, least=True)
         return min(ranks.values(), default=0.0)
 
-    def _paths(self, interface: Interface, runtime: Runtime) -> frozenset[str] | None:
+    def wants(self, interface: Interface, runtime: Runtime) -> "Wanted":
+        """Return the products of the units at the sites."""
+        from surgery_dsl.evidence.seen import Wanted, of_activations
+
         if self.at is None:
-            return None
+            return of_activations(interface, products=sys.maxsize)
         context = Static(interface, interface, {}, None, {}, {}, "", runtime.file, Sink(runtime.file))
         sites = self.at.resolve(interface, context)
-        return frozenset(interface.operators[at].path for site in sites for at in site.operators)
+        paths = (interface.operators[at].path for site in sites for at in site.operators)
+        return Wanted(dict.fromkeys(paths, sys.maxsize))

@@ -7,16 +7,18 @@ from pydantic import Field
 
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime
-from surgery_dsl.vocabulary.kinds import Quantity
+from surgery_dsl.vocabulary.quantities._watching import Watching
 from surgery_dsl.vocabulary.quantities._worst import remark_on
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
     import torch
 
+    from surgery_dsl.evidence.seen import Wanted
+
 
 @final
-class RedundantUnits(Quantity):
+class RedundantUnits(Watching):
     """How many activation units are a multiple of another: min over α of ‖h_i − α h_j‖ / ‖h_i‖ < epsilon on the data.
 
     Arguments:
@@ -48,12 +50,15 @@ class RedundantUnits(Quantity):
     data: Annotated[str, Names("data")]
     epsilon: Annotated[float, Field(ge=1e-6, le=1)] = 1e-3
 
+    def wants(self, interface: Interface, runtime: Runtime) -> "Wanted":
+        """Return the products of the units of activations."""
+        from surgery_dsl.evidence.seen import of_activations
+
+        return of_activations(interface, products=sys.maxsize)
+
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
         """Return the number of units that others give."""
-        from surgery_dsl.evidence import activity
-
-        batches = runtime.data(self.data).batches()
-        found = activity.observed(model, interface, batches, runtime.outputs, products=sys.maxsize)
+        found = self.units(model, interface, runtime)
         counts = {units.label: int(units.redundant(self.epsilon).sum()) for units in found}
         remark_on(counts, runtime)
         return float(sum(counts.values()))

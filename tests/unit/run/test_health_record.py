@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 from surgery_dsl.certificate.health import Health
 from surgery_dsl.certificate.model import EfficiencyRow, Predicate
 from surgery_dsl.cli.health_text import health_text
+from surgery_dsl.evidence import seen as seen_inside
+from surgery_dsl.interface.model import Interface
 from surgery_dsl.run import figures, health
+from surgery_dsl.run import session as session_module
 from surgery_dsl.run.apply import apply
 from surgery_dsl.run.digests import digests, named_tensors
 from surgery_dsl.run.outcome import Outcome
@@ -160,6 +164,43 @@ def test_without_data_only_weights_are_compared(plan: Callable[[str], Path]) -> 
     weights = {layer.path: layer.weight_change for layer in found.layers}
     assert weights["head"] == 0
     assert 0 < weights["first"] < 1  # type: ignore[operator]
+
+
+WATCHED = SLIM.replace(
+    "measure dead(test) <= 24",
+    """measure dead(test) <= 24
+  measure constant_units(test) <= 24
+  measure redundant_units(test) <= 24
+  measure effective_rank(test) >= 0
+  measure effective_rank(test, at = linear("second")) >= 0
+  measure bn_shift(test) <= 100""",
+)
+
+
+def test_words_that_look_inside_share_one_pass(plan: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With too little room for products words run alone, and say the same."""
+    looks: list[seen_inside.Wanted] = []
+    original = seen_inside.look
+
+    def counted(model: nn.Module, interface: Interface, wanted: seen_inside.Wanted, *others: Any) -> seen_inside.Seen:
+        looks.append(wanted)
+        return original(model, interface, wanted, *others)
+
+    monkeypatch.setattr(session_module, "look", counted)
+    monkeypatch.setattr(health, "look", counted)
+    together = go(plan(WATCHED), None)
+    assert len(looks) == 1
+    assert set(looks[0].products) == {"act", "act2", "second"}
+    assert looks[0].norms
+    monkeypatch.setattr(seen_inside, "MOST_KEPT", 0)
+    alone = go(plan(WATCHED), None)
+    assert len(looks) == 1 + 5 + 1  # dead and constant units take no room, and still share one; the last is the table's
+    for one, other in zip(together.claims.measured, alone.claims.measured, strict=True):
+        assert (one.statement, one.value, one.note) == (other.statement, other.value, other.note)
+    assert together.health is not None
+    assert alone.health is not None
+    assert together.health.activations == alone.health.activations
+    assert together.health.norms == alone.health.norms
 
 
 def test_each_figure_has_a_line_and_says_how_it_was_found(plan: Callable[[str], Path], tmp_path: Path) -> None:
