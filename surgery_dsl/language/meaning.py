@@ -12,6 +12,7 @@ from surgery_dsl.language import looseness
 from surgery_dsl.language.claims import Claim, Known, claim, compared
 from surgery_dsl.language.differences import Difference, Ruling, Source, Subject, bare
 from surgery_dsl.language.plan import Block, Control, Obligation, Param, Plan
+from surgery_dsl.language.renames import blocks_of, renamed
 
 SUBJECTS: Mapping[str, Subject] = {
     "param": "param",
@@ -60,7 +61,8 @@ def meaning(before: Plan, after: Plan, texts: tuple[str, str], known: Known | No
         known: Gives what a reading of the base is, where that is known; limits that read different things of the base
             can then be compared.
     """
-    comparison = _Comparison(before, after, Source(texts[0]), Source(texts[1]), known)
+    earlier, names = renamed(before, after, texts[0])
+    comparison = _Comparison(earlier, after, Source(texts[0]), Source(texts[1]), known, names)
     rank: Mapping[Ruling, int] = {"loosened": 0, "changed": 1, "tightened": 2, "cosmetic": 3}
     found = sorted(dict.fromkeys(comparison.run()), key=lambda one: rank[one.ruling])
     return Meaning(
@@ -76,7 +78,10 @@ def meaning(before: Plan, after: Plan, texts: tuple[str, str], known: Known | No
 class _Comparison:
     """Walks two plans. Final."""
 
-    def __init__(self, before: Plan, after: Plan, old: Source, new: Source, known: Known | None) -> None:
+    def __init__(
+        self, before: Plan, after: Plan, old: Source, new: Source, known: Known | None, names: Mapping[str, str]
+    ) -> None:
+        self.names = names
         self.before, self.after, self.old, self.new, self.known = before, after, old, new, known
         self.context = looseness.Context(
             gated=_gated(before) | _gated(after), measured=any(o.verb == "measure" for _, o in _obligations(after))
@@ -87,6 +92,7 @@ class _Comparison:
         if self.before.dialect != self.after.dialect:
             words = f"dialect {self.after.dialect} in place of {self.before.dialect}"
             yield Difference(ruling="changed", subject="order", block="surg", what=words)
+        yield from self._renamed()
         yield from self._blocks()
         yield from self._order()
         yield from self._trust()
@@ -94,8 +100,21 @@ class _Comparison:
 
     # ---- blocks --------------------------------------------------------------------------------------------------
 
+    def _renamed(self) -> Iterator[Difference]:
+        """Blocks that are the same by another name; the name of a param is what ``--set`` goes by."""
+        for name, other in self.names.items():
+            for (kind, _), block in ((key, block) for key, block in blocks_of(self.after).items() if key[1] == other):
+                yield Difference(
+                    ruling="changed" if kind == "param" else "cosmetic",
+                    subject=SUBJECTS[kind],
+                    block=f"{kind} {other}",
+                    what=f"`{kind} {name}` is called `{other}` now",
+                    before=self.old.place(blocks_of(self.before)[kind, other].span),
+                    after=self.new.place(block.span),
+                )
+
     def _blocks(self) -> Iterator[Difference]:
-        old, new = _blocks(self.before), _blocks(self.after)
+        old, new = blocks_of(self.before), blocks_of(self.after)
         for key, block in new.items():
             if key not in old:
                 yield self._added(key, block)
@@ -144,15 +163,15 @@ class _Comparison:
                 )
 
     def _order(self) -> Iterator[Difference]:
-        old, new = (list(_blocks(plan)) for plan in (self.before, self.after))
+        old, new = (list(blocks_of(plan)) for plan in (self.before, self.after))
         order = {key: at for at, key in enumerate(key for key in old if key in new)}
         steps = ("identify", "excise", "replace", "recover", "observe", "search")
         common = [key for key in new if key in order and key[0] in steps]
         for earlier, later in pairwise(common):
             if order[earlier] > order[later]:
-                block = _blocks(self.after)[later]
+                block = blocks_of(self.after)[later]
                 what = f"`{' '.join(later)}` runs after `{' '.join(earlier)}`, and ran before it"
-                places = self.old.place(_blocks(self.before)[later].span), self.new.place(block.span)
+                places = self.old.place(blocks_of(self.before)[later].span), self.new.place(block.span)
                 yield Difference(
                     ruling="changed",
                     subject="order",
@@ -179,7 +198,7 @@ class _Comparison:
     # ---- obligations ---------------------------------------------------------------------------------------------
 
     def _claims(self) -> Iterator[Difference]:
-        common = set(_blocks(self.before)) & set(_blocks(self.after))
+        common = set(blocks_of(self.before)) & set(blocks_of(self.after))
         old, new = list(_claims(self.before, common)), list(_claims(self.after, common))
         pairs = list(_paired(old, new))
         for was, now in pairs:
@@ -216,15 +235,6 @@ class _Comparison:
             before=self.old.place(was.obligation.span) if was is not None else None,
             after=self.new.place(now.obligation.span) if now is not None else None,
         )
-
-
-def _blocks(plan: Plan) -> dict[tuple[str, str], Block]:
-    """Return all blocks but control, by kind and name, steps in their order."""
-    found: dict[tuple[str, str], Block] = {}
-    for block in (*plan.params, *plan.models, *plan.data, *plan.environments, *plan.steps):
-        if not isinstance(block, Control):
-            found[block.block, block.name] = block
-    return found
 
 
 def _sets(param: Param) -> bool:

@@ -48,7 +48,7 @@ class Rewriter:
         statement = self.statement_at(span)
         if statement is None:
             return []
-        found = [value for top in _tops(statement) for value in values(top)]
+        found = [value for top in tops(statement) for value in values(top)]
         around = [value for value in found if _holds(value.span, span)]
         return [*reversed(around), *(value for value in found if _holds(span, value.span) and value not in around)]
 
@@ -128,7 +128,8 @@ def values(value: tree.Value) -> Iterator[tree.Value]:
         yield from values(inner)
 
 
-def _tops(statement: Statement) -> tuple[tree.Value, ...]:
+def tops(statement: Statement) -> tuple[tree.Value, ...]:
+    """Return the values that a statement is made of."""
     if isinstance(statement, tree.Attribute):
         return (statement.value,)
     return (statement.left,) if statement.right is None else (statement.left, statement.right)

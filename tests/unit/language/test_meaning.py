@@ -2,6 +2,7 @@
 
 import itertools
 import operator
+import re
 from fractions import Fraction
 from typing import Any
 
@@ -167,6 +168,37 @@ def test_an_edit_has_the_ruling_that_a_reviewer_gives(name: str, old: str, new: 
     assert {one.ruling for one in found.differences} == rulings, found.differences
     assert found.same == (rulings <= {"cosmetic"})
     assert found.loosened == sum(one.ruling == "loosened" for one in found.differences)
+
+
+RENAMES = {
+    "a selection and its step": ("weak", "small", {"cosmetic"}),
+    "a replacement": ("head", "classes", {"cosmetic"}),
+    "data": ("train", "examples", {"cosmetic"}),
+    "a param": ("ratio", "share", {"changed"}),
+}
+
+
+@pytest.mark.parametrize("name", RENAMES)
+def test_what_is_only_called_otherwise_is_the_same(name: str) -> None:
+    old, new, rulings = RENAMES[name]
+    text = re.sub(rf"(?<![\w\"]){old}(?![\w\"(]| = )", new, BASE)
+    assert text != BASE
+    found = compare(BASE, text)
+    assert {one.ruling for one in found.differences} == rulings, found.differences
+    assert {one.what.rpartition(" is called")[2] for one in found.differences} == {f" `{new}` now"}
+    assert found.loosened == 0
+
+
+def test_what_is_called_otherwise_and_is_otherwise_is_no_rename() -> None:
+    text = re.sub(r"\bweak\b", "small", BASE).replace("floor = 8", "floor = 4")
+    words = [one.what for one in compare(BASE, text).differences]
+    assert "`identify small` is new" in words
+    assert "`identify weak` is gone" in words
+
+
+def test_two_blocks_that_swap_names_are_no_renames() -> None:
+    text = re.sub(r"\b(train|test)\b", lambda found: {"train": "test", "test": "train"}[found[0]], BASE)
+    assert not any("is called" in one.what for one in compare(BASE, text).differences)
 
 
 def test_both_lines_are_shown() -> None:
