@@ -5,6 +5,6 @@
 ``html`` (with ``svg`` and ``style``) write a document; ``files`` puts both beside the certificate. No torch and no code
 of the user: who has the result has the report, byte for byte as ``apply`` wrote it.
 
-A report is derived: nothing in it is evidence, and ``verify`` does not read it. Its files are subjects of the statement
-all the same, as every file of a result is, so that a report that was changed is found.
+A report is derived: nothing in it is evidence. Its files are subjects of the statement all the same, as every file of a
+result is; and ``same`` makes them again where a result is verified, so that one which says something else is found.
 """

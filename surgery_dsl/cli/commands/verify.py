@@ -52,9 +52,10 @@ def command(
     from surgery_dsl.cli.output import emit, exit_code_of, finish, show
     from surgery_dsl.diagnostics.diagnostic import Refused
     from surgery_dsl.diagnostics.render_json import render_json
+    from surgery_dsl.report.same import with_reports
 
     try:
-        result = verify(folder, key, require_signature, origin)
+        result = with_reports(folder, verify(folder, key, require_signature, origin))
         if reproduce and result.held:
             result = _reproduced(folder, result, allow_code, origin)
         if attest is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from surgery_dsl.run.apply import apply
-from tests.certificates import edit
+from tests.certificates import certify, edit
 from tests.cli.program import run
 from tests.unit.certificate.small import NETWORK, PLAN
 from tests.unit.report.page import Page
@@ -129,3 +129,20 @@ def test_a_changed_report_is_found_by_verify(copy: Path, tmp_path: Path) -> None
         file.write("<p>accepted</p>")
     ran = run(tmp_path, "verify", "out", "--output-format", "json")
     assert (ran.code, ran.codes) == (4, ["SD603"])
+
+
+@pytest.mark.parametrize("name", ["report.md", "report.html"])
+def test_a_report_that_was_certified_with_other_words_is_found_by_verify(copy: Path, tmp_path: Path, name: str) -> None:
+    assert "`report.md` and `report.html` made again, byte for byte" in run(tmp_path, "verify", "out").out
+    text = (copy / name).read_text()
+    (copy / name).write_text(text.replace("passed", "proved", 1))
+    assert (copy / name).read_text() != text
+    certify(copy)
+    ran = run(tmp_path, "verify", "out", "--output-format", "json")
+    assert (ran.code, ran.codes) == (4, ["SD615"])
+
+
+def test_a_report_of_another_version_is_not_judged_by_this_one(copy: Path, tmp_path: Path) -> None:
+    edit(copy, lambda d: d["predicate"]["environment"].update(tool="surgery-dsl 0.0.1"))
+    ran = run(tmp_path, "verify", "out")
+    assert (ran.code, "not made again: written by surgery-dsl 0.0.1" in ran.out) == (0, True)
