@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.diagnostic import Sink
 from surgery_dsl.evidence.named_inputs import Inputs
-from surgery_dsl.evidence.statistics import bernstein, betting, binomial, largest
+from surgery_dsl.evidence.statistics import bernstein, betting, binomial, choice, largest
 from surgery_dsl.language.plan import Control
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.proof.sequence import sequence
@@ -121,6 +121,48 @@ def rates(runs: int = 4000) -> None:
         tops = torch.rand(runs, count, generator=generator, dtype=torch.float64).amax(1)
         held = float(((1 - tops) <= share).double().mean())
         print(f"| order statistic | {count} | {share:.4f} | {held:.3f} |")
+
+
+# ---- what data chose ---------------------------------------------------------------------------------------------
+
+LIMIT = 0.02
+KNOBS = {
+    "ten, all just above the limit": [0.0201] * 10,
+    "three good, then ten just above it": [0.004, 0.006, 0.008, *[0.0201] * 10],
+    "rising from 0.4 % to 4 % in ten steps": [0.004 * step for step in range(1, 11)],
+}
+"""Shares of inputs that flip, by candidate, the safest first; flips of different candidates are independent."""
+
+
+def choosing(runs: int = 10_000, count: int = 1800) -> None:
+    """Choose the furthest of several candidates on one sample: how often is it one that breaks the limit?"""
+    ways: dict[str, tuple[bool, float | None]] = {
+        "what looks best: the last whose measured rate keeps the limit": (False, None),
+        "the last whose bound keeps it, each at 5 %": (False, RISK),
+        "`fixed_sequence()`": (True, RISK),
+        "`bonferroni()`": (False, 0.0),
+    }
+    print("\n| candidates | chosen by | a bad one is chosen | mean place |\n|---|---|---|---|")
+    for name, rates in KNOBS.items():
+        generator = torch.Generator().manual_seed(11)
+        shape = torch.tensor(rates, dtype=torch.float64).expand(runs, -1)
+        samples = torch.binomial(torch.full_like(shape, count), shape, generator=generator).long().tolist()
+        for way, (stops, risk) in ways.items():
+            at = RISK / len(rates) if risk == 0.0 else risk
+            bounds = {hits: _rate(hits, count, at) for hits in {hits for row in samples for hits in row}}
+            places = [_furthest([bounds[hits] <= LIMIT for hits in row], stops=stops) for row in samples]
+            wrong = sum(place > 0 and rates[place - 1] > LIMIT for place in places) / runs
+            print(f"| {name} | {way} | {wrong:.3f} | {sum(places) / runs:.2f} |")
+
+
+def _rate(hits: int, count: int, risk: float | None) -> float:
+    return hits / count if risk is None else binomial.upper_rate(hits, count, risk)
+
+
+def _furthest(passes: list[bool], *, stops: bool) -> int:
+    """Return the place of the last candidate that is accepted, from 1; 0 where none is."""
+    outcomes = choice.tested(range(len(passes)), lambda at: passes[at], stops=stops)
+    return max((at + 1 for at, passed in outcomes if passed), default=0)
 
 
 # ---- what it costs -----------------------------------------------------------------------------------------------
@@ -227,4 +269,5 @@ if __name__ == "__main__":
     fixed()
     peeking()
     rates()
+    choosing()
     cost()

@@ -7,7 +7,6 @@ a record that was changed, and the plan is refused. What earlier candidates meas
 
 import hashlib
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -87,30 +86,39 @@ def _unreadable(path: Path, why: str) -> Diagnostic:
     )
 
 
+def unread(plan: Plan, path: Path) -> tuple[Diagnostic, ...]:
+    """Return why the record that a plan names cannot be read; nothing where it can, or where there is none."""
+    search = search_of(plan)
+    if search is None or not search.record:
+        return ()
+    try:
+        read_record(path.parent / search.record)
+    except Refused as refused:
+        span = search.spans.get("record", search.span)
+        return tuple(placed(found, plan.file, span) for found in refused.diagnostics)
+    return ()
+
+
 def folder_of(plan: Plan, path: Path) -> Path:
     """Return where the files that a plan names stand: in its own folder, or in that of the plan that was searched."""
     search = search_of(plan)
-    if search is None or not search.record:
+    if search is None or not search.record or unread(plan, path):
         return path.parent
-    try:
-        return path.parent / read_record(path.parent / search.record).folder
-    except Refused:  # which is a finding of its own
-        return path.parent
+    return path.parent / read_record(path.parent / search.record).folder
 
 
 # ---- is it still so? ---------------------------------------------------------------------------------------------
 
 
 def differences(plan: Plan, lock: Lock, folder: Path) -> tuple[Diagnostic, ...]:
-    """Return what tells the record that a plan names from what the plan and its lock now say; nothing where it fits."""
+    """Return what tells the record that a plan names from what the plan and its lock now say; nothing where it fits.
+
+    Raises:
+        Refused: The record cannot be read.
+    """
     search = search_of(plan)
     assert search is not None
-    span = search.spans.get("record", search.span)
-    try:
-        record = read_record(folder / search.record)
-    except Refused as refused:
-        return tuple(placed(found, plan.file, span) for found in refused.diagnostics)
-    return tuple(_apart(record, search, plan, lock))[:1]
+    return tuple(_apart(read_record(folder / search.record), search, plan, lock))[:1]
 
 
 def _apart(record: SearchRecord, search: Search, plan: Plan, lock: Lock) -> Iterator[Diagnostic]:
@@ -120,10 +128,10 @@ def _apart(record: SearchRecord, search: Search, plan: Plan, lock: Lock) -> Iter
         return _changed(text, plan.file, span, search.name, recorded, found)
 
     param = param_of(search, plan)
-    asked = (search.name, search.by.name, param.name)
-    if asked != (record.search, record.method, record.param):
-        text = f"`{search.record}` is the record of `{record.search}`, by `{record.method}` over `{record.param}`"
-        yield say(text, search.span, record.search, search.name)
+    then = f"{record.search}: {record.method} over {record.param}"
+    asked = f"{search.name}: {search.by.name} over {param.name}"
+    if then != asked:
+        yield say(f"`{search.record}` is of another search, `{then}`", search.span, then, asked)
     order = tuple(value_text(value) for value in candidates_of(search, plan))
     if order != record.order:
         text = f"the candidates of `{param.name}` were {', '.join(record.order)}, and now are {', '.join(order)}"
@@ -149,13 +157,10 @@ def _apart(record: SearchRecord, search: Search, plan: Plan, lock: Lock) -> Iter
 
 
 def settings_apart(plan: Plan, folder: Path, dtype: str, seed: int) -> tuple[Diagnostic, ...]:
-    """Return what a run is told otherwise than the search was; a record that cannot be read was reported."""
+    """Return what a run is told otherwise than the search was; errors as of :func:`differences`."""
     search = search_of(plan)
     assert search is not None
-    try:
-        record = read_record(folder / search.record)
-    except Refused:
-        return ()
+    record = read_record(folder / search.record)
     given = {"--dtype": (record.dtype, dtype), "--seed": (str(record.seed), str(seed))}
     return tuple(
         _changed(
@@ -195,25 +200,27 @@ def _contradiction(record: SearchRecord, search: Search, plan: Plan, lock: Lock)
         last = accepted[-1].value if accepted else "none"
         return f"the last candidate that it accepts is {last}, not {record.found}"
     facts = {one.name: one for one in lock.data}
-    asked = {
-        (control.name, line.text): str(statistical.risk(statistical.form_of(line, facts, plan.file), plan))
+    forms = {
+        (control.name, line.text): statistical.form_of(line, facts, plan.file)
         for control, line in statistical.lines(plan)
     }
+    asked = {key: (str(statistical.risk(form, plan)), form.limit) for key, form in forms.items()}
     for one in accepted:
-        said = {(line.block, line.text): line.risk for line in one.lines}
+        said = {(line.block, line.text): (line.risk, number(line.limit)) for line in one.lines}
         if said != asked:
             return f"what {one.value} was tested by is not what the plan asks for"
-        bad = next((line for line in one.lines if line.status != "passed" or not _kept(line)), None)
+        bad = next((line for line in one.lines if not _kept(line, forms[line.block, line.text].relation)), None)
         if bad is not None:
             return f"{one.value} is accepted, and `{bad.text}` has {bad.bound} against {bad.limit}"
     return ""
 
 
-def _kept(line: LineResult) -> bool:
+def _kept(line: LineResult, relation: str) -> bool:
+    """Whether a line passed, and its numbers say so too."""
     bound, limit, margin = (number(text) for text in (line.bound, line.limit, line.margin))
-    if bound is None or limit is None or margin is None:
+    if line.status != "passed" or bound is None or limit is None or margin is None:
         return False
-    return margin >= 0 and abs(margin - abs(bound - limit)) <= Fraction(1, 10**9)
+    return margin >= 0 and (limit - bound if relation in ("<=", "<") else bound - limit) >= 0
 
 
 def _changed(text: str, file: str, span: Span | None, search: str, recorded: str, found: str) -> Diagnostic:

@@ -6,6 +6,7 @@ Nothing holds because the certificate says so, no code of the user runs, and not
 
 from pathlib import Path
 
+from surgery_dsl.certificate.chosen import check_search
 from surgery_dsl.certificate.finding import Finding as Finding
 from surgery_dsl.certificate.finding import Log, Verification
 from surgery_dsl.certificate.integrity import check_digests, check_signature, check_statement, read_envelope
@@ -48,5 +49,6 @@ def verify(
     if intact:
         prove_again(folder, statement, log)
         check_evidence(folder, statement, log, origin)
+        check_search(folder, statement, log)
         check_verdict(statement, log)
     return log.end(statement)

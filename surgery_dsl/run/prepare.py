@@ -119,6 +119,9 @@ def _check(
     lowered, diagnostics = read_plan(text, str(plan), sets)
     if lowered is None:
         return Checked(path, text, None, None, None, diagnostics)
+    against = _unread(lowered, path)
+    if against:
+        return Checked(path, text, lowered, None, None, (*diagnostics, *against))
     try:
         lock, made = _lock(lowered, path, allow_code, make_lock, allow_pickle, progress)
     except Refused as refusal:
@@ -197,6 +200,15 @@ def files_folder(plan: Plan, path: Path) -> Path:
     from surgery_dsl.certificate.searched import folder_of  # few plans were searched
 
     return folder_of(plan, path)
+
+
+def _unread(plan: Plan, path: Path) -> tuple[Diagnostic, ...]:
+    """Return why the record of a search cannot be read."""
+    if search_of(plan) is None:
+        return ()
+    from surgery_dsl.certificate.searched import unread  # few plans were searched
+
+    return unread(plan, path)
 
 
 def _recorded(plan: Plan, lock: Lock, folder: Path) -> tuple[Diagnostic, ...]:
