@@ -290,6 +290,22 @@ def growth() -> None:
         print(f"| {layers} | {' | '.join(cells)} |", flush=True)
 
 
+def dense_growth() -> None:
+    """Print how the cost grows with the layers of a dense network, whose monomials grow with their square."""
+    print("\n| dense, layers | numbers | monomials | above: proved ms | refuted ms | below: proved ms | refuted ms |")
+    print("|---|---|---|---|---|---|---|")
+    for layers in (60, 120, 240, 480):
+        network = densely_connected(layers)
+        cells = []
+        for upper in (True, False):
+            ends = limits(network, upper=upper)
+            for limit in (ends.bound, ends.found * (19 if upper else 21) // 20):
+                asked = question(network, limit, upper=upper)
+                cells.append(f"{cpu(lambda asked=asked: decide_budget(asked), 3):.1f}")  # type: ignore[misc]
+        size = unrolled(network.count).size
+        print(f"| {layers} | {size} | {len(network.count.terms)} | {' | '.join(cells)} |", flush=True)
+
+
 def solvers() -> None:
     """Print the verdicts and times of the solvers on the same questions."""
     print("\n| question | this program | z3, nonlinear | z3 `Optimize`, envelopes | cvc5, nonlinear |")
@@ -314,6 +330,7 @@ def main() -> None:
     if not arguments.solvers:
         graphs()
         growth()
+        dense_growth()
     if not arguments.quick:
         solvers()
 
