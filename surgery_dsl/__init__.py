@@ -6,6 +6,7 @@ The functions below return values and never print; what is wrong with a plan com
 - :func:`check` proves a plan from the plan and its lock, without torch.
 - :func:`plan` says what a plan would change, with reasons, and saves it for review.
 - :func:`diff` says what a change to a plan loosens.
+- :func:`search` chooses the value that a plan's ``search`` asks for, and writes the plan with it.
 - :func:`apply` executes a plan, or a saved one, and writes a result directory, or nothing.
 - :func:`verify` checks a result directory again.
 - :func:`load` rebuilds the network of a result directory, without pickle.
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from surgery_dsl.run.planning import plan
     from surgery_dsl.run.prepare import check, lock
     from surgery_dsl.run.restore import load
+    from surgery_dsl.run.searching import search
     from surgery_dsl.trace.declared import module_signature, operator_rule, operator_signature
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "operator_rule",
     "operator_signature",
     "plan",
+    "search",
     "verify",
 ]
 
@@ -51,6 +54,7 @@ _WHERE = {
     "operator_rule": "surgery_dsl.trace.declared",
     "operator_signature": "surgery_dsl.trace.declared",
     "plan": "surgery_dsl.run.planning",
+    "search": "surgery_dsl.run.searching",
     "verify": "surgery_dsl.certificate.verify",
 }
 
