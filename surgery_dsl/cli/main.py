@@ -70,6 +70,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - the reader of our output is gone
         code = 1
+    except OSError as error:
+        code = _unprinted(error) if _was_printing(error) else _defect(error)
     except Exception as error:  # noqa: BLE001 - the last resort: no traceback reaches a user
         code = _interrupted() if interrupts.came() else _defect(error)
     sys.exit(code)
@@ -98,6 +100,26 @@ def _interrupted(left: str = "") -> int:
     interrupts.ignore()
     click.echo(f"interrupted: {left or 'nothing half-done is left behind'}", err=True)
     return EXIT_INTERRUPTED
+
+
+def _was_printing(error: OSError) -> bool:
+    """Whether an error came of what was printed; every other file names itself or is written under ``run.written``."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_globals.get("__name__") != click.echo.__module__:
+        frame = frame.tb_next
+    return frame is not None
+
+
+def _unprinted(error: OSError) -> int:
+    from surgery_dsl.cli.output import report
+    from surgery_dsl.diagnostics.codes import runs
+    from surgery_dsl.diagnostics.diagnostic import Diagnostic
+
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - what is left of the output has no place
+    message = f"what the command prints could not be written: {error.strerror}"
+    help_text = "make room where the output goes, or send it elsewhere"
+    report(Diagnostic(runs.NOT_WRITTEN, message, facts={"error": error.errno}, help=help_text))
+    return EXIT_INTERNAL
 
 
 def _defect(error: Exception) -> int:

@@ -81,17 +81,22 @@ def finish(
     click.get_current_context().exit(code)
 
 
+def report(diagnostic: "Diagnostic") -> None:
+    """Tell one finding that is about no plan."""
+    from surgery_dsl.diagnostics.render_text import render_text
+
+    colored = use_color("auto")
+    click.echo(render_text((diagnostic,), {}, color=colored), err=True, color=colored)
+
+
 def report_defect(error: Exception) -> None:
     """Say that the program itself failed, without a traceback unless one is asked for."""
     from surgery_dsl.diagnostics.codes import defects
     from surgery_dsl.diagnostics.diagnostic import Diagnostic
-    from surgery_dsl.diagnostics.render_text import render_text
 
     message = f"{type(error).__name__}: {error}"
     help_text = "this is a defect of surgery-dsl, not of your plan; please report it with SURGERY_DSL_TRACEBACK=1"
-    diagnostic = Diagnostic(defects.INTERNAL, message, help=help_text)
-    colored = use_color("auto")
-    click.echo(render_text((diagnostic,), {}, color=colored), err=True, color=colored)
+    report(Diagnostic(defects.INTERNAL, message, help=help_text))
     if os.environ.get("SURGERY_DSL_TRACEBACK"):
         import traceback
 

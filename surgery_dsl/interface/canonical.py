@@ -288,7 +288,28 @@ class _Comparison:
                         f"{place} has {what[:-1]} {name} = {one.get(name, 'none')} in the prediction, "
                         f"{two.get(name, 'none')} in the trace"
                     )
+        yield from self._groups(place, a, b)
         yield from self._macs(place, a, b)
+
+    def _groups(self, place: str, a: Operator, b: Operator) -> Iterator[str]:
+        """One group of all channels and a group for each leave the same axis: only the setting tells them apart.
+
+        What was one group stays one, and what was one for each of an axis stays so, however the axis shrinks.
+        """
+        for name in ("groups", "num_groups"):
+            mine, theirs = a.settings.get(name), b.settings.get(name)
+            if mine is None or theirs is None or not a.outputs or not b.outputs:
+                continue
+            mine_dim, their_dim = self._channels(self.predicted, a), self._channels(self.traced, b)
+            one_axis = len([*_visible(self.predicted, mine_dim)]) == len([*_visible(self.traced, their_dim)]) == 1
+            of_each = mine != 1 and len(mine_dim) == 1
+            if one_axis and ((mine == 1 and theirs != 1) or (of_each and theirs == 1)):
+                yield f"{place} has setting {name} = {mine} in the prediction, {theirs} in the trace"
+
+    @staticmethod
+    def _channels(interface: Interface, operator: Operator) -> Dim:
+        dims = interface.values[operator.outputs[0]].dims
+        return dims[1] if len(dims) > 1 else ()
 
     def _macs(self, place: str, a: Operator, b: Operator) -> Iterator[str]:
         def products(interface: Interface, operator: Operator) -> list[list[int]]:

@@ -1,6 +1,8 @@
 """Bad files of every kind at the command line: a code, an exit code, nothing written, no traceback."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,14 @@ def test_usage_mistakes_exit_with_two(slim: Path) -> None:
 def test_an_unknown_device_is_named(slim: Path) -> None:
     ran = apply(slim, "--device", "tpu")
     assert (ran.code, ran.codes) == (1, ["SD523"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="it takes a device that is always full")
+@pytest.mark.parametrize("arguments", [("check", "plan.surg"), ("check", "plan.surg", "--output-format", "json")])
+def test_output_that_has_no_room_is_no_defect(slim: Path, arguments: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        command = [sys.executable, "-m", "surgery_dsl", *arguments]
+        done = subprocess.run(command, cwd=slim, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error[SD521]: what the command prints could not be written: No space left on device")
+    assert "SD900" not in done.stderr

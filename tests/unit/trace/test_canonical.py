@@ -214,3 +214,28 @@ def test_sums_are_compared_part_by_part(traced: Interface) -> None:
         axes=tuple(a.replaced(parts=(*a.parts, a.parts[0])) if a is with_sum else a for a in traced.axes)
     )
     assert any("sum of 2" in s and "of 3" in s for s in differences(traced, other))
+
+
+class Grouped(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+GROUPS: dict[int, Callable[[Tensor], Tensor]] = {
+    1: lambda x: nn.functional.group_norm(x, 1),
+    2: lambda x: nn.functional.group_norm(x, 2),
+    8: lambda x: nn.functional.group_norm(x, 8),
+}
+
+
+@pytest.mark.parametrize("mine", GROUPS)
+@pytest.mark.parametrize("theirs", GROUPS)
+def test_norms_over_other_groups_differ(mine: int, theirs: int) -> None:
+    """One group of all channels, and a group for each, have the same shapes throughout and other outputs."""
+    one, two = (trace(Grouped(GROUPS[count]), spec("N", 8, 6, 6)) for count in (mine, theirs))
+    x = torch.randn(2, 8, 6, 6)
+    assert (not differences(one, two)) == torch.equal(GROUPS[mine](x), GROUPS[theirs](x))
