@@ -29,6 +29,8 @@ def health_text(health: Health) -> list[str]:
     lines += [_merge(merge) for merge in health.merges if merge.largest]
     off = [norm for norm in health.norms if norm.shift >= FAR]
     lines += [f"  {norm.path}: running statistics are {norm.shift:.2g} deviations off" for norm in off[:MOST]]
+    if off:
+        lines.append("  (a `recover` with `train = statistics` averages them anew)")
     return lines + [f"  {note}" for note in health.notes]
 
 

@@ -29,18 +29,6 @@ def norms(gradients: dict[str, Tensor]) -> dict[str, float]:
     return {owner: math.sqrt(float(square)) for owner, square in squares.items()}
 
 
-def least(found: dict[str, float]) -> tuple[float, str]:
-    """Return the least norm and its module; infinity where no module has parameters, NaN where a gradient is."""
-    if not found:
-        return math.inf, ""
-    broken = next((path for path, norm in found.items() if math.isnan(norm)), None)
-    path = broken if broken is not None else min(found, key=lambda one: found[one])
-    return found[path], path
-
-
-def least_flow(model: nn.Module, batches: Batches, forward: Forward, tokens: bool = False) -> tuple[float, str]:
-    """Return the least norm of the loss gradient over modules that hold floating-point parameters, and the module.
-
-    The loss is the mean over the batches; the norm of a module is taken over all its own parameters, in float64.
-    """
-    return least(norms(loss_gradients(model, batches, forward, tokens)))
+def least(found: dict[str, float]) -> float:
+    """Return the least norm; infinity where no module has parameters, NaN where a gradient is."""
+    return next((norm for norm in found.values() if math.isnan(norm)), min(found.values(), default=math.inf))

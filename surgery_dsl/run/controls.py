@@ -26,10 +26,11 @@ def decide(
         return values.value(reading.point, reading.word)
 
     verdict, found = gates.decide(obligation, control.name, read, session.file)
-    count = _examples(obligation, session)
+    counts = _counts(obligation, session)
+    count = min(counts.values(), default=0)
     remarks = _remarks(obligation, values)
     verdict = verdict.replaced(
-        reason="; ".join(part for part in (_method(obligation, session), verdict.reason, *remarks) if part),
+        reason="; ".join(part for part in (_method(obligation, counts), verdict.reason, *remarks) if part),
         facts={"n": count} if count else {},
     )
     weak = _too_weak(obligation, count)
@@ -47,22 +48,22 @@ def _remarks(obligation: Obligation, values: Values) -> tuple[str, ...]:
     return tuple(dict.fromkeys(remark for remark in found if remark))
 
 
-def _data_sets(obligation: Obligation) -> list[str]:
-    names = (getattr(reading.word, "data", None) for reading in readings_of(obligation))
-    return list(dict.fromkeys(name for name in names if isinstance(name, str)))
+def _counts(obligation: Obligation, session: Session) -> dict[str, int]:
+    """Return how many examples of each data set a line reads."""
+    found: dict[str, int] = {}
+    for reading in readings_of(obligation):
+        name = getattr(reading.word, "data", None)
+        if isinstance(name, str):
+            found[name] = max(found.get(name, 0), reading.word.examples(session.data(name).facts))
+    return found
 
 
-def _examples(obligation: Obligation, session: Session) -> int:
-    return min((session.data(name).facts.count for name in _data_sets(obligation)), default=0)
-
-
-def _method(obligation: Obligation, session: Session) -> str:
-    names = _data_sets(obligation)
-    if not names and any(reading.word.certifies == "count" for reading in readings_of(obligation)):
+def _method(obligation: Obligation, counts: dict[str, int]) -> str:
+    if not counts and any(reading.word.certifies == "count" for reading in readings_of(obligation)):
         return "counted are proofs"
-    if not names:
+    if not counts:
         return "measured on the network itself"
-    return "measured on " + ", ".join(f"{session.data(name).facts.count} examples of `{name}`" for name in names)
+    return "measured on " + ", ".join(f"{count} examples of `{name}`" for name, count in counts.items())
 
 
 def _too_weak(obligation: Obligation, count: int) -> str:

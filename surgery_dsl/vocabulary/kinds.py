@@ -238,6 +238,10 @@ class Quantity(Word, ABC):
         return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
     def nominal(self) -> Mapping[str, int]:
+    def examples(self, facts: DataFacts) -> int:
+        """Return how many examples of its data set are read: all, unless an argument says otherwise."""
+        return facts.count
+
         """Return the free sizes that this use of the word states; proofs put them in, measurements run at them."""
         return {}
 

@@ -1,13 +1,16 @@
 """``grad_flow``: whether every layer still learns."""
 
+import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
+from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity
 from surgery_dsl.vocabulary.quantities._fits import targets_fit
+from surgery_dsl.vocabulary.quantities._worst import MOST
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
@@ -50,16 +53,22 @@ class GradFlow(Quantity):
     data: Annotated[str, Names("data")]
     batches: Annotated[int, Field(ge=1)] = 4
 
+    def examples(self, facts: DataFacts) -> int:
+        """Return how many the first batches hold."""
+        return min(facts.count, self.batches * facts.batch)
+
     def check(self, context: Static) -> None:
         """Report targets that fit no loss on the network's outputs."""
         targets_fit(self.data, self.span, context, labels=False)
 
     def measure(self, model: "torch.nn.Module", interface: Interface, runtime: Runtime) -> float:
-        """Return the least norm; ``.grad`` and ``requires_grad`` of the parameters are left as they were."""
+        """Return the least norm and name the weakest layers; ``.grad`` and ``requires_grad`` stay as they were."""
         from surgery_dsl.evidence import flow
 
         loaded = runtime.data(self.data)
         batches = loaded.batches(self.batches)
-        norm, path = flow.least_flow(model, batches, runtime.outputs, loaded.facts.tokens)
-        runtime.remark(f"least in `{path or 'the network itself'}`")
-        return norm
+        found = flow.norms(flow.loss_gradients(model, batches, runtime.outputs, loaded.facts.tokens))
+        weakest = sorted(found, key=lambda path: (not math.isnan(found[path]), found[path]))[:MOST]
+        named = ", ".join(f"`{path or 'the network itself'}` ({found[path]:.2g})" for path in weakest)
+        runtime.remark(f"least in {named}, of {len(found)} layers")
+        return flow.least(found)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, final
 
 from pydantic import Field
 
+from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Quantity
@@ -48,6 +49,10 @@ class MeasuredMemory(Quantity):
 
     data: Annotated[str, Names("data")]
     batch: Annotated[int, Field(ge=1)] = 1
+
+    def examples(self, facts: DataFacts) -> int:
+        """Return how many a batch holds."""
+        return min(facts.count, self.batch)
 
     def check(self, context: Static) -> None:
         """Report a batch of more examples than there are."""

@@ -52,7 +52,7 @@ def linear_layers(scene: Scene, draft: Draft, what: str, *, stays: bool = False)
 
 def _layer(scene: Scene, draft: Draft, target: Target, runs: tuple[Run, ...], what: str) -> Layer | None:
     operator = only_operator(draft, runs[0])
-    problem = "is no linear layer"
+    problem, fix = "is no linear layer", 'name linear layers, such as linear("**")'
     if operator is not None and operator.kind == "linear":
         weight, bias = operator.tensors.get("weight", ""), operator.tensors.get("bias", "")
         tensor = draft.tensors[weight]
@@ -61,6 +61,7 @@ def _layer(scene: Scene, draft: Draft, target: Target, runs: tuple[Run, ...], wh
         owned = {draft.tensors[name].tied_to or name for name in own}
         if tensor.dtype not in ("f16", "bf16", "f32", "f64"):
             problem = f"stores its weight as {tensor.dtype}"
+            fix = f"start from the weights as they were before they were quantized: {what} first, int8() last"
         elif operator.tensors.keys() - {"weight", "bias"} or owned != set(operator.tensors.values()):
             problem = "computes its weight from several tensors"
         elif operator.settings.keys() - {"input_dim"}:
@@ -73,7 +74,7 @@ def _layer(scene: Scene, draft: Draft, target: Target, runs: tuple[Run, ...], wh
         shapes.SITE_DOES_NOT_FIT,
         f"`{target.path}` {problem}, and {what} needs one with a floating-point weight",
         path=target.path,
-        help='name linear layers, such as linear("**")',
+        help=fix,
     )
     return None
 

@@ -119,7 +119,22 @@ def test_units_of_images_before_a_flatten_are_channels() -> None:
 
 def test_the_layer_with_the_least_gradient_is_named() -> None:
     model = perceptron([[-1, 0], [-1, 0]], [-1, -1])  # nothing passes the activation: the first layer learns nothing
-    assert measure("grad_flow", model, examples(X)) == (0.0, "least in `0`")
+    value, said = measure("grad_flow", model, examples(X))
+    assert value == 0
+    assert said.startswith("least in `0` (0), `2` (")
+    assert said.endswith(", of 2 layers")
+
+
+def test_lines_say_how_many_examples_they_read() -> None:
+    facts = examples(X, batch=3).facts  # four in all
+    for name, arguments, count in (
+        ("dead", {}, 4),
+        ("grad_flow", {"batches": 1}, 3),
+        ("grad_flow", {"batches": 2}, 4),
+        ("latency", {"batch": 2}, 2),
+        ("measured_memory", {}, 1),
+    ):
+        assert catalogue.find("quantities", name)(data="examples", **arguments).examples(facts) == count
 
 
 def test_running_statistics_against_the_data_s() -> None:
