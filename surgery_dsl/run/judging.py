@@ -18,6 +18,7 @@ from surgery_dsl.proof.check import check
 from surgery_dsl.proof.fixes import LARGE
 from surgery_dsl.proof.mending import MOST_TRIED, Judged, mended
 from surgery_dsl.run.completion import completed
+from surgery_dsl.run.prepare import files_folder
 
 if TYPE_CHECKING:
     from surgery_dsl.run.prepare import Checked
@@ -100,14 +101,14 @@ class Judge:
             lock = read_lock(lock_path(self.path))
         except (FileNotFoundError, Refused):
             return None
-        stale = compare(completed(plan, lock), lock, self.path.parent, self.allow_pickle)
+        stale = compare(completed(plan, lock), lock, files_folder(plan, self.path), self.allow_pickle)
         return None if stale.found else lock
 
     def _traced(self, plan: Plan) -> Lock:
         from surgery_dsl.run.grants import collect
         from surgery_dsl.run.lock import make_lock
 
-        return make_lock(plan, self.path.parent, collect(self.allow_code), self.allow_pickle)
+        return make_lock(plan, files_folder(plan, self.path), collect(self.allow_code), self.allow_pickle)
 
 
 def _of_ranges(lock: Lock, before: Plan | None, after: Plan) -> Lock | None:

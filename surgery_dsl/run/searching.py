@@ -175,7 +175,8 @@ class _Search:
     def go(self, place: Path, found: list[Diagnostic]) -> Searched:
         """Try the candidates that are proved, and write what they lead to."""
         proved = [value for value, objection in self.checked.candidates.items() if not objection]
-        with tempfile.TemporaryDirectory(prefix="surgery-dsl-search-") as folder:
+        beside = next(parent for parent in place.absolute().parents if parent.is_dir())  # the disk that results go to
+        with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=beside) as folder:
             outcomes = list(tested(proved, lambda one: self._passes(one, Path(folder)), stops=self.asked.by.stops))
         accepted = [value for value, passed in outcomes if passed]
         if not accepted:
@@ -197,10 +198,11 @@ class _Search:
             Refused: Something else than the candidate is at fault.
         """
         value = value_text(candidate)
-        number, of = len(self.done) + 1, len(self.param.choices)
+        choices = self.param.choices
+        head = f"{self.param.name} = {value} ({choices.index(candidate) + 1} of {len(choices)})"
 
         def tell(text: str, done: int, total: int) -> None:
-            self.progress(f"{self.param.name} = {value} ({number} of {of}): {text}", done, total)
+            self.progress(f"{head}: {text}", done, total)
 
         with tempfile.TemporaryDirectory(dir=folder) as place:
             result = Path(place) / "result"

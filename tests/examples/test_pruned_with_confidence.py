@@ -122,6 +122,16 @@ def test_what_chose_is_no_evidence_for_plans_that_begin_with_the_result(found: F
     assert "`furthest`" in outcome.diagnostics[0].message
 
 
+def test_what_was_found_can_be_reviewed_and_runs_as_it_was_reviewed(copy: Path) -> None:
+    planned = surgery_dsl.plan(copy / "found/plan.surg", copy / "reviewed.json")
+    assert planned.diagnostics == ()
+    outcome = surgery_dsl.apply(copy / "reviewed.json", copy / "out", allow_code=["digits:*"], dry_run=True)
+    assert outcome.diagnostics == ()
+    (copy / "digits_cnn.safetensors").write_bytes(b"")
+    outcome = surgery_dsl.apply(copy / "reviewed.json", copy / "out", allow_code=["digits:*"], dry_run=True)
+    assert [one.code.id for one in outcome.diagnostics] == ["SD427"]
+
+
 # ---- what is refused ---------------------------------------------------------------------------------------------
 
 
@@ -228,15 +238,14 @@ def test_a_network_that_measures_otherwise_is_not_the_one_that_was_tested(copy: 
 # ---- other ends of a search --------------------------------------------------------------------------------------
 
 
-def test_an_interrupted_search_leaves_nothing(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_search_leaves_nothing(copy: Path) -> None:
     def interrupt(text: str, done: int, total: int) -> None:
         if "training" in text:
             raise KeyboardInterrupt
 
-    monkeypatch.setenv("TMPDIR", str(copy))
     before = sorted(copy.rglob("*"))
     with pytest.raises(KeyboardInterrupt):
-        surgery_dsl.search(copy / "plan.surg", copy / "again", allow_code=["digits:*"], progress=interrupt)
+        surgery_dsl.search(copy / "plan.surg", copy / "new/again", allow_code=["digits:*"], progress=interrupt)
     assert [path for path in sorted(copy.rglob("*")) if "__pycache__" not in path.parts] == before
 
 

@@ -2,6 +2,7 @@
 
 from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence
 from surgery_dsl.certificate.model import Claim
+from surgery_dsl.certificate.search_record import SearchRecord
 from surgery_dsl.report.document import Column, Histogram, Interval, IntervalPlot, Part, Section, Table, Text, table
 from surgery_dsl.report.numbers import number_of, short, shown
 from surgery_dsl.report.result import Result, sampled
@@ -77,6 +78,8 @@ def statistics(result: Result) -> Section | None:
     if not pairs:
         return None
     parts: list[Part] = [_statistics(pairs)]
+    if result.predicate.search is not None:
+        parts.append(_candidates(result.predicate.search))
     for at, (claim, evidence) in enumerate(pairs):
         parts.append(Text(f"{claim.statement}: {evidence.says}"))
         values = sampled(result, evidence) if at < MOST_PLOTS else []
@@ -113,6 +116,16 @@ def _statistics(pairs: list[tuple[Claim, StatisticalEvidence]]) -> Table:
         for claim, evidence in pairs
     ]
     return table("Statistical claims", columns, rows)
+
+
+def _candidates(record: SearchRecord) -> Table:
+    """Return what became of each candidate of the search that chose on the examples, in the order of the plan."""
+    columns = (Column(record.param), Column("verdict", "status"), Column("why"), Column("bounds"))
+    rows = [
+        (one.value, one.verdict, one.reason, "; ".join(f"{shown(line.bound)}: {line.text}" for line in one.lines))
+        for one in record.candidates
+    ]
+    return table(f"How {record.param} = {record.found} was chosen, by {record.method}", columns, rows)
 
 
 def _confidence(evidence: StatisticalEvidence) -> str:
