@@ -25,6 +25,7 @@ from surgery_dsl.vocabulary.quantities.measured_memory import MeasuredMemory
 from surgery_dsl.vocabulary.quantities.nonzero import Nonzero
 from surgery_dsl.vocabulary.quantities.params import Params
 from surgery_dsl.vocabulary.quantities.peak_memory import PeakMemory
+from surgery_dsl.vocabulary.quantities.perplexity import Perplexity
 from surgery_dsl.vocabulary.quantities.weight_bytes import WeightBytes
 
 Name = Literal["params", "flops", "macs", "memory", "nonzero", "disk", "peak_memory", "latency", "accuracy"]
@@ -36,8 +37,9 @@ Timed = TypeVar("Timed", Latency, MeasuredMemory)
 class Figures:
     """Takes the figures at the right moments. Final.
 
-    Losses are those of the first data set whose loss (or else accuracy) a gate of the plan reads; without one they
-    are not taken. Latency and measured memory are taken where the plan reads them or the run was asked to.
+    Losses are those of the first data set whose loss (or else accuracy, or else perplexity) a gate of the plan reads;
+    without one they are not taken. Latency and measured memory are taken where the plan reads them or the run was
+    asked to.
     """
 
     def __init__(self, session: Session, values: Values) -> None:
@@ -172,4 +174,5 @@ def judged(plan: Plan) -> tuple[str, str]:
     words = [reading.word for _, obligation in measured(plan) for reading in readings_of(obligation)]
     losses = [word.data for word in words if isinstance(word, Loss) and isinstance(word.data, str)]
     accuracies = [word.data for word in words if isinstance(word, Accuracy)]
-    return next(iter([*losses, *accuracies]), ""), next(iter(accuracies), "")
+    perplexities = [word.data for word in words if isinstance(word, Perplexity)]
+    return next(iter([*losses, *accuracies, *perplexities]), ""), next(iter(accuracies), "")

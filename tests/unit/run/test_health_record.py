@@ -15,12 +15,14 @@ from surgery_dsl.certificate.model import EfficiencyRow, Predicate
 from surgery_dsl.cli.health_text import health_text
 from surgery_dsl.evidence import seen as seen_inside
 from surgery_dsl.interface.model import Interface
+from surgery_dsl.language.read import read_plan
 from surgery_dsl.run import figures, health
 from surgery_dsl.run import session as session_module
 from surgery_dsl.run.apply import apply
 from surgery_dsl.run.digests import digests, named_tensors
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.session import Session
+from tests.cli.program import EXAMPLES
 from tests.unit.run.test_apply import InProcess
 
 SLIM = """
@@ -215,6 +217,15 @@ def test_each_figure_has_a_line_and_says_how_it_was_found(plan: Callable[[str], 
     assert found["params"].after == sum(
         t.numel() for n, t in kept.items() if "running" not in n and n != "scale" and t.dim()
     )
+
+
+def test_a_perplexity_is_a_loss_too() -> None:
+    lines = {"perplexity(held) <= 9": "held", "cosine(held) >= 0.9": ""}
+    for line, data in lines.items():
+        text = (EXAMPLES / "llm_shrink" / "plan.surg").read_text(encoding="utf-8").rpartition("  measure")[0]
+        plan, _ = read_plan(f"{text}  measure {line}\n}}\n", "plan.surg", {})
+        assert plan is not None
+        assert figures.judged(plan) == (data, "")
 
 
 def test_zeros_are_not_parameters_removed(plan: Callable[[str], Path]) -> None:
