@@ -206,7 +206,8 @@ class _Reader:
             there = attribute_of(block, _SET_BY[kinds[0]])
             if there is not None:
                 yield (Replacement(there.value.span, code),)
-        exact = any(value.span == self.span for value in near) or not self.rewriter.values_at(self.span)
+        unread = self.finding.code.id < "SD1" and not self.rewriter.values_at(self.span)
+        exact = unread or any(value.span == self.span for value in near)
         if (
             code
             and exact

@@ -222,7 +222,8 @@ class Grouped(nn.Module):
         self.function = function
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.function(x)
+        found: Tensor = self.function(x)
+        return found
 
 
 GROUPS: dict[int, Callable[[Tensor], Tensor]] = {
