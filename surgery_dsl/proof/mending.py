@@ -110,7 +110,7 @@ class _Mender:
             still = _standing(finding, self.judged, judged, reading)
             if still is None:
                 verified = _verified(judged)
-                return Fix(part.text, reading, verified, self._loosens(changed, judged)), None
+                return Fix(part.text, reading, verified, self._loosens(changed, judged, reading)), None
             against = against or still
         return None, against
 
@@ -122,10 +122,16 @@ class _Mender:
             self.known[changed] = self.judge(changed)
         return self.known[changed]
 
-    def _loosens(self, changed: str, judged: Judged) -> bool:
-        """Whether an edit loosens the plan; of a plan that could not be read, it only says what was meant."""
+    def _loosens(self, changed: str, judged: Judged, reading: Sequence[Replacement]) -> bool:
+        """Whether an edit loosens the plan.
+
+        A plan that could not be read cannot be compared: what takes something out of it, or is about its claims, then
+        counts as loosening.
+        """
         if self.judged.plan is None or judged.plan is None:
-            return False
+            blocks = [self.rewriter.block_at(change.span) for change in reading]
+            claims = any(block is None or block.kind.text in ("control", "param") for block in blocks)
+            return claims or not all(change.text for change in reading)
         return meaning(self.judged.plan, judged.plan, (self.text, changed)).loosened > 0
 
 

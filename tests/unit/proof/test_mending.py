@@ -92,6 +92,15 @@ def test_a_limit_that_is_relaxed_is_marked() -> None:
     ]
 
 
+def test_of_a_plan_that_cannot_be_read_claims_are_not_touched_lightly() -> None:
+    text = PLAN.replace("lin", "lni").replace("hidden", "hiden") + "control final {\n  prove parms <= 10\n}\n"
+    judge, _ = judged_by()
+    edits = {"did you mean `linear`?": Span(8, 8, 8, 14), "did you mean `params`?": Span(14, 9, 14, 14)}
+    wrong = tuple(Diagnostic(names.UNKNOWN_WORD, help_text, span=at, help=help_text) for help_text, at in edits.items())
+    found = mended(text, Judged(None, wrong, False), judge)
+    assert [[fix.loosens for fix in one.fixes] for one in found] == [[False], [True]]
+
+
 def test_trials_are_bounded() -> None:
     many = tuple(finding(f"write `floor = {number}`", str(number)) for number in range(1, 20))
     judge, seen = judged_by()
