@@ -25,7 +25,6 @@ from surgery_dsl.proof import statistical
 from surgery_dsl.proof.searching import open_search, param_of
 from surgery_dsl.proof.verdict import Verdict
 from surgery_dsl.run.apply import Progress, attempt, silent
-from surgery_dsl.run.assertions import admitted_checked
 from surgery_dsl.run.outcome import Outcome
 from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.prepare import Checked, check
@@ -45,7 +44,7 @@ ENDINGS = frozenset(
 """Findings that speak against a candidate. Any other ends the search without an answer: files, devices, code, data."""
 
 
-_SAME = ("device", "seed", "force", "allow_undecided", "allow_pickle", "certify_seconds")
+_SAME = ("device", "seed", "force", "allow_pickle", "certify_seconds")
 """Options of :func:`search` that are settings as they are."""
 
 
@@ -78,15 +77,14 @@ def search(
     dtype: Literal["f16", "bf16", "f32", "f64"] | None = None,
     seed: int = 0,
     force: bool = False,
-    allow_undecided: bool = False,
     allow_pickle: bool = False,
     certify_seconds: float = 10.0,
     progress: Progress = silent,
 ) -> Searched:
     """Choose the value that a plan's ``search`` asks for, and write the plan with it, its lock and a record.
 
-    Candidates that a proof refuses are not tried. The others run as ``apply`` would run them, each from the same base,
-    in the order of the plan.
+    Candidates that a proof refuses, or leaves undecided, are not tried. The others run as ``apply`` would run them,
+    each from the same base, in the order of the plan.
 
     Args:
         plan: Path of the ``.surg`` file.
@@ -97,7 +95,6 @@ def search(
         dtype: What floating-point tensors are turned into; ``apply`` of the written plan needs the same.
         seed: Mixed into every seed of the plan; ``apply`` of the written plan needs the same.
         force: Replace an earlier search at ``output``.
-        allow_undecided: Put claims that no tier decides to the outcome that ``identify`` finds.
         allow_pickle: Read weights that are a pickle.
         certify_seconds: Wall time for cutting the boxes of one ``certify`` line.
         progress: Hears a few words, how much is done, and of how much (0 where that is not known).
@@ -122,8 +119,6 @@ def _search(plan: Path | str, place: Path, settings: Settings, progress: Progres
         allow_pickle=settings.allow_pickle,
         progress=lambda text: progress(text, 0, 0),
     )
-    if settings.allow_undecided:
-        checked = admitted_checked(checked)
     found = [*checked.diagnostics, *_beforehand(checked, place, settings)]
     if any(finding.severity is Severity.ERROR for finding in found) or checked.plan is None:
         return Searched(checked, tuple(found), _refused(checked))

@@ -21,9 +21,6 @@ from surgery_dsl.cli.options import grants, output_format, parse_sets, plan_argu
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Mixed into every seed of the plan.")
 @click.option("--force", is_flag=True, help="Replace an earlier search.")
-@click.option(
-    "--allow-undecided", is_flag=True, help="Decide what no proof decides for the outcome that identify finds."
-)
 @click.option("--allow-pickle", is_flag=True, help="Read weights that are pickles (they can run any code).")
 @click.option(
     "--certify-seconds",
@@ -43,7 +40,6 @@ def command(
     dtype: Literal["f16", "bf16", "f32", "f64"] | None,
     seed: int,
     force: bool,
-    allow_undecided: bool,
     allow_pickle: bool,
     certify_seconds: float,
     allow_code: tuple[str, ...],
@@ -69,7 +65,6 @@ def command(
             dtype=dtype,
             seed=seed,
             force=force,
-            allow_undecided=allow_undecided,
             allow_pickle=allow_pickle,
             certify_seconds=certify_seconds,
             progress=progress.tell,
