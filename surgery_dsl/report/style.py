@@ -23,7 +23,8 @@ th,td{padding:.28rem .7rem .28rem 0;text-align:left;vertical-align:top;border-bo
 overflow-wrap:normal;font-weight:400}
 thead th{color:var(--soft);font-size:.8rem;white-space:nowrap;vertical-align:bottom}
 tbody th{max-width:26rem}td{max-width:30rem}
-.long{min-width:16rem}.long,.name{overflow-wrap:anywhere}.short{white-space:nowrap}
+td:not(.short,.number,.status),tbody th:not(.short){min-width:10rem}tbody .long{min-width:16rem}
+.long,.name{overflow-wrap:anywhere}.short{white-space:nowrap}
 .number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .name,pre,code{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace;font-size:.82rem}
 .status{white-space:nowrap;font-weight:600}.good{color:var(--good)}.bad{color:var(--bad)}.open{color:var(--open)}
@@ -46,6 +47,7 @@ svg .bar.c5,svg .dot.c5{fill:var(--c5)}
 --bad:#b3201a;--open:#8a5300;--c0:#2f6db5;--c1:#b4541a;--c2:#2f7d4f;--c3:#8a4a9e;--c4:#a3304f;--c5:#5b6470}
 body{max-width:none;padding:0;font-size:10pt}nav{display:none}.wide{overflow:visible}figure,tr{break-inside:avoid}
 pre{white-space:pre-wrap}h2,h3{break-after:avoid}table{font-size:7.5pt}.name,code{font-size:7pt}
-.long{min-width:0}.short:not(.number,.status){white-space:normal}th,td{padding-right:.35rem}thead th{font-size:7pt}
+td:not(.short,.number,.status),tbody th:not(.short),tbody .long{min-width:0}
+.short:not(.number,.status){white-space:normal}th,td{padding-right:.35rem}thead th{font-size:7pt}
 .wide{background:none}details::details-content{content-visibility:visible}}
 """

@@ -31,6 +31,14 @@ OVERHANGING = """() => {
   return found.map(one => one.slice(0, 200));
 }"""
 
+CRAMPED = """() => [...document.querySelectorAll('tbody td, tbody th')].filter(e => {
+  const own = document.createRange();
+  own.selectNodeContents(e);
+  const lines = new Set([...own.getClientRects()].map(one => Math.round(one.bottom / 4))).size;
+  return e.innerText.trim() && lines > 2 && e.innerText.trim().length / lines < 9;
+}).map(e => e.innerText.slice(0, 60))"""
+"""Cells whose text is broken after every few characters."""
+
 CONTRASTS = """() => {
   const numbers = text => (text.match(/[0-9.]+/g) || []).map(Number);
   const light = c => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; };
@@ -106,6 +114,7 @@ def test_a_page_can_be_read(browser: Any, report: Path, scheme: str, width: int)
         if opened:
             page.evaluate("() => document.querySelectorAll('details').forEach(one => { one.open = true; })")
         assert page.evaluate(OVERHANGING) == []
+        assert page.evaluate(CRAMPED) == []
         contrasts = page.evaluate(CONTRASTS)
         assert len(contrasts) > 15
         assert {name: round(ratio, 2) for name, ratio in contrasts.items() if ratio < CONTRAST} == {}
@@ -146,6 +155,10 @@ def test_without_scripts_it_says_the_same(browser: Any, report: Path) -> None:
     [
         ("<p style='color:#999'>pale</p>", "contrast"),
         ("<div style='width:3000px;height:1px'></div>", "overhang"),
+        (
+            "<table style='width:3rem;min-width:0'><tr><td style='min-width:0;overflow-wrap:anywhere'>layers.0.weight",
+            "cramped",
+        ),
     ],
 )
 def test_the_measures_can_fail(browser: Any, report: Path, broken: str, seen: str, tmp_path: Path) -> None:
@@ -156,5 +169,5 @@ def test_the_measures_can_fail(browser: Any, report: Path, broken: str, seen: st
     if seen == "contrast":
         assert min(page.evaluate(CONTRASTS).values()) < CONTRAST
     else:
-        assert page.evaluate(OVERHANGING) != []
+        assert page.evaluate({"overhang": OVERHANGING, "cramped": CRAMPED}[seen]) != []
     page.close()
