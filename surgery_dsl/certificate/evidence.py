@@ -104,6 +104,22 @@ class StatisticalEvidence(Data):
     touched: tuple[TouchedData, ...] = ()
 
 
+class AssumedFunction(Data):
+    """What a bound of deployed networks assumes of a function of the library that they run on.
+
+    Attributes:
+        function: The operator, as torch calls it.
+        units: At an argument z its float32 value is at most this many times 2⁻²⁴ · max(1, |z|) from the function.
+        seen: The greatest error that was seen when it was tried, in the same units.
+        points: At how many arguments.
+    """
+
+    function: str
+    units: int
+    seen: str
+    points: int
+
+
 class BoundEvidence(Data):
     """How a bound over a region was found, and the files that show it.
 
@@ -116,6 +132,7 @@ class BoundEvidence(Data):
         claims: What is bounded, as a formula.
         method: How the bound was found.
         arithmetic: ``real``, or ``float32``: in any order of summation, rounding to nearest, no overflow.
+        assumes: What is assumed besides, where functions are not rounded as a standard says.
         bound: What holds for every input of the region.
         attack: What an input that was found reaches: the bound can be no lower.
         replayed: The same at that input, through the networks' own modules in the run's dtype.
@@ -135,6 +152,7 @@ class BoundEvidence(Data):
     claims: str
     method: str
     arithmetic: Literal["real", "float32"]
+    assumes: tuple[AssumedFunction, ...] = ()
     bound: str
     attack: str
     replayed: str = ""

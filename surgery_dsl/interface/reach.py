@@ -11,12 +11,15 @@ _PRODUCTS = frozenset({"matmul", "mul", "div", "grouped_matmul"})
 """Affine where one factor is constant; a product of two values of the forward is not."""
 
 
-def out_of_reach(interface: Interface, inside: str = "") -> Iterator[tuple[str, str]]:
+def out_of_reach(
+    interface: Interface, inside: str = "", constants: frozenset[str] = frozenset()
+) -> Iterator[tuple[str, str]]:
     """Yield operators between input and output that no bound reaches: what is said of them, and their module.
 
-    With ``inside``, of the operators of one module, whatever they read.
+    With ``inside``, of the operators of one module, whatever they read. What is computed from inputs that are
+    ``constants``, by name, is one itself.
     """
-    felt = {port.value for port in interface.inputs}
+    felt = {port.value for port in interface.inputs if port.name not in constants}
     for operator in interface.operators:
         if inside and operator.module != inside and not operator.module.startswith(f"{inside}."):
             felt.update(operator.outputs)

@@ -20,7 +20,7 @@ class Expectation:
         kinds: Kinds of words.
         blocks: Kinds of blocks that may be named.
         literals: Fixed strings.
-        item: What the entries of a tuple are, where the field takes one.
+        item: What the entries of a tuple, or the values of a dictionary, are, where the field takes one.
         required: Whether there is no default.
     """
 
@@ -115,6 +115,8 @@ def expectation(annotation: Any, metadata: tuple[Any, ...] = ()) -> Expectation:
             literals.extend(str(value) for value in get_args(part))
         elif origin is tuple:
             items.append(expectation(get_args(part)[0]))
+        elif origin is dict:
+            items.append(expectation(get_args(part)[1]))
         elif isinstance(part, type) and part is not type(None):
             marked = (named and part is str) or (slots and (part is str or _is_word(part)))
             if not marked:

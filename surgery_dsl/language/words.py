@@ -15,7 +15,7 @@ from surgery_dsl.language.points import MISSING
 from surgery_dsl.language.scope import Scope, describe, did_you_mean, ungroup
 from surgery_dsl.language.titles import either, title
 from surgery_dsl.vocabulary import catalogue
-from surgery_dsl.vocabulary.values import Plain
+from surgery_dsl.vocabulary.values import Plain, Range
 from surgery_dsl.vocabulary.word import Word
 
 
@@ -124,7 +124,13 @@ class _Arguments:
     def _set_further(self, argument: tree.Argument, written: str) -> None:
         """Collect what the word hands on by name (``python("module:function", width = 8)``)."""
         collected = self.given.setdefault(self.further, {})
-        result = _plain(argument.value, self.scope, f"{written} of {self.cls.name}")
+        what, item = f"{written} of {self.cls.name}", fields(self.cls)[self.further][1].item
+        typed = item is not None and Range in item.types
+        result = (
+            convert(argument.value, item, self.scope, what)
+            if item and typed
+            else _plain(argument.value, self.scope, what)
+        )
         self.failed |= result is MISSING
         if written in collected:
             self._twice(argument, written)

@@ -131,8 +131,9 @@ def bound(state: State, obligation: Obligation, block: str) -> Verdict | None:
         fix = "correct the limit"
         state.sink.say(Diagnostic(budgets.IMPOSSIBLE_GATE, text, file=state.file, span=obligation.span, help=fix))
         return verdict_of(obligation, block, "bound", "failed", "intervals", reason="no outcome can pass it")
+    constants = found.region.constants(state.base)
     for interface in (state.base,) if inside else (state.base, state.interface):
-        beyond = next(out_of_reach(interface, inside), None)
+        beyond = next(out_of_reach(interface, inside, constants), None)
         if beyond is not None:
             state.sink.say(not_certified(obligation, beyond[0], state.file, beyond[1]))
             return verdict_of(obligation, block, "bound", "undecided", "none", reason=beyond[0])

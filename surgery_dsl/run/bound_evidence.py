@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from surgery_dsl.certificate.evidence import BoundEvidence
-from surgery_dsl.evidence.bounds.written import written
+from surgery_dsl.certificate.evidence import AssumedFunction, BoundEvidence
+from surgery_dsl.evidence.bounds.rounding import ASSUMED_UNITS
+from surgery_dsl.evidence.bounds.written import region_tensors, written
 from surgery_dsl.proof.verdict import exact_text
 from surgery_dsl.run.certifying import METHOD, Certified
 
@@ -20,14 +21,18 @@ def evidence_of(found: Certified) -> BoundEvidence:
     """Return the evidence without files."""
     return BoundEvidence(
         region=found.said,
-        boxes=len(found.box.low),
-        dimensions=found.box.low[0].numel(),
+        boxes=found.region.count,
+        dimensions=found.region.dimensions,
         claims=found.bounding.claimed.formula,
         method=METHOD,
         arithmetic=found.grade,
+        assumes=tuple(
+            AssumedFunction(function=one.function, units=ASSUMED_UNITS, seen=one.seen.hex(), points=one.points)
+            for one in found.assumes
+        ),
         bound=found.bound.hex(),
         attack=found.attack.hex(),
-        replayed=found.replayed.hex(),
+        replayed=found.witness.replayed.hex(),
         limit=exact_text(found.asked.limit),
         parts=found.count,
         seconds=found.seconds,
@@ -51,8 +56,7 @@ def _contents(found: Certified, evidence: BoundEvidence) -> tuple[dict[str, obje
     bounding = found.bounding
     old, constants = written(bounding.old, "old.")
     new, more = written(bounding.new, "new.")
-    tensors = {**constants, **more, "box.low": found.box.low, "box.high": found.box.high}
-    tensors |= {"bounds": found.bounds, "attack.points": found.points}
+    tensors = {**constants, **more, **region_tensors(found.region, found.points), "bounds": found.bounds}
     if bounding.claimed.labels is not None:
         tensors["labels"] = bounding.claimed.labels
     for number, match in enumerate(bounding.matches):
@@ -73,9 +77,10 @@ def _contents(found: Certified, evidence: BoundEvidence) -> tuple[dict[str, obje
 def _parts(found: Certified) -> dict[str, Tensor]:
     """Return all parts in the order of their bounds, and the number of the box that each was cut from."""
     lows, highs, origin = [], [], []
-    for at in range(len(found.box.low)):
+    whole = found.region.boxes[0]
+    for at in range(len(whole.low)):
         box = found.parts[at].pieces if at in found.parts else None
-        lows.append(found.box.low[at : at + 1] if box is None else box.low)
-        highs.append(found.box.high[at : at + 1] if box is None else box.high)
+        lows.append(whole.low[at : at + 1] if box is None else box.low)
+        highs.append(whole.high[at : at + 1] if box is None else box.high)
         origin.append(torch.full((len(lows[-1]),), at))
     return {"part.low": torch.cat(lows), "part.high": torch.cat(highs), "part.of": torch.cat(origin)}

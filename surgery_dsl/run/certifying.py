@@ -4,32 +4,32 @@ Passed: the bound is at most the limit. Failed: an input of the region was found
 modules, where the quantity is above the limit. Undecided: neither; a plan goes on only with what passed.
 """
 
-import copy
 import time
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.evidence.bounds.alignment import Alignment
 from surgery_dsl.evidence.bounds.analysis import FLOAT32, REAL
-from surgery_dsl.evidence.bounds.attack import attack
 from surgery_dsl.evidence.bounds.bounding import Bounding
 from surgery_dsl.evidence.bounds.claimed import Claimed
-from surgery_dsl.evidence.bounds.graph import Graph, Unbounded
+from surgery_dsl.evidence.bounds.graph import Unbounded
+from surgery_dsl.evidence.bounds.input_sets import Layout, enumerated
+from surgery_dsl.evidence.bounds.library import Tried, tried
 from surgery_dsl.evidence.bounds.pairing import matches
-from surgery_dsl.evidence.bounds.record import record
-from surgery_dsl.evidence.bounds.region import Box, Region
-from surgery_dsl.evidence.bounds.rounding import Unsound
+from surgery_dsl.evidence.bounds.region import Box, Region, held
+from surgery_dsl.evidence.bounds.rounding import ASSUMED_UNITS, Unsound
+from surgery_dsl.evidence.bounds.seeking import Points, seek, together
 from surgery_dsl.evidence.bounds.splitting import Split, split
 from surgery_dsl.language.plan import Comparison, Control, Obligation
 from surgery_dsl.proof.certified import Asked, asked, not_certified
 from surgery_dsl.proof.verdict import Verdict, exact_text, rounded_text, verdict_of
-from surgery_dsl.run.outputs import first_output
+from surgery_dsl.run.recorded_networks import Graphs, RecordedNetworks, refuse_other_kernels
 from surgery_dsl.run.session import Session
 
 SPLIT_DIMENSIONS = 8
@@ -47,6 +47,31 @@ GRADES: dict[Grade, str] = {
 
 
 @dataclass(frozen=True)
+class Witness:
+    """The worst input that was found, and what both networks make of it.
+
+    Attributes:
+        region: Its number among the regions side by side.
+        inputs: The networks' inputs by name, [1, …], in the run's dtype.
+        point: The same as the graphs take it, [1, 1, …] each.
+        old: What the base gives, in the run's dtype.
+        new: What the network here gives.
+        reached: The quantity there, in float64, by the graphs.
+        replayed: The same through the networks' own modules, in the run's dtype.
+        again: The same through the networks' own modules, in float64.
+    """
+
+    region: int
+    inputs: dict[str, Tensor]
+    point: Points
+    old: Tensor
+    new: Tensor
+    reached: float
+    replayed: float
+    again: float
+
+
+@dataclass(frozen=True)
 class Certified:
     """What was found of one ``certify`` line.
 
@@ -54,12 +79,12 @@ class Certified:
         asked: What the line asks.
         said: The region in words.
         bounding: Both networks, matched, and the quantity.
-        box: The region, on the run's device.
+        region: The region, on the run's device.
         bounds: [B], or one for each part.
         parts: Of boxes that were cut, by their number.
-        points: [B, 1, *shape] the inputs that the attack found.
-        attack: What the worst of them reaches.
-        replayed: The same through the networks' own modules, in the run's dtype.
+        points: The inputs that the attack found, one for each region.
+        witness: The worst of them.
+        assumes: What is assumed of functions of the library, and how they kept it.
         status: What became of the line.
         seconds: Wall time.
     """
@@ -67,12 +92,12 @@ class Certified:
     asked: Asked
     said: str
     bounding: Bounding
-    box: Box
+    region: Region
     bounds: Tensor
     parts: dict[int, Split]
-    points: Tensor
-    attack: float
-    replayed: float
+    points: Points
+    witness: Witness
+    assumes: tuple[Tried, ...]
     status: Literal["passed", "failed", "undecided"]
     seconds: float
 
@@ -81,6 +106,11 @@ class Certified:
         """The arithmetic that the bound speaks of."""
         found: Grade = getattr(self.asked.word, "arithmetic", "real")
         return found
+
+    @property
+    def attack(self) -> float:
+        """What the worst input that was found reaches."""
+        return self.witness.reached
 
     @property
     def bound(self) -> float:
@@ -95,12 +125,17 @@ class Certified:
     @property
     def wording(self) -> str:
         """The claim in words, with the gap."""
-        dimensions = self.box.low[0].numel()
-        boxes = f"{len(self.box.low)} box{'es' * (len(self.box.low) != 1)} of {dimensions} dimensions"
+        boxes = f"{self.region.count} box{'es' * (self.region.count != 1)} of {self.region.dimensions} dimensions"
         many = f" in {self.count} parts" if self.parts else ""
+        assumed = "".join(
+            f"; assuming that {one.function} in float32 is at most {ASSUMED_UNITS} · 2⁻²⁴ · max(1, |z|) off, and "
+            f"{one.seen:.2g} were seen at {one.points} arguments"
+            for one in self.assumes
+        )
         return (
-            f"certified ({GRADES[self.grade]}): for {self.said} ({boxes}{many}), {self.bounding.claimed.formula} ≤ "
-            f"{rounded_text(self.bound)}; an attack reached {rounded_text(self.attack)}"
+            f"certified ({GRADES[self.grade]}{assumed}): for {self.said} ({boxes}{many}), "
+            f"{self.bounding.claimed.formula} ≤ {rounded_text(self.bound)}; an attack reached "
+            f"{rounded_text(self.attack)}"
         )
 
 
@@ -109,8 +144,7 @@ class Certifying:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._bases: dict[tuple[str, tuple[int, ...]], Graph] = {}
-        self._inside = ""
+        self._bases: Graphs = {}
 
     def decide(
         self, control: Control, obligation: Obligation
@@ -140,117 +174,70 @@ class Certifying:
     def _certify(self, line: Asked) -> Certified:
         began = time.monotonic()
         session = self._session
-        self._inside = getattr(line.word, "at", "")
+        inside = getattr(line.word, "at", "")
+        if getattr(line.word, "arithmetic", "real") == "float32":
+            refuse_other_kernels(session)
         try:
-            corners = line.region.corners(session, self._inside).to(session.device)
+            layout = Layout(line.region.input_sets(session, inside))
         except LookupError as why:
             raise Unbounded(str(why.args[0])) from why
-        box = Box(corners[0], corners[1])
         claimed = line.word.claimed(session)
         labels = claimed.labels
         if labels is not None:
             claimed = _on(claimed, session.device)
-        bounding = self._bounding(box, claimed, getattr(line.word, "arithmetic", "real"))
-        bounds = bounding.over(box, claimed.labels)
-        points, reached = self._attacked(bounding, box)
-        parts, bounds = self._cut(line, bounding, box, bounds, reached)
+        networks = RecordedNetworks(session, layout, inside, self._bases)
+        region = enumerated(layout.region(networks.old)).to(session.device)
+        bounding = self._bounding(networks, claimed, getattr(line.word, "arithmetic", "real"))
+        bounds = bounding.over(region, claimed.labels)
+        points, reached = self._attacked(bounding, region, networks)
+        parts, bounds = self._cut(line, bounding, region, bounds, reached)
         worst = int(reached.argmax())
-        replayed = self._replayed(bounding, points[worst : worst + 1], worst, None)
-        status = self._status(line, bounding, bounds, points, reached)
+        witness = _witness(networks, bounding, tuple(one[worst : worst + 1] for one in points), worst)
+        assumes = tried((networks.old, networks.new), session.device) if bounding.arithmetic.unit else ()
+        status = self._status(line, bounds, witness)
         seconds = time.monotonic() - began
-        found = (bounds, parts, points, float(reached.max()), replayed, status, seconds)
+        found = (bounds, parts, points, witness, assumes, status, seconds)
         said = line.region.said()
-        if self._inside:
-            said = f"every input of the module `{self._inside}` near those that it is given in the base: {said}"
-        return Certified(line, said, bounding, box, *found)
+        if inside:
+            said = f"every input of the module `{inside}` near those that it is given in the base: {said}"
+        return Certified(line, said, bounding, region, *found)
 
-    def _bounding(self, box: Box, claimed: Claimed, grade: Grade) -> Bounding:
-        session = self._session
-        if grade == "float32":
-            self._refuse_other_kernels()
-        dtype = self._dtype()
-        example = ((box.low[:1, 0] + box.high[:1, 0]) / 2).to(dtype)
-        key = (self._inside, tuple(example.shape))
-        if key not in self._bases:
-            self._bases[key] = record(session.base(), [example], forward=lambda x: self._run(0, session.base(), x))
-        old = self._bases[key]
-        new = record(session.model, [example], forward=lambda x: self._run(1, session.model, x))
-        if old.nodes[old.output].shape != new.nodes[new.output].shape:
-            raise Unbounded("the outputs of the two networks have different shapes")
-        for side, (graph, model) in enumerate(((old, session.base()), (new, session.model))):
-            self._refuse_other_outputs(graph, side, model, example)
+    def _bounding(self, networks: RecordedNetworks, claimed: Claimed, grade: Grade) -> Bounding:
+        session, old, new = self._session, networks.old, networks.new
         alignment = Alignment(session.edits)
         pairs = matches(old, new, alignment.units(old, session.device), alignment.moved)
         return Bounding(old, new, pairs, claimed, FLOAT32 if grade == "float32" else REAL)
 
-    def _run(self, side: int, model: nn.Module, value: Tensor) -> Tensor:
-        """Run the first or the second network, or the module of it that is meant."""
-        session, path = self._session, self._inside
-        if not path:
-            return session.outputs(model, value)
-        path = path if side == 0 else Alignment(session.edits).moved(path)
-        try:
-            module = model.get_submodule(path)
-        except AttributeError:
-            raise Unbounded(f"the module `{self._inside}` of the base is gone") from None
-        return first_output(module(value))
-
-    def _dtype(self) -> torch.dtype:
-        from surgery_dsl.trace.dtypes import BY_NAME
-
-        session = self._session
-        locked = session.base_interface.values[session.base_interface.inputs[0].value].dtype
-        floats = (tensor.dtype for tensor in session.base().parameters() if tensor.is_floating_point())
-        given = next(floats, torch.float32) if self._inside else BY_NAME[locked]
-        return session.settings.torch_dtype() or given
-
-    def _refuse_other_outputs(self, graph: Graph, side: int, model: nn.Module, example: Tensor) -> None:
-        """Refuse a recorded forward that gives other outputs than the network: it would be another network's bound."""
-        with torch.no_grad():
-            own = self._run(side, model, example).double()
-            found = graph.run(example.double().unsqueeze(0))[0].reshape(own.shape)
-        room = torch.finfo(example.dtype).eps ** 0.5 * (1 + float(own.abs().max()))
-        if not float((own - found).abs().max()) <= room:
-            raise Unbounded("the forward does not do the same on every input: it is random, or goes by values")
-
-    def _refuse_other_kernels(self) -> None:
-        """Refuse a claim about float32 where kernels may round otherwise than operation by operation."""
-        device, dtype = self._session.device, self._session.settings.torch_dtype()
-        precision = torch.get_float32_matmul_precision()
-        if device.type != "cpu":
-            raise Unsound(f"kernels on `{device}` are not known to round operation by operation (TF32, Winograd)")
-        if precision != "highest":
-            raise Unsound(f"torch's float32 products run at precision `{precision}`, not in float32")
-        own = {parameter.dtype for parameter in self._session.model.parameters() if parameter.is_floating_point()}
-        if (own | ({dtype} if dtype else set())) - {torch.float32}:
-            raise Unsound("the network does not run in float32 alone")
-
     # ---- witness and parts ---------------------------------------------------------------------------------------
 
-    def _attacked(self, bounding: Bounding, box: Box) -> tuple[Tensor, Tensor]:
-        """Return inputs that the run's dtype can hold, one in each box, and what each reaches, in float64."""
+    def _attacked(self, bounding: Bounding, region: Region, networks: RecordedNetworks) -> tuple[Points, Tensor]:
+        """Return inputs that the run's dtype can hold, one in each region, and what each reaches, in float64."""
         claimed, seed = bounding.claimed, self._session.mixed_seed(0)
         points, values = [], []
-        for start in range(0, len(box.low), 64):
-            part = slice(start, start + 64)
+        for part in torch.split(torch.arange(region.count), together(region)):
             labels = None if claimed.labels is None else claimed.labels[part]
 
             def value(old: Tensor, new: Tensor, labels: Tensor | None = labels) -> Tensor:
                 return claimed.value(old, new, labels)
 
-            here = Box(box.low[part], box.high[part])
-            found = attack(bounding.old, bounding.new, here, value, seed)
-            held = _held(found.points, here, self._dtype())
-            points.append(held)
+            here = region.part(part)
+            found = seek(bounding.old, bounding.new, here, value, seed)
+            found = tuple(
+                held(one, here.boxes[at], networks.dtype) if at in here.boxes else one for at, one in enumerate(found)
+            )
+            points.append(found)
             with torch.no_grad():
-                values.append(value(bounding.old.run(held), bounding.new.run(held)))
-        return torch.cat(points), torch.cat(values)
+                values.append(value(bounding.old.run(*found), bounding.new.run(*found)))
+        return tuple(torch.cat(column) for column in zip(*points, strict=True)), torch.cat(values)
 
     def _cut(
-        self, line: Asked, bounding: Bounding, box: Box, bounds: Tensor, reached: Tensor
+        self, line: Asked, bounding: Bounding, region: Region, bounds: Tensor, reached: Tensor
     ) -> tuple[dict[int, Split], Tensor]:
         """Cut boxes of few dimensions whose bound is above the limit, unless a witness settles the line."""
         over = [at for at, bound in enumerate(bounds.tolist()) if not _keeps(line, bound)]
+        if region.tokens:
+            return {}, bounds
+        box = region.boxes[0]
         few = int((box.high > box.low).flatten(1).any(0).sum()) <= SPLIT_DIMENSIONS
         if not over or not few or not _keeps(line, float(reached.max())):
             return {}, bounds
@@ -275,28 +262,11 @@ class Certifying:
         pieces = [parts[at].bounds if at in parts else bounds[at : at + 1] for at in range(len(bounds))]
         return parts, torch.cat(pieces)
 
-    def _replayed(self, bounding: Bounding, point: Tensor, at: int, dtype: "torch.dtype | None") -> float:
-        """Return the quantity at an input, through the networks' own modules, in the run's dtype or another."""
-        session, labels = self._session, bounding.claimed.labels
-        outputs = []
-        value = point[0].to(dtype or self._dtype())
-        for side, model in enumerate((session.base(), session.model)):
-            with torch.no_grad():
-                network = model if dtype is None else copy.deepcopy(model).to(dtype)
-                outputs.append(self._run(side, network, value).double())
-        own = None if labels is None else labels[at : at + 1]
-        return float(bounding.claimed.value(outputs[0], outputs[1], own))
-
-    def _status(
-        self, line: Asked, bounding: Bounding, bounds: Tensor, points: Tensor, reached: Tensor
-    ) -> Literal["passed", "failed", "undecided"]:
+    def _status(self, line: Asked, bounds: Tensor, witness: Witness) -> Literal["passed", "failed", "undecided"]:
         if _keeps(line, float(bounds.max())):
             return "passed"
-        worst = int(reached.argmax())
-        if _keeps(line, float(reached[worst])):
-            return "undecided"
-        again = self._replayed(bounding, points[worst : worst + 1], worst, torch.float64)
-        return "undecided" if _keeps(line, again) else "failed"
+        shown = not _keeps(line, witness.reached) and not _keeps(line, witness.again)
+        return "failed" if shown else "undecided"
 
     # ---- what is said ----------------------------------------------------------------------------------------------
 
@@ -305,7 +275,7 @@ class Certifying:
         limit, exact = found.asked.limit, Fraction(value)
         facts: dict[str, str | int] = {"bound": found.bound.hex(), "attack": found.attack.hex(), "parts": found.count}
         if found.status == "failed":
-            facts |= self._witness(found)
+            facts |= self._shown(found)
         return verdict_of(
             obligation,
             control.name,
@@ -318,14 +288,17 @@ class Certifying:
             found.wording,
         ).replaced(facts=facts)
 
-    def _witness(self, found: Certified) -> dict[str, str | int]:
+    def _shown(self, found: Certified) -> dict[str, str | int]:
         """Return the input that breaks the limit, without loss."""
-        worst = int(found.bounding.values(found.points).argmax())
-        point = found.points[worst, 0].flatten()
-        facts: dict[str, str | int] = {"box": worst, "replayed": found.replayed.hex()}
-        if point.numel() <= MOST_SHOWN:
-            facts["witness"] = " ".join(number.hex() for number in point.tolist())
-            facts["witness_shape"] = "x".join(map(str, found.points.shape[2:]))
+        facts: dict[str, str | int] = {"box": found.witness.region, "replayed": found.witness.replayed.hex()}
+        several = len(found.witness.inputs) > 1
+        for name, value in found.witness.inputs.items():
+            if value.numel() <= MOST_SHOWN:
+                of = f"_{name}" if several else ""
+                numbers = value.double() if value.is_floating_point() else value.long()
+                texts = (n.hex() if isinstance(n, float) else str(n) for n in numbers.flatten().tolist())
+                facts[f"witness{of}"] = " ".join(texts)
+                facts[f"witness_shape{of}"] = "x".join(map(str, value.shape[1:]))
         return facts
 
     def _findings(self, obligation: Obligation, found: Certified) -> list[Diagnostic]:
@@ -340,7 +313,8 @@ class Certifying:
             text = f"an input was found that reaches {rounded_text(found.attack)}, the limit is {rounded_text(limit)}"
             notes = (
                 where,
-                f"through the networks' own modules, in the run's dtype, it reaches {rounded_text(found.replayed)}",
+                "through the networks' own modules, in the run's dtype, it reaches "
+                f"{rounded_text(found.witness.replayed)}",
             )
             fix = "change less, or set a limit that this network can keep"
             code = runs.WITNESS_FOUND
@@ -377,12 +351,14 @@ def _on(claimed: Claimed, device: torch.device) -> Claimed:
     return replace(claimed, labels=claimed.labels.to(device))
 
 
-def _held(points: Tensor, box: Box, dtype: torch.dtype) -> Tensor:
-    """Return inputs of the boxes that a dtype holds, near the given ones; else the given ones."""
-    near = points.to(dtype)
-    if dtype in (torch.float32, torch.float64):
-        inf = torch.full_like(near, torch.inf)
-        near = torch.where(near.double() < box.low, torch.nextafter(near, inf), near)
-        near = torch.where(near.double() > box.high, torch.nextafter(near, -inf), near)
-    inside = (near.double() >= box.low) & (near.double() <= box.high)
-    return torch.where(inside, near.double(), points)
+def _witness(networks: RecordedNetworks, bounding: Bounding, point: Points, at: int) -> Witness:
+    """Return the worst input that was found, and what both networks' own modules make of it."""
+    labels = None if bounding.claimed.labels is None else bounding.claimed.labels[at : at + 1]
+    given = tuple(one[0] for one in point)
+    outputs = [networks.outputs(side, *given) for side in (0, 1)]
+    wide = [networks.outputs(side, *given, dtype=torch.float64) for side in (0, 1)]
+    graphs = [graph.run(*point) for graph in (bounding.old, bounding.new)]
+    reached, replayed, again = (
+        float(bounding.claimed.value(old.double(), new.double(), labels)) for old, new in (graphs, outputs, wide)
+    )
+    return Witness(at, networks.named(*given), point, outputs[0], outputs[1], reached, replayed, again)

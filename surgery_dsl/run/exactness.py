@@ -27,6 +27,7 @@ from surgery_dsl.run.session import Session
 from surgery_dsl.trace.caches import fresh_caches
 from surgery_dsl.vocabulary.context import Effect
 from surgery_dsl.vocabulary.kinds import Region
+from surgery_dsl.vocabulary.regions._inputs import corners
 
 EXAMPLES = 64
 """On how many inputs the networks run."""
@@ -152,7 +153,7 @@ def _inputs(session: Session, effect: Effect) -> Mapping[str, Tensor]:
     """Return examples of the plan's data; of a region, points of it and corners."""
     if not isinstance(effect.region, Region):
         return probe_inputs(session, EXAMPLES)
-    low, high = effect.region.corners(session)[:, :, 0]
+    low, high = corners(effect.region, session)[:, :, 0]
     generator = torch.Generator().manual_seed(0)
     chosen = torch.randint(0, len(low), (EXAMPLES,), generator=generator)
     low, high = low[chosen], high[chosen]

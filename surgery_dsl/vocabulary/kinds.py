@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
     from surgery_dsl.evidence.bounds.claimed import Claimed
+    from surgery_dsl.evidence.bounds.input_sets import InputSet
     from surgery_dsl.evidence.named_inputs import Inputs
 
 
@@ -237,11 +238,11 @@ class Quantity(Word, ABC):
                 arguments.append(text if name in self.positional else f"{field.alias or name} = {text}")
         return f"{self.name}({', '.join(arguments)})" if arguments else self.name
 
-    def nominal(self) -> Mapping[str, int]:
     def examples(self, facts: DataFacts) -> int:
         """Return how many examples of its data set are read: all, unless an argument says otherwise."""
         return facts.count
 
+    def nominal(self) -> Mapping[str, int]:
         """Return the free sizes that this use of the word states; proofs put them in, measurements run at them."""
         return {}
 
@@ -287,7 +288,7 @@ class Predicate(Word, ABC):
 
 
 class Region(Word, ABC):
-    """A set of inputs that ``certify`` speaks of (folder ``regions``): boxes of a network's one input.
+    """A set of inputs that ``certify`` speaks of (folder ``regions``): boxes of numbers, tokens, and constants.
 
     Attributes:
         around_examples: Whether every box stands around one example of ``data``, whose label it has.
@@ -303,11 +304,16 @@ class Region(Word, ABC):
         """Return which inputs are meant, in words that follow ``for ``."""
 
     @abstractmethod
-    def corners(self, runtime: Runtime, inside: str = "") -> "torch.Tensor":
-        """Return the boxes, in float64 on the CPU: ``[2, B, 1, *shape]``, the lower corners first.
+    def input_sets(self, runtime: Runtime, inside: str = "") -> "Mapping[str, InputSet]":
+        """Return what each input may be, by its name, on the CPU; B regions lie side by side in all of them.
 
-        ``inside`` names a module of the base: then boxes are of what it is given, not of the network's inputs.
+        ``inside`` names a module of the base: then it is what that is given, and not the network's inputs. A
+        ``LookupError`` says why what there is cannot be bounded.
         """
+
+    def constants(self, interface: Interface) -> frozenset[str]:
+        """Return the inputs that have one value in all of the region, by name, as far as a plan can tell."""
+        return frozenset()
 
     def labels(self, runtime: Runtime) -> "torch.Tensor | None":
         """Return the class of each box, ``[B]``, where the boxes stand around labelled examples."""

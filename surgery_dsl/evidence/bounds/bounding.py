@@ -1,4 +1,4 @@
-"""A claimed quantity bounded over many boxes, in turns that fit into memory."""
+"""A claimed quantity bounded over many regions, in turns that fit into memory."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from surgery_dsl.evidence.bounds.change import ChangeBound, Comparison
 from surgery_dsl.evidence.bounds.changes import Match
 from surgery_dsl.evidence.bounds.claimed import Claimed
 from surgery_dsl.evidence.bounds.graph import Graph
-from surgery_dsl.evidence.bounds.region import Box, Region
+from surgery_dsl.evidence.bounds.region import Region
 
 MOST_ELEMENTS = 1 << 20
-"""Elements of the largest value, over all boxes that are bounded side by side."""
+"""Elements of the largest value, over all regions that are bounded side by side."""
 
 
 class Bounding:
@@ -38,16 +38,14 @@ class Bounding:
         comparison = Comparison(self.old, self.new, self.matches, region, self.arithmetic)
         return self.claimed.bound(comparison, self.new.nodes[self.new.output].shape, labels)
 
-    def over(self, box: Box, labels: Tensor | None) -> Tensor:
-        """Return the bound of each box, [B]."""
+    def over(self, region: Region, labels: Tensor | None) -> Tensor:
+        """Return the bound of each of the regions side by side, [B]."""
         turn = max(1, min(64, MOST_ELEMENTS // self._widest))
         found = []
-        for start in range(0, len(box.low), turn):
-            part = slice(start, start + turn)
-            region = Region({0: Box(box.low[part], box.high[part])})
-            found.append(self.one(region, None if labels is None else labels[part]).bound[:, 0])
+        for part in torch.split(torch.arange(region.count), turn):
+            found.append(self.one(region.part(part), None if labels is None else labels[part]).bound[:, 0])
         return torch.cat(found)
 
-    def values(self, points: Tensor) -> Tensor:
-        """Return the quantity at one input of each box, [B], in float64."""
-        return self.claimed.value(self.old.run(points), self.new.run(points), self.claimed.labels)
+    def values(self, *points: Tensor) -> Tensor:
+        """Return the quantity at one input of each region, [B], in float64."""
+        return self.claimed.value(self.old.run(*points), self.new.run(*points), self.claimed.labels)

@@ -19,13 +19,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from surgery_dsl.evidence.bounds import claimed
+from surgery_dsl.evidence.bounds import claimed, library
 from surgery_dsl.evidence.bounds.analysis import FLOAT32, REAL
 from surgery_dsl.evidence.bounds.bounding import Bounding
 from surgery_dsl.evidence.bounds.changes import Match
 from surgery_dsl.evidence.bounds.graph import Graph
-from surgery_dsl.evidence.bounds.region import Box
-from surgery_dsl.evidence.bounds.written import read
+from surgery_dsl.evidence.bounds.region import Box, Region
+from surgery_dsl.evidence.bounds.rounding import ASSUMED_UNITS
+from surgery_dsl.evidence.bounds.written import points_of, read, region_of
 from surgery_dsl.kernels.quantizers import dequantize
 
 SLACK = 1e-6
@@ -43,6 +44,7 @@ class Rechecked:
         why: Why the evidence does not show the claim; empty where it does.
         constants: Tensors of the second graph.
         linked: Those that stand in the result's own weights, byte for byte, as they are, transposed or dequantized.
+        assumes: Functions that the networks run in float32, and of which something is assumed.
     """
 
     bound: float
@@ -50,6 +52,7 @@ class Rechecked:
     why: str
     constants: int
     linked: int
+    assumes: tuple[str, ...]
 
 
 def recheck(folder: Path, claim: Any) -> str:
@@ -73,6 +76,8 @@ def recheck(folder: Path, claim: Any) -> str:
     if found.why:
         return found.why
     record = json.loads((folder / evidence.record).read_text(encoding="utf-8"))
+    if {one.function for one in evidence.assumes if one.units == ASSUMED_UNITS} != set(found.assumes):
+        return "it does not say what it assumes of float32 functions"
     said = {name: getattr(evidence, name) for name in ("bound", "attack", "limit", "arithmetic", "parts", "boxes")}
     for name, value in said.items():
         if record[name] != value:
@@ -92,18 +97,20 @@ def rechecked(folder: Path, record: str) -> Rechecked:
     bounding = Bounding(
         old, new, _matches(data, tensors, old, new), what, {"real": REAL, "float32": FLOAT32}[data["arithmetic"]]
     )
-    boxes = Box(tensors["box.low"], tensors["box.high"])
-    parts, origin = boxes, torch.arange(len(boxes.low))
-    why = ""
+    region = region_of(tensors)
+    parts, origin = region, torch.arange(region.count)
+    why = "" if region.count == data["boxes"] else f"{region.count} regions are stored, not {data['boxes']}"
     if "part.low" in tensors:
-        parts, origin = Box(tensors["part.low"], tensors["part.high"]), tensors["part.of"]
-        why = _uncovered(boxes, parts, origin)
+        pieces, origin = Box(tensors["part.low"], tensors["part.high"]), tensors["part.of"]
+        parts = Region({0: pieces})
+        why = why or (_uncovered(region.boxes[0], pieces, origin) if not region.tokens else "parts of tokens")
     bounds = bounding.over(parts, None if what.labels is None else what.labels[origin])
     why = why or _other_bounds(bounds, tensors["bounds"], float.fromhex(data["bound"]))
-    attack, against = _reached(data, tensors, boxes, bounding)
+    attack, against = _reached(data, tensors, region, bounding)
     constants = [tensor for name, tensor in tensors.items() if name.startswith("new.")]
     found = linked(constants, sorted(folder.glob("*.safetensors")))
-    return Rechecked(float(bounds.max()), attack, why or against, len(constants), found)
+    assumes = library.assumed((old, new)) if bounding.arithmetic.unit else ()
+    return Rechecked(float(bounds.max()), attack, why or against, len(constants), found, assumes)
 
 
 def _matches(data: Any, tensors: dict[str, Tensor], old: Graph, new: Graph) -> list[Match]:
@@ -136,13 +143,13 @@ def _other_bounds(bounds: Tensor, stored: Tensor, said: float) -> str:
     return ""
 
 
-def _reached(data: Any, tensors: dict[str, Tensor], boxes: Box, bounding: Bounding) -> tuple[float, str]:
-    points = tensors["attack.points"]
-    if points.shape != boxes.low.shape:
+def _reached(data: Any, tensors: dict[str, Tensor], region: Region, bounding: Bounding) -> tuple[float, str]:
+    points = points_of(tensors)
+    if len(points) != len(region.boxes) + len(region.tokens):
         return -inf, "there is not one input for each box"
-    if not bool(((points >= boxes.low) & (points <= boxes.high)).all()):
+    if not region.holds(*points):
         return -inf, "an input that the attack found lies outside its box"
-    reached = float(bounding.values(points).max())
+    reached = float(bounding.values(*points).max())
     said = float.fromhex(data["attack"])
     if not abs(reached - said) <= SLACK * max(abs(said), 1e-3):
         return reached, f"the stored inputs reach {reached:.6g}, not {said:.6g}"

@@ -50,6 +50,32 @@ class Region:
         first = next(iter([*(box.low for box in self.boxes.values()), *self.tokens.values()]))
         return first.shape[0]
 
+    @property
+    def dimensions(self) -> int:
+        """How many numbers and tokens an input has."""
+        tokens = sum(allowed[0, ..., 0].numel() for allowed in self.tokens.values())
+        return sum(box.low[0].numel() for box in self.boxes.values()) + tokens
+
+    def to(self, device: "torch.device") -> "Region":
+        """Return the region on a device."""
+        boxes = {at: Box(box.low.to(device), box.high.to(device)) for at, box in self.boxes.items()}
+        return Region(boxes, {at: allowed.to(device) for at, allowed in self.tokens.items()})
+
+    def holds(self, *points: Tensor) -> bool:
+        """Whether one input of each region, given for each input of the network, lies in it."""
+        for at, box in self.boxes.items():
+            if points[at].shape != box.low.shape or not bool(
+                ((points[at] >= box.low) & (points[at] <= box.high)).all()
+            ):
+                return False
+        for at, allowed in self.tokens.items():
+            shape, rows = allowed.shape[:-1], allowed.shape[-1]
+            if points[at].shape != shape or not bool(((points[at] >= 0) & (points[at] < rows)).all()):
+                return False
+            if not bool(allowed.gather(-1, points[at].unsqueeze(-1)).all()):
+                return False
+        return True
+
     def part(self, wanted: Tensor) -> "Region":
         """Return some of the regions, by position."""
         boxes = {at: Box(box.low[wanted], box.high[wanted]) for at, box in self.boxes.items()}
@@ -71,3 +97,14 @@ def around(points: Tensor, radius: float, low: float | None = None, high: float 
     if high is not None:
         first, last = first.clamp(max=high), last.clamp(max=high)
     return Region({0: Box(first, last)})
+
+
+def held(points: Tensor, box: Box, dtype: torch.dtype) -> Tensor:
+    """Return inputs of the boxes that a dtype holds, near the given ones; else the given ones."""
+    near = points.to(dtype)
+    if dtype in (torch.float32, torch.float64):
+        inf = torch.full_like(near, torch.inf)
+        near = torch.where(near.double() < box.low, torch.nextafter(near, inf), near)
+        near = torch.where(near.double() > box.high, torch.nextafter(near, -inf), near)
+    inside = (near.double() >= box.low) & (near.double() <= box.high)
+    return torch.where(inside, near.double(), points)

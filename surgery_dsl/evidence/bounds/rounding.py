@@ -17,6 +17,8 @@ UNDERFLOW32 = 2.0**-125
 """More than what a product in float32 loses where it is subnormal, or is flushed to zero."""
 OVERFLOW32 = 2.0**127
 """Sums of magnitudes below it stay finite in float32."""
+ASSUMED_UNITS = 16
+"""What a library's float32 function is assumed to err by, at most, in units of ``U32`` · max(1, |z|)."""
 MOST = 0.01
 """From this n·u on nothing is claimed."""
 

@@ -3,13 +3,15 @@
 Whoever reads them back needs neither the module nor its code, and makes the nodes by the same rules.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from surgery_dsl.evidence.bounds.assembly import Assembly
 from surgery_dsl.evidence.bounds.graph import Call, Graph, Source
+from surgery_dsl.evidence.bounds.region import Box, Region
 
 Json = Any
 """What :mod:`json` reads and writes."""
@@ -51,6 +53,33 @@ def written(graph: Graph, prefix: str) -> tuple[Json, dict[str, Tensor]]:
     ]
     shapes = [list(node.shape) for node in graph.nodes[: graph.inputs]]
     return {"inputs": shapes, "calls": calls, "output": graph.output, "unit": graph.unit}, tensors
+
+
+def region_tensors(region: Region, points: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return a region and one input of each of its parts as tensors by name, for :func:`region_of` and `points_of`."""
+    found: dict[str, Tensor] = {}
+    given = iter(points)
+    for box in region.boxes.values():
+        found |= {"box.low": box.low, "box.high": box.high, "attack.points": next(given)}
+    for allowed in region.tokens.values():
+        found |= {"tokens": allowed, "attack.tokens": next(given)}
+    return found
+
+
+def region_of(tensors: Mapping[str, Tensor]) -> Region:
+    """Return the region that :func:`region_tensors` wrote: real numbers are input 0, tokens the next."""
+    boxes = {0: Box(tensors["box.low"], tensors["box.high"])} if "box.low" in tensors else {}
+    if "tokens" not in tensors:
+        return Region(boxes)
+    allowed = tensors["tokens"]
+    if allowed.dtype != torch.bool or (boxes and len(allowed) != len(boxes[0].low)):
+        raise ValueError("tokens that are no region beside the boxes")
+    return Region(boxes, {len(boxes): allowed})
+
+
+def points_of(tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Return the inputs that :func:`region_tensors` wrote."""
+    return tuple(tensors[name] for name in ("attack.points", "attack.tokens") if name in tensors)
 
 
 def read(data: Json, tensors: Mapping[str, Tensor]) -> Graph:

@@ -9,6 +9,7 @@ from surgery_dsl.interface.model import Interface
 from surgery_dsl.interface.reach import out_of_reach
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Region
+from surgery_dsl.vocabulary.regions._inputs import corners, one_real_input
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 def provable(region: Region, span: Span | None, fix: str, context: Static) -> None:
     """Report a region that does not fit the network's input, and the first operator that no bound reaches."""
-    region.check(context)
+    if one_real_input(span, context):
+        region.check(context)
     why, module = next(out_of_reach(context.interface), ("", ""))
     if why:
         context.say(_unproved(why, module, span, fix, context.file))
@@ -35,7 +37,7 @@ def silence_on(
 
     try:
         with evaluating(model):
-            return silence(model, interface, region.corners(runtime).to(runtime.device))
+            return silence(model, interface, corners(region, runtime).to(runtime.device))
     except (Unbounded, Unsound) as why:
         raise Refused(_unproved(str(why), "", span, fix, runtime.file)) from why
 

@@ -4,14 +4,26 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Self, final
 
 from pydantic import Field, model_validator
 
+from surgery_dsl.interface.model import FLOATS, Interface
 from surgery_dsl.vocabulary.context import Runtime, Static
 from surgery_dsl.vocabulary.kinds import Region
-from surgery_dsl.vocabulary.regions._real import above, below, clip_ordered, examples, one_real_input
+from surgery_dsl.vocabulary.regions._inputs import (
+    above,
+    below,
+    clip_ordered,
+    dtypes,
+    input_sets,
+    same_sizes,
+    say,
+)
 from surgery_dsl.vocabulary.values import Number, number_text
 from surgery_dsl.vocabulary.word import Card, Names
 
 if TYPE_CHECKING:
     import torch
+
+    from surgery_dsl.evidence.bounds.input_sets import InputSet
+    from surgery_dsl.evidence.bounds.region import Box as Ends
 
 
 @final
@@ -26,11 +38,13 @@ class Box(Region):
         high: The greatest.
 
     Static rule:
-        The network takes one input of real numbers.
+        The network takes an input of real numbers; of several inputs the data give each by its name.
 
     Runtime rule:
         One box for each example, its corners in float64 and moved outward by one unit in the last place, so that every
-        point of the ball in real arithmetic is inside.
+        point of the ball in real arithmetic is inside. All inputs of real numbers vary, each by itself; tokens are
+        those of the example, and what is not a real number and the same in every example is a constant. Booleans that
+        differ from example to example are refused.
 
     Source:
         The l-infinity ball of Szegedy et al. 2014, Intriguing properties of neural networks.
@@ -59,8 +73,16 @@ class Box(Region):
         return self
 
     def check(self, context: Static) -> None:
-        """Report an input that is not one of real numbers."""
-        one_real_input(self.span, context)
+        """Report inputs without real numbers, and those that are other than the base's."""
+        if not any(dtype in FLOATS for dtype in dtypes(context.base).values()):
+            text = "the inputs are integers, which have no distance, and a box has no meaning there"
+            say(text, self.span, context, f"write `hull({self.data})` or `domain()`: tokens are tried one by one")
+        else:
+            same_sizes(self.span, context)
+
+    def constants(self, interface: Interface) -> frozenset[str]:
+        """Return the booleans."""
+        return frozenset(name for name, dtype in dtypes(interface).items() if dtype == "bool")
 
     def said(self) -> str:
         """Return the examples and the radius."""
@@ -71,16 +93,17 @@ class Box(Region):
         near = f"every input within {number_text(self.eps)} of one of the first {self.samples} examples"
         return f"{near} of `{self.data}`{cut}"
 
-    def corners(self, runtime: Runtime, inside: str = "") -> "torch.Tensor":
-        """Return a box around each example."""
-        import torch
-
+    def input_sets(self, runtime: Runtime, inside: str = "") -> "dict[str, InputSet]":
+        """Return a box around each example, with its tokens."""
         from surgery_dsl.evidence.bounds.region import around
 
         low = None if self.low is None else below(self.low)
         high = None if self.high is None else above(self.high)
-        box = around(examples(self.data, self.samples, runtime, inside), above(self.eps), low, high).boxes[0]
-        return torch.stack([box.low, box.high])
+
+        def box(values: "torch.Tensor") -> "Ends":
+            return around(values, above(self.eps), low, high).boxes[0]
+
+        return input_sets(self.data, self.samples, runtime, inside, box, together=False)
 
     def labels(self, runtime: Runtime) -> "torch.Tensor | None":
         """Return the examples' classes, where targets are classes."""

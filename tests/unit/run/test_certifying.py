@@ -229,17 +229,45 @@ def test_deployed_networks_may_differ_by_more(certified: Callable[..., Outcome])
     assert float.fromhex(real.bound) < float.fromhex(deployed.bound) < float.fromhex(real.bound) + 1e-3
 
 
-@pytest.mark.parametrize(
-    ("steps", "settings", "says"), [(SMOOTH, {}, "gelu"), (INT8, {"dtype": "f64"}, "float32 alone")]
-)
-def test_rounding_that_is_not_bounded_is_refused(
-    certified: Callable[..., Outcome], steps: str, settings: dict[str, Any], says: str
+DEPLOYED = "change(box(test, eps = 0.05, samples = 5), arithmetic = float32) <= 1000"
+
+
+@pytest.mark.parametrize(("steps", "assumed"), [(LEAKY, []), (SMOOTH, ["gelu"])])
+def test_what_float32_networks_give_is_within_what_is_certified_of_them(
+    steps: str, assumed: list[str], certified: Callable[..., Outcome], folder: Path, tmp_path: Path
 ) -> None:
-    line = "change(box(test, eps = 0.05, samples = 5), arithmetic = float32) <= 1000"
-    outcome = certified(steps, line, dry=True, **settings)
-    (finding,) = outcome.diagnostics
+    claim = claim_of(certified(steps, DEPLOYED))
+    evidence: Any = claim.evidence
+    assert [one.function for one in evidence.assumes] == assumed
+    assert all(0 < float.fromhex(one.seen) <= one.units == 16 for one in evidence.assumes)
+    assert ("assuming that gelu in float32" in claim.note) == bool(assumed)
+    points = near(data(folder, 5)[0], 0.05, 100).flatten(0, 1).float()
+    points = torch.min(
+        torch.max(points, data(folder, 5)[0].repeat(100, 1) - 0.05), data(folder, 5)[0].repeat(100, 1) + 0.05
+    )
+    old, new = (network.float() for network in both(folder, tmp_path / "out"))
+    with torch.no_grad():
+        assert float((new(points).double() - old(points).double()).abs().max()) <= float.fromhex(evidence.bound)
+    assert recheck(tmp_path / "out", claim) == ""
+    if assumed:
+        for changed in ((), (evidence.assumes[0].replaced(units=1),)):
+            said = recheck(tmp_path / "out", claim.replaced(evidence=evidence.replaced(assumes=changed)))
+            assert said == "it does not say what it assumes of float32 functions"
+
+
+def test_a_library_that_breaks_what_is_assumed_is_refused(
+    certified: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("surgery_dsl.evidence.bounds.library.ASSUMED_UNITS", 0.5)
+    (finding,) = certified(SMOOTH, DEPLOYED, dry=True).diagnostics
     assert finding.code.id == "SD512"
-    assert says in finding.message
+    assert "`gelu` in `act` is rounded in ways that are not bounded: in float32 it was seen" in finding.message
+
+
+def test_networks_of_other_types_are_no_float32_networks(certified: Callable[..., Outcome]) -> None:
+    (finding,) = certified(INT8, DEPLOYED, dry=True, dtype="f64").diagnostics
+    assert finding.code.id == "SD512"
+    assert "float32 alone" in finding.message
 
 
 # ---- what is refused ---------------------------------------------------------------------------------------------

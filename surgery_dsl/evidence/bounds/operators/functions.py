@@ -10,6 +10,8 @@ from surgery_dsl.evidence.bounds.operators import rule
 from surgery_dsl.evidence.bounds.scalar import EVALUATION, Scalar
 
 INF = math.inf
+SLOPED = 2
+"""Roundings of a product with a slope: the slope as the network holds it, and the product; of an end, its own."""
 
 
 def _node(call: Call, scalar: Scalar) -> Pointwise:
@@ -35,6 +37,7 @@ def kink(name: str, below: float, above: float, exact: bool = False) -> Scalar:
         (below, above),
         (0.0,),
         exact=exact,
+        roundings=SLOPED,
     )
 
 
@@ -53,6 +56,7 @@ def clamp(low: float, high: float) -> Scalar:
         (low, high),
         breaks,
         exact=_held(low) and _held(high),
+        roundings=SLOPED,
     )
 
 
@@ -93,6 +97,7 @@ def _prelu(slopes: Tensor) -> Scalar:
         lambda z: torch.where(z >= 0, torch.ones_like(z), slopes.expand_as(z)),
         tuple(slopes.flatten().tolist()),
         (0.0,),
+        roundings=SLOPED,
         part=lambda units: _prelu(slopes.flatten()[units]),
     )
 
