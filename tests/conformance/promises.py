@@ -5,7 +5,6 @@ import re
 from typing import get_args
 
 from surgery_dsl.language.expectation import fields
-from surgery_dsl.vocabulary import kinds
 from surgery_dsl.vocabulary.word import FunctionEffect, InterfaceEffect, Word
 
 FUNCTIONS = frozenset(get_args(FunctionEffect))
@@ -41,7 +40,7 @@ def rules(word: type[Word]) -> frozenset[str]:
 
     Read off the annotations of what its kind asks of it and of what it adds to its kind's defaults.
     """
-    kind = next(base for base in word.__mro__ if base.__module__ == kinds.__name__)
+    kind = next(base for base in word.__mro__ if Word in base.__bases__)
     names: set[str] = set(getattr(kind, "__abstractmethods__", ()))
     names |= {name for name, item in vars(word).items() if name in vars(kind) and inspect.isfunction(item)}
     found = set()
