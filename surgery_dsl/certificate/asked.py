@@ -11,9 +11,11 @@ from surgery_dsl.certificate.model import Claim
 from surgery_dsl.certificate.numbers import number
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.lock import Lock
-from surgery_dsl.language.plan import Comparison, Obligation, Plan, Quantified
+from surgery_dsl.language.plan import Comparison, Obligation, Plan, Quantified, Reading
 from surgery_dsl.proof.certified import asked
+from surgery_dsl.proof.gates import readings
 from surgery_dsl.proof.statistical import form_of, risk, sharing, with_confidence
+from surgery_dsl.vocabulary.quantities.proved_dead import ProvedDead
 
 SETTLED = ("passed", "failed", "too weak")
 
@@ -27,7 +29,7 @@ def unlike(claim: Claim, obligation: Obligation, plan: Plan, lock: Lock) -> str:
     if obligation.verb == "certify":
         return _bound(claim, obligation.statement)
     if claim.evidence is not None:
-        return "it has evidence of a kind that its line does not leave"
+        return _silent(claim, obligation.statement)
     right = obligation.statement.right
     if isinstance(right, Quantified) and claim.limit:
         return _numbers({"limit": (claim.limit, Fraction(right.number))})
@@ -45,6 +47,19 @@ def _bound(claim: Claim, statement: Comparison) -> str:
             "value": (claim.value, float.fromhex(evidence.bound if claim.status != "failed" else evidence.attack)),
         }
     )
+
+
+def _silent(claim: Claim, statement: Comparison) -> str:
+    """A count of units that are proved dead is the one measured number that rests on a bound."""
+    read, evidence = list(readings(statement.left)) + list(readings(statement.right)), claim.evidence
+    word = read[0].word if len(read) == 1 else None
+    if not isinstance(word, ProvedDead) or not isinstance(evidence, BoundEvidence):
+        return "it has evidence of a kind that its line does not leave"
+    if evidence.region != word.region.said():
+        return "its evidence speaks of another region than its line"
+    if isinstance(statement.left, Reading) and isinstance(statement.right, Quantified):
+        return _numbers({"limit": (claim.limit, Fraction(statement.right.number))})
+    return ""
 
 
 def _statistic(claim: Claim, obligation: Obligation, plan: Plan, lock: Lock) -> str:

@@ -171,6 +171,13 @@ KINDS = {
         f"{_MODEL} What stands under `measured` is that the changed network was traced and is the predicted one.",
         _PROVED_AGAIN,
     ),
+    "silence": Explanation(
+        "So many ReLU units give 0 for every input of the region: the upper bound of what they are given is at most 0. "
+        "An `identify` took no others.",
+        "Anything of inputs outside of the region, and that the other units fire: they may be silent too.",
+        "The stored graph is that of the network where the line stands, in eval mode; real arithmetic.",
+        "`verify` computes the bounds again from the stored graph and boxes, and looks that no more units went.",
+    ),
     "software": Explanation(
         "torch, Python and the user's own code do what their documentation says.",
         "Which of them does not.",

@@ -29,4 +29,4 @@ def _grade(claim: Claim) -> str:
         return claim.status if alone else ""
     if claim.verb == "certify":
         return "" if isinstance(claim.evidence, StatisticalEvidence) else "bounded"
-    return "" if isinstance(claim.evidence, BoundEvidence) else "measured"
+    return "bounded" if isinstance(claim.evidence, BoundEvidence) else "measured"

@@ -19,10 +19,12 @@ from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.interface.model import FLOATS
 from surgery_dsl.interface.shards import weight_files
 from surgery_dsl.interface.staleness import read_lock, weights_digest
-from surgery_dsl.language.plan import Comparison, Control
+from surgery_dsl.language.plan import Comparison, Control, Identify
 from surgery_dsl.proof.certified import Asked, asked
+from surgery_dsl.proof.gates import readings
 from surgery_dsl.proof.sequence import blocks_within
-from surgery_dsl.proof.words import data_names
+from surgery_dsl.proof.words import data_names, regions
+from surgery_dsl.vocabulary.kinds import Region
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,6 +69,8 @@ class Linking:
         """
         from surgery_dsl.evidence.bounds import links
 
+        if claim.verb != "certify":
+            return self._silent(claim)
         line, evidence = self.asked.get((claim.step, claim.statement)), claim.evidence
         if not isinstance(line, Asked) or not isinstance(evidence, BoundEvidence):
             return Tied(left=("what it is a bound of",))
@@ -74,6 +78,42 @@ class Linking:
         found = [_other_claim(line, evidence, record), self._graphs(claim, record, tensors), self._boxes(line, tensors)]
         why = next((one.why for one in found if one.why), "")
         return Tied(why, sum((one.shown for one in found), ()), sum((one.left for one in found), ()))
+
+    def _silent(self, claim: Claim) -> Tied:
+        """Tie a proof that units are silent: to the region of its step, to what was taken, to weights and data."""
+        from surgery_dsl.evidence.bounds import links
+
+        assert isinstance(claim.evidence, BoundEvidence)
+        record, tensors = links.stored(self.folder, claim.evidence.record, claim.evidence.tensors)
+        region = self._silent_region(claim)
+        if region is None or claim.evidence.region != region.said():
+            return Tied("its evidence speaks of another region than the plan")
+        taken = sum(
+            pool.taken
+            for entry in self.statement.predicate.selections
+            if entry.step == claim.step
+            for pool in entry.pools
+        )
+        if claim.verb == "always" and taken > int(claim.value):
+            return Tied(f"`{claim.step}` took {taken} units, and {claim.value} are proved dead")
+        boxes = self._corners(region, tensors)
+        base, left = self._base(), ("that its graph is that of the network at its place", "which units were taken")
+        if base is None:
+            return Tied(boxes.why, boxes.shown, (*boxes.left, *left))
+        found = links.link(record["new"], tensors, base[0])
+        place = f"`{base[0][0].name}` ({base[1][:16]}…), that of the base"
+        shown = f"{found.linked} of {found.constants} constants of its graph stand in {place}"
+        return Tied(boxes.why, (*boxes.shown, shown), (*boxes.left, *left))
+
+    def _silent_region(self, claim: Claim) -> Region | None:
+        for step in self.plan.steps:
+            if isinstance(step, Identify) and step.name == claim.step and step.take is not None:
+                return step.take.silent_on()
+            for line in step.obligations if isinstance(step, Control) and step.name == claim.step else ():
+                if line.text == claim.statement and isinstance(line.statement, Comparison):
+                    read = (*readings(line.statement.left), *readings(line.statement.right))
+                    return next((regions(one.word)[0] for one in read), None)
+        return None
 
     # ---- graphs ------------------------------------------------------------------------------------------------
 
@@ -122,12 +162,17 @@ class Linking:
     # ---- boxes -------------------------------------------------------------------------------------------------
 
     def _boxes(self, line: Asked, tensors: "dict[str, Tensor]") -> Tied:
+        if getattr(line.word, "at", ""):
+            return Tied(left=(f"that its boxes are those of {line.region.said()}",))
+        return self._corners(line.region, tensors)
+
+    def _corners(self, region: Region, tensors: "dict[str, Tensor]") -> Tied:
         from surgery_dsl.vocabulary.regions._declared import missed
 
-        region, base = line.region, self.lock.model(self.plan.patient.name).interface
+        base = self.lock.model(self.plan.patient.name).interface
         real = len(base.inputs) == 1 and base.values[base.inputs[0].value].dtype in FLOATS
-        if getattr(line.word, "at", "") or not real or "box.low" not in tensors:
-            return Tied(left=(f"that its boxes are {region.said()}",))
+        if not real or "box.low" not in tensors:
+            return Tied(left=(f"that its boxes are those of {region.said()}",))
         facts = next((one for name in data_names(region) for one in self.lock.data if one.name == name), None)
         loaded = self._data(facts)
         inputs, targets = (None, None) if loaded is None else loaded

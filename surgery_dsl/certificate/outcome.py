@@ -48,6 +48,8 @@ def check_outcome(folder: Path, plan: Plan, lock: Lock, statement: Statement, lo
         why = _undecided(claim, report) if claim.verb == "prove" else ""
         if why:
             log.broke("proofs", _found(codes.NOT_PROVED_AGAIN, f"`{claim.statement}` {why}"))
+    for step in _unshown(plan, statement):
+        log.broke("verdict", _found(codes.VERDICT, f"nothing shows that the units which `{step}` took are dead"))
     miscounted = next(_miscounted(report, statement), "")
     if miscounted:
         log.broke("weights", _found(codes.WEIGHTS, miscounted))
@@ -77,6 +79,16 @@ def _undecided(claim: Claim, report: CheckReport) -> str:
         said, again = (claim.value, claim.limit, claim.margin), numbers(decided, line)
         return "" if said == again else f"is certified with {said}, and the counts that were taken give {again}"
     return "stands in no block of the plan"
+
+
+def _unshown(plan: Plan, statement: Statement) -> Iterator[str]:
+    """Yield steps that take what is proved dead, where no claim shows that it is."""
+    shown = {claim.step for claim in statement.predicate.claims.bounded if claim.kind == "silence"}
+    taken = {record.step for record in statement.predicate.selections if any(pool.taken for pool in record.pools)}
+    for step in plan.steps:
+        proved = isinstance(step, Identify) and step.take is not None and step.take.silent_on() is not None
+        if proved and step.name in taken - shown:
+            yield step.name
 
 
 def _miscounted(report: CheckReport, statement: Statement) -> Iterator[str]:

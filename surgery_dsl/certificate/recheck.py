@@ -93,9 +93,10 @@ def _tie(folder: Path, group: list[Claim], statement: Statement, log: Log, origi
 def _recheck(kind: str) -> Recheck:
     """Return what computes claims of a kind again; it needs torch, which whoever verifies may not have."""
     if kind == "bound":
-        from surgery_dsl.evidence.bounds.recheck import recheck as of_bounds
+        from surgery_dsl.evidence.bounds.recheck import recheck as of_change
+        from surgery_dsl.evidence.silence_files import recheck as of_silence
 
-        return of_bounds
+        return lambda folder, claim: (of_change if claim.verb == "certify" else of_silence)(folder, claim)
     from surgery_dsl.evidence.statistics.recheck import recheck as of_statistics
 
     return of_statistics

@@ -42,7 +42,39 @@ class Silence:
         return self.units - int((self.dead | self.alive).sum())
 
 
+@final
+@dataclass(frozen=True)
+class Proof:
+    """What shows the silence of units: others can compute it again without the network.
+
+    Attributes:
+        graph: The network as it was recorded.
+        corners: ``[2, B, 1, *shape]`` in float64, the lower corners first.
+        places: Of each ReLU: its node in the graph, its path, and the dimension that its units lie along.
+        found: What is known of each.
+        most: Over the units that are proved dead, the greatest upper bound of their input: at most 0.
+        seen: What their input reaches at the middle of a box.
+    """
+
+    graph: Graph
+    corners: Tensor
+    places: tuple[tuple[int, str, int], ...]
+    found: tuple[Silence, ...]
+    most: float
+    seen: float
+
+    @property
+    def count(self) -> int:
+        """How many units are proved dead."""
+        return sum(int(one.dead.sum()) for one in self.found)
+
+
 def silence(model: nn.Module, interface: Interface, corners: Tensor) -> tuple[Silence, ...]:
+    """Return what :func:`proved_silence` finds, without what proves it."""
+    return proved_silence(model, interface, corners).found
+
+
+def proved_silence(model: nn.Module, interface: Interface, corners: Tensor) -> Proof:
     """Bound what every ReLU of a network is given over boxes of its input, in the order of the forward.
 
     A unit is dead where CROWN's upper bound of its input z is at most 0 in every box and at every position; that holds
@@ -61,7 +93,16 @@ def silence(model: nn.Module, interface: Interface, corners: Tensor) -> tuple[Si
     example = ((corners[0, 0] + corners[1, 0]) / 2).to(next(model.parameters()).dtype)
     graph = record(model, [example])
     nodes = [at for at, node in enumerate(graph.nodes) if isinstance(node, Pointwise) and node.scalar.name == RELU]
-    places = _places(graph, nodes, interface)
+    placed = _places(graph, nodes, interface)
+    return proof(graph, tuple((node, *placed[node]) for node in nodes), corners)
+
+
+def proof(graph: Graph, places: tuple[tuple[int, str, int], ...], corners: Tensor) -> Proof:
+    """Bound what ReLUs of a recorded network are given, as :func:`silence`; raises what that raises."""
+    nodes = [node for node, _, _ in places]
+    lies = {node: position for node, _, position in places}
+    most_of: dict[int, Tensor] = {}
+    seen_of: dict[int, Tensor] = {}
     nothing = {node: _nothing(graph, graph.nodes[node].sources[0], corners.device) for node in nodes}
     dead: dict[int, Tensor] = {}
     alive: dict[int, Tensor] = {}
@@ -71,12 +112,19 @@ def silence(model: nn.Module, interface: Interface, corners: Tensor) -> tuple[Si
         at_middle = Analysis([graph], Region({0: Box(middle, middle)})).known
         for node in nodes:
             source = (0, graph.nodes[node].sources[0])
-            position = places[node][1]
+            position = lies[node]
             most = _by_unit(torch.where(nothing[node], 0.0, over.high[source]), position).amax(0)
             seen = _by_unit(at_middle.low[source], position).amax(0)
             dead[node] = (most <= 0) & dead.get(node, torch.ones_like(most, dtype=torch.bool))
+            most_of[node] = torch.maximum(most, most_of.get(node, most))
+            seen_of[node] = torch.maximum(seen, seen_of.get(node, seen))
             alive[node] = (seen > 0) | alive.get(node, torch.zeros_like(seen, dtype=torch.bool))
-    return tuple(Silence(places[node][0], len(dead[node]), dead[node], alive[node] & ~dead[node]) for node in nodes)
+    found = tuple(Silence(path, len(dead[node]), dead[node], alive[node] & ~dead[node]) for node, path, _ in places)
+    greatest = [
+        max((float(values[node][dead[node]].max()) for node in nodes if bool(dead[node].any())), default=0.0)
+        for values in (most_of, seen_of)
+    ]
+    return Proof(graph, corners, places, found, greatest[0], greatest[1])
 
 
 def _nothing(graph: Graph, value: int, device: torch.device) -> Tensor:

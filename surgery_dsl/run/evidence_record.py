@@ -32,6 +32,7 @@ from surgery_dsl.vocabulary.selection import Selection
 from surgery_dsl.vocabulary.sites._paths import count_of
 
 if TYPE_CHECKING:
+    from surgery_dsl.evidence.silence import Proof
     from surgery_dsl.run.certifying import Certified
 
 ASSUMED = (
@@ -58,6 +59,7 @@ class RunEvidence:
         bounds: What was found of ``certify`` lines, by block and text.
         touched: The data that had a part in making the network.
         files: What claims rest on, by the file of the result that holds it.
+        silences: What proves that units are silent, with the region in words, by block and text.
         search: How the value of a param was chosen, where that was done by a search.
     """
 
@@ -78,6 +80,7 @@ class RunEvidence:
     bounds: "dict[tuple[str, str], Certified]" = field(default_factory=dict)
     touched: tuple[TouchedData, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
+    silences: "dict[tuple[str, str], tuple[str, Proof]]" = field(default_factory=dict)
     search: SearchRecord | None = None
     _shown: dict[tuple[str, str], BoundEvidence | StatisticalEvidence] = field(default_factory=dict)
 
@@ -112,6 +115,18 @@ class RunEvidence:
             self.bounds[verdict.block, verdict.text] = found
             self._shown[verdict.block, verdict.text] = evidence_of(found)
 
+    def note_silence(self, statement: str, step: str, proofs: "list[tuple[str, Proof]]") -> None:
+        """Record what an ``identify`` proved of the units that it takes, with the last of its proofs."""
+        proof = proofs.pop() if proofs else None
+        value = "" if proof is None else str(proof[1].count)
+        self.note_always("silence", statement, "bound propagation in float64", step, value)
+        self.note_proof(self.verdicts[-1], proof)
+
+    def note_proof(self, verdict: Verdict, proof: "tuple[str, Proof] | None") -> None:
+        """Record what proves that units are silent; its files are written with the result."""
+        if proof is not None and proof[1].count:
+            self.silences[verdict.block, verdict.text] = proof
+
     def note_sample(self, verdict: Verdict, evidence: StatisticalEvidence | None, content: bytes) -> None:
         """Record what a line with confidence rests on."""
         if evidence is not None:
@@ -130,6 +145,10 @@ class RunEvidence:
 
     def write_bounds(self, folder: Path) -> None:
         """Write what bounds rest on into a result."""
+        for number, (key, (region, proof)) in enumerate(self.silences.items(), 1):
+            from surgery_dsl.run.silence_evidence import write_silence
+
+            self._shown[key] = write_silence(region, proof, f"{key[0]}-silent-{number}", folder)
         if not self.bounds:
             return
         from surgery_dsl.run.bound_evidence import write_evidence
@@ -191,9 +210,9 @@ class RunEvidence:
             environment=environment,
             claims=Claims(
                 proved=tuple(claim for verdict, claim in claims if verdict.status == "proved"),
-                bounded=tuple(claim for _, claim in claims if claim.verb == "certify"),
+                bounded=tuple(claim for _, claim in claims if _is_bound(claim)),
                 measured=tuple(
-                    claim for verdict, claim in claims if verdict.status != "proved" and claim.verb != "certify"
+                    claim for verdict, claim in claims if verdict.status != "proved" and not _is_bound(claim)
                 ),
                 assumed=tuple(
                     Claim(verb="always", kind=kind, statement=text, status="assumed", method="not checked", note=why)
@@ -212,6 +231,10 @@ class RunEvidence:
         )
 
 
+def _is_bound(claim: Claim) -> bool:
+    return claim.verb == "certify" or isinstance(claim.evidence, BoundEvidence)
+
+
 def _claim(verdict: Verdict, shown: Mapping[tuple[str, str], BoundEvidence | StatisticalEvidence]) -> Claim:
     return Claim(
         verb=verdict.verb,
@@ -225,5 +248,5 @@ def _claim(verdict: Verdict, shown: Mapping[tuple[str, str], BoundEvidence | Sta
         limit=verdict.limit,
         margin=verdict.margin,
         note=verdict.reason,
-        evidence=shown.get((verdict.block, verdict.text)) if verdict.verb in ("certify", "measure") else None,
+        evidence=shown.get((verdict.block, verdict.text)) if verdict.status != "proved" else None,
     )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.evidence.silence import Proof
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.language.plan import Comparison, Control, Obligation, Plan, Reading
 from surgery_dsl.proof.gates import readings
@@ -54,6 +55,7 @@ class Values:
         self._kept: dict[tuple[str, str, str], float] = {}
         self._now: dict[str, float] = {}
         self._remarks: dict[tuple[str, str, str], str] = {}
+        self._proofs: dict[tuple[str, str, str], tuple[str, Proof]] = {}
         self._wanted: dict[tuple[str, str], list[Reading]] = {}
         self._sampled: dict[tuple[str, str], list[Sampled]] = {}
         self._items: dict[tuple[str, str, str], Tensor] = {}
@@ -111,11 +113,21 @@ class Values:
         """Return what a word said when it was measured at a point; empty where it said nothing."""
         return self._remarks.get((point.at, point.name, _key(word)), "")
 
+    def proof(self, obligation: Obligation) -> tuple[str, Proof] | None:
+        """Return what proves the one number that a line reads, with the region that it is about."""
+        read = list(readings_of(obligation))
+        if len(read) != 1 or read[0].point.at != "now":
+            return None
+        return self._proofs.get(("now", "", _key(read[0].word)))
+
     def now(self, word: Quantity) -> float:
         """Return a quantity of the network as it is."""
         key = _key(word)
         if key not in self._now:
+            self._session.proofs.clear()
             self._now[key] = self._measure(word, self._session.model, self._session.interface)
+            if self._session.proofs:
+                self._proofs["now", "", key] = self._session.proofs.pop()
             self._remarks["now", "", key] = self._session.remarks()
         return self._now[key]
 

@@ -14,6 +14,7 @@ from surgery_dsl.evidence.answers import Answered, Kept, answers
 from surgery_dsl.evidence.merging import Drift, Merges
 from surgery_dsl.evidence.named_inputs import Inputs
 from surgery_dsl.evidence.seen import KeptSights, Seen, Wanted, look
+from surgery_dsl.evidence.silence import Proof
 from surgery_dsl.interface.edits import Edit
 from surgery_dsl.interface.lock import DataFacts, Lock, WeightFacts
 from surgery_dsl.interface.model import Interface
@@ -110,6 +111,7 @@ class Session(Runtime):
         self.size: float | None = None
         self.after = ""
         self._remarks: list[str] = []
+        self.proofs: list[tuple[str, Proof]] = []
         self.merges = Merges()
         self.touched = Touched(self.plan, sources.folder)
         self._answers, self._sights = Kept(), KeptSights()
@@ -194,6 +196,10 @@ class Session(Runtime):
     def drift(self, step: str, data: str) -> Drift:
         """Return how far a merge moved the outputs on a data set."""
         return self.merges.drift(step, data, self.file)
+
+    def show(self, region: str, proof: Proof) -> None:
+        """Keep what proves a number, for the evidence."""
+        self.proofs.append((region, proof))
 
     @property
     def holds_values(self) -> bool:

@@ -117,7 +117,7 @@ class Steps:
             self._note_state()
         proved = session.remarks()
         if proved:
-            self.evidence.note_always("exact", proved, "bound propagation in float64", step.name)
+            self.evidence.note_silence(proved, step.name, session.proofs)
         self.evidence.note_selection(picked.selection, self.state.interface, stage)
 
     def _moved(self, name: str, step: Block) -> Picked:
@@ -277,7 +277,9 @@ class Steps:
 
     def _measured(self, step: Control, obligation: Obligation) -> tuple[Verdict, tuple[Diagnostic, ...]]:
         if not with_confidence(obligation):
-            return controls.decide(step, obligation, self.values, self.session)
+            verdict, found = controls.decide(step, obligation, self.values, self.session)
+            self.evidence.note_proof(verdict, self.values.proof(obligation))
+            return verdict, found
         shown = statistical.decide(step, obligation, self.values, self.session)
         self.evidence.note_sample(shown.verdict, shown.evidence, shown.content)
         return shown.verdict, shown.findings

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from surgery_dsl.evidence.merging import Drift
     from surgery_dsl.evidence.named_inputs import Inputs
     from surgery_dsl.evidence.seen import Seen, Wanted
+    from surgery_dsl.evidence.silence import Proof
     from surgery_dsl.kernels.stored_sums import StoredSum
 
 # ---- static ------------------------------------------------------------------------------------------------------
@@ -231,6 +232,9 @@ class Runtime(ABC):
 
     def remark(self, text: str) -> None:  # noqa: B027 - a number needs no words
         """Hear what a measured number alone does not say: which layer is the worst, on what it was timed."""
+
+    def show(self, region: str, proof: "Proof") -> None:  # noqa: B027 - a runtime that writes nothing needs no proof
+        """Hear what proves the number that is measured, or the units that are taken, for a region in words."""
 
     @property
     @abstractmethod

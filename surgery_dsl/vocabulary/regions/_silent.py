@@ -33,13 +33,15 @@ def silence_on(
     from surgery_dsl.evidence.bounds.graph import Unbounded
     from surgery_dsl.evidence.bounds.rounding import Unsound
     from surgery_dsl.evidence.metrics import evaluating
-    from surgery_dsl.evidence.silence import silence
+    from surgery_dsl.evidence.silence import proved_silence
 
     try:
         with evaluating(model):
-            return silence(model, interface, corners(region, runtime).to(runtime.device))
+            proof = proved_silence(model, interface, corners(region, runtime).to(runtime.device))
     except (Unbounded, Unsound) as why:
         raise Refused(_unproved(str(why), "", span, fix, runtime.file)) from why
+    runtime.show(region.said(), proof)
+    return proof.found
 
 
 def _unproved(why: str, module: str, span: Span | None, fix: str, file: str) -> Diagnostic:

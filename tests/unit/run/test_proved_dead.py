@@ -122,8 +122,9 @@ def test_what_is_proved_dead_goes_exactly_on_the_region(folder: Path) -> None:
     (proved,) = [one for one in claims["proved"] if one["kind"] == "exact"]
     assert "removal of units proved dead" in proved["note"]
     assert "numbers from 0 to 1" in proved["note"]
+    (shown,) = claims["bounded"]
+    assert (shown["kind"], "units give 0" in shown["statement"]) == ("silence", True)
     found = [one["statement"] for one in claims["measured"] if one["kind"] == "exact"]
-    assert any("units give 0" in one for one in found)
     assert any("checked numerically" in one for one in found)
 
 
@@ -181,11 +182,12 @@ def test_a_bound_that_is_too_low_is_caught(folder: Path, monkeypatch: pytest.Mon
 
     from surgery_dsl.evidence import silence as module
 
-    right = module.silence
+    right = module.proved_silence
 
     def wrong(model: nn.Module, interface: object, corners: Tensor) -> object:
-        found = right(model, interface, corners)  # type: ignore[arg-type]
-        return tuple(replace(one, dead=torch.arange(one.units) < one.units // 2) for one in found)
+        proof = right(model, interface, corners)  # type: ignore[arg-type]
+        found = tuple(replace(one, dead=torch.arange(one.units) < one.units // 2) for one in proof.found)
+        return replace(proof, found=found)
 
-    monkeypatch.setattr(module, "silence", wrong)
+    monkeypatch.setattr(module, "proved_silence", wrong)
     assert errors(run(folder, "proved_dead(domain(0, 1))", "exact(silent, on = domain(0, 1))")) == ["SD909"]
