@@ -46,10 +46,12 @@ class Offer:
     Attributes:
         text: The part, as it stands there.
         readings: The edits that it can mean; none where it is advice.
+        joint: What joins it to the part before it.
     """
 
     text: str
     readings: tuple[Reading, ...]
+    joint: str = ""
 
 
 def offers(finding: Diagnostic, rewriter: Rewriter) -> tuple[Offer, ...]:
@@ -57,9 +59,9 @@ def offers(finding: Diagnostic, rewriter: Rewriter) -> tuple[Offer, ...]:
     if finding.span is None:
         return (Offer(finding.help, ()),)
     found = []
-    for verb, text in parts_of(finding.help):
+    for verb, text, joint in parts_of(finding.help):
         known = dict.fromkeys(_Reader(finding, finding.span, rewriter).readings(verb, text))
-        found.append(Offer(text, tuple(known)))
+        found.append(Offer(text, tuple(known), joint))
     return tuple(found)
 
 

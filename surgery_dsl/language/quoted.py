@@ -28,13 +28,13 @@ _OPEN, _CLOSED = "([{", ")]}"
 _OPERATORS = re.compile(r" (?:=|->|<=|>=|==|<|>|[-+*/]) ")
 
 
-def parts_of(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the parts of a help, each with the verb that it has, or has from the part before it."""
+def parts_of(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the parts of a help: the verb that each has, or has from the one before, its text, what joins the two."""
     verb = ""
     for joint, part in _split(text):
         own = next((one for one in VERBS if part.startswith(one)), "")
         verb = own or (verb if joint != "; " and _GOES_ON.match(part) else "")
-        yield verb, part if own or not verb else f"{verb} {part}"
+        yield verb, part if own or not verb else f"{verb} {part}", ", or " if "or" in joint else joint
 
 
 def _split(text: str) -> Iterator[tuple[str, str]]:

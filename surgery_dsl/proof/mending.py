@@ -83,12 +83,12 @@ class _Mender:
         why = next((against for _, against in tried if against is not None), None)
         if why is None or (self.judged.plan is None and finding.code.id < "SD1"):
             return replace(finding, fixes=tuple(fixes))  # of a text that cannot be read, what a help means is a guess
-        kept = [part.text for part, (_, against) in zip(parts, tried, strict=True) if against is None]
+        kept = [part for part, (_, against) in zip(parts, tried, strict=True) if against is None]
         if not fixes:
             fixes = self._others(finding)
-            kept = [*(fix.title for fix in fixes), *kept]
+            kept = [*(Offer(fix.title, ()) for fix in fixes), *kept]
         told = f"{finding.help}; but this alone leads to {why.code.id}: {why.message}"
-        return replace(finding, help=", or ".join(kept) or told, fixes=tuple(fixes))
+        return replace(finding, help=_joined(kept) or told, fixes=tuple(fixes))
 
     def _others(self, finding: Diagnostic) -> list[Fix]:
         """Return the first edit besides those of the help that ends a finding."""
@@ -166,3 +166,9 @@ def _count(finding: Diagnostic, found: Iterable[Diagnostic]) -> int:
 def _key(finding: Diagnostic) -> tuple[str, str, str]:
     """Return what makes two findings the same, wherever they stand."""
     return finding.code.id, re.sub(r"line \d+", "line", finding.message), finding.path
+
+
+def _joined(parts: Sequence[Offer]) -> str:
+    """Put parts of a help together again."""
+    first, *rest = [*parts] or [Offer("", ())]
+    return first.text + "".join((part.joint or ", or ") + part.text for part in rest)

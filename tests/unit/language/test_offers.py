@@ -90,7 +90,7 @@ def test_what_helps_mean(help_text: str, at: str, wanted: str | None) -> None:
 
 def test_the_second_part_has_the_verb_of_the_first() -> None:
     assert edited("write `floor = 32`, or `round = 8`", "weak {", 1) == "  round = 8"
-    assert [verb for verb, _ in parts_of("write `a = 1`, or `b = 2` or another; `c` is advice")] == [
+    assert [verb for verb, *_ in parts_of("write `a = 1`, or `b = 2` or another; `c` is advice")] == [
         "write",
         "write",
         "",
