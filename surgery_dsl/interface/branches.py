@@ -4,6 +4,19 @@ from collections.abc import Sequence
 
 from surgery_dsl.interface.model import Axis, Dim, Extent, Interface, SizeBranch
 
+_ASKS = "the forward asks `"
+
+
+def question(asked: str, held: bool, source: str) -> str:
+    """Return the reason of a relation of sizes that keeps the answer to a question of the forward."""
+    place = f" ({source})" if source else ""
+    return f"{_ASKS}{asked}`{place}, and was followed where that {'holds' if held else 'does not hold'}"
+
+
+def is_question(reason: str) -> bool:
+    """Say whether a relation of sizes keeps the forward on its way, rather than from failing."""
+    return reason.startswith(_ASKS)
+
 
 def crossed(interface: Interface, axes: Sequence[Axis]) -> tuple[SizeBranch, tuple[int, int]] | None:
     """Return a question of the forward that some outcome answers otherwise, and the range of the size it asks of.

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from surgery_dsl.diagnostics.codes import budgets, defects
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.diagnostics.span import Span
-from surgery_dsl.interface.expression import evaluate, symbols
+from surgery_dsl.interface.branches import is_question
+from surgery_dsl.interface.expression import evaluate, multiply, put_in, symbols
 from surgery_dsl.interface.model import Interface, Requirement
 from surgery_dsl.proof.nominal import USUAL
 from surgery_dsl.proof.questions import Answer, SizeQuestion
@@ -16,6 +17,8 @@ from surgery_dsl.proof.state import State
 
 LOOKED_AT = 1024
 """Sizes from the least on that are tried one by one; what is offered was then proved."""
+MULTIPLES = (2, 4, 8, 16, 32, 64, 128, 3, 6, 12, 24, 48, 96, 7, 14, 28, 56, 112, 224, 5, 10, 20, 40, 9, 18, 36, 72)
+"""Numbers whose multiples are tried, those of strides and windows: no other is offered."""
 LONGEST = 4096
 """End of a range that is offered where the plan gives none."""
 
@@ -58,9 +61,10 @@ def misfit(
         )
     sizes = ", ".join(f"{name} = {size}" for name, size in answer.witness.items())
     left, right = (evaluate(side, answer.witness) for side in (requirement.left, requirement.right))
+    does = "goes another way at some sizes" if is_question(requirement.reason) else "does not run for every size"
     return Diagnostic(
         budgets.SIZES_DO_NOT_FIT,
-        f"`{requirement.operator}` does not run for every size: {claim} fails at {sizes or 'every size'}",
+        f"`{requirement.operator}` {does}: {claim} fails at {sizes or 'every size'}",
         file=state.file,
         span=span,
         path=requirement.operator,
@@ -103,11 +107,39 @@ def _closing(interface: Interface, broken: Requirement, ranges: Ranges, witness:
     end = LONGEST if most is None else most
     if start is not None and start < end and _proved(concerned, names, (start, end), ranges):
         return f"write `{', '.join(f'{name} = {start}..{end}' for name in names)}` in `input`"
+    multiple = _multiple(concerned, names, ranges)
+    if multiple:
+        return f"write {' and '.join(f'`{multiple} * {name}`' for name in names)} for {' and '.join(names)} in `input`"
     usual = [size for size in reversed(USUAL) if size in set(fits) and size >= 8]
     number = usual[0] if usual else fits[0]
     if _proved(concerned, names, (number, number), ranges):
         return f"write {number} in place of {' and '.join(f'`{name}`' for name in names)} in `input`"
     return ""
+
+
+def _multiple(concerned: Sequence[Requirement], names: Sequence[str], ranges: Ranges) -> int:
+    """Return the first number at whose multiples all relations are proved; 0 where none is found."""
+    from surgery_dsl.proof.tiers.order import decide_all_sizes
+
+    for factor in MULTIPLES:
+        times = {name: multiply(factor, name) for name in names}
+        ends = tuple(
+            (n, *divided(least, most, factor)) if n in names else (n, least, most) for n, least, most in ranges
+        )
+        if any(most is not None and most < least for _, least, most in ends):
+            continue
+        questions = [SizeQuestion(r.relation, put_in(r.left, times), put_in(r.right, times), ends) for r in concerned]
+        at_first = {name: least for name, least, _ in ends}
+        if all(one.holds(at_first) for one in questions) and all(
+            answer.status == "proved" for answer in decide_all_sizes(questions)
+        ):
+            return factor
+    return 0
+
+
+def divided(least: int, most: int | None, factor: int) -> tuple[int, int | None]:
+    """Return the range of the multiples of a number that lie in a range; none do where it ends before it begins."""
+    return -(-least // factor), None if most is None else most // factor
 
 
 def _fits(concerned: Sequence[Requirement], names: Sequence[str], size: int, ranges: Ranges) -> bool:

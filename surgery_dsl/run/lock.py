@@ -126,7 +126,12 @@ def capture_block(sources: Sources, block: Model, settings: Settings) -> Capture
             return capture(model, block.outputs or None, make_up=False)
         inputs = settings.cast(block.inputs)
         free = tuple({size.name: size for spec in block.inputs for size in spec.free}.values())
-        interface = trace(model, inputs, block.outputs or None, free, make_up=False)
+        try:
+            interface = trace(model, inputs, block.outputs or None, free, make_up=False)
+        except Refused as refused:
+            from surgery_dsl.run.multiples import offered  # most networks run at every size
+
+            raise offered(model, inputs, block.outputs or None, free, refused) from refused
         return Captured(interface, inputs, block.keyword_inputs, ())
 
     try:

@@ -8,7 +8,7 @@ numbers, one for each sample of the free sizes at which the forward ran. A step 
 it holds at every sample; where two expressions differ though the numbers agree, a requirement is noted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from math import prod
 from typing import Literal
@@ -32,6 +32,9 @@ class Axes:
 
     Args:
         samples: For each sample, the values of the free sizes.
+
+    Attributes:
+        given: What the numbers are that the call at hand was given, as far as the code computed them from sizes.
     """
 
     def __init__(self, samples: Sequence[dict[str, int]]) -> None:
@@ -43,6 +46,7 @@ class Axes:
         self.operator = ""
         self.place = ""
         self.turns = Turns()
+        self.given: Mapping[Sizes, Expression] = {}
         self._known: dict[Sizes, Expression] = {}
         for name in samples[0]:
             self._known.setdefault(tuple(sample[name] for sample in samples), name)
@@ -76,7 +80,11 @@ class Axes:
         """Return what a number is: itself where it is the same at all samples, else the free size it equals."""
         if all(n == sizes[0] for n in sizes):
             return sizes[0]
-        return self._known.get(sizes)
+        return self.given.get(sizes) or self._known.get(sizes)
+
+    def know(self, sizes: Sizes, expression: Expression) -> None:
+        """Note what a number is that changes with the free sizes; the first to say so is believed."""
+        self._known.setdefault(sizes, expression)
 
     def fresh(self, sizes: Sizes, *reasons: str, soft: bool = False, expression: Expression | None = None) -> Product:
         """Return a new dimension; an exact one is the empty product."""
@@ -106,7 +114,7 @@ class Axes:
         if key not in self._derived:
             made = self.fresh(sizes, frozen.SPATIAL, expression=expression)
             self._derived[key] = (roots, made)
-            self._known.setdefault(sizes, expression)
+            self.know(sizes, expression)
             if not isinstance(expression, int):
                 self.require("at_least", expression, 1, f"the result of {self.operator} must not be empty")
         return self._derived[key][1]

@@ -8,7 +8,8 @@ from typing import Any
 from surgery_dsl.trace.atoms import Product
 from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording, Ref
-from surgery_dsl.trace.taint import SHAPED, Origin, Traced, Use, Uses
+from surgery_dsl.trace.taint import SHAPED, Use, Uses
+from surgery_dsl.trace.traced_numbers import Origin, Traced
 
 # Calls whose integers are the sizes of what they return.
 _SHAPES = {

@@ -102,10 +102,12 @@ def record(
     chosen: Sequence[Mapping[str, int]],
     resized: Resized | None = None,
     until: int | None = None,
+    tainted: bool = True,
 ) -> list[Recording]:
     """Run the forward at each sample of the free sizes; the model is as it was afterwards.
 
-    With ``until``, each run ends after the call of that position, if it comes that far.
+    With ``until``, each run ends after the call of that position, if it comes that far. The first run follows the
+    integers of the code, if it is ``tainted``.
 
     A small network on the CPU runs on its own values: that gives the same calls, and the first fake tensor mode of a
     process costs most of a second of imports. Those of transformers never do: they look whether a tensor is fake, and
@@ -117,7 +119,7 @@ def record(
     """
     numbered = list(enumerate(chosen))
     if _cheap(model, inputs, chosen):
-        return [_run_on_values(model, inputs, sizes, resized, i == 0, until) for i, sizes in numbered]
+        return [_run_on_values(model, inputs, sizes, resized, tainted and i == 0, until) for i, sizes in numbered]
     try:
         with in_eval_mode(model), fake_mode() as mode:
             tensors = swap(model, None if resized is None else resized.shapes, mode=mode)
@@ -125,12 +127,14 @@ def record(
             found = []
             for i, sizes in numbered:  # the last is followed by the end of eval mode
                 with unchanged(model) if i + 1 < len(numbered) else nullcontext():
-                    found.append(_run(model, tensors, inputs, sizes, None, i == 0 and resized is None, until))
+                    found.append(
+                        _run(model, tensors, inputs, sizes, None, tainted and i == 0 and resized is None, until)
+                    )
             return found
     except ValuesNeeded:
         if any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
             raise
-    return [_run_on_values(model, inputs, sizes, resized, i == 0, until) for i, sizes in numbered]
+    return [_run_on_values(model, inputs, sizes, resized, tainted and i == 0, until) for i, sizes in numbered]
 
 
 CHEAP_WEIGHTS = 1 << 20
@@ -191,7 +195,7 @@ def _run(
         with as_if_traced(), fresh_caches(model):
             if not tainted:
                 return run_forward(model, given, recorder)
-            recorder.recording.uses = uses = Uses()
+            recorder.recording.uses = uses = Uses(recorder.place)
             taint(model, uses)
             with Tainting(recorder, uses):
                 return run_forward(model, given, recorder)

@@ -9,14 +9,16 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import refusals
+from surgery_dsl.trace.answers import Settling, first_difference
 from surgery_dsl.trace.atoms import UnknownSize, leaves
 from surgery_dsl.trace.axes import Axes
-from surgery_dsl.trace.build import build
+from surgery_dsl.trace.build import TensorFacts, build
+from surgery_dsl.trace.computed_sizes import ComputedSizes
 from surgery_dsl.trace.forward import facts_of, record
 from surgery_dsl.trace.integers import Solution, solve
 from surgery_dsl.trace.propagate import Flow, propagate
 from surgery_dsl.trace.recorder import Recording
-from surgery_dsl.trace.samples import samples
+from surgery_dsl.trace.samples import samples, telling_apart
 
 Sizes = Mapping[str, int]
 
@@ -58,11 +60,14 @@ def graph(
         Refused: It does different things at different sizes, or has sizes that cannot be followed.
     """
     chosen = samples(free, inputs)
-    recordings = record(model, inputs, chosen)
-    _compare(recordings, chosen)
     facts = facts_of(model)
-    owners = {fact.name: fact.owner for fact in facts}
-    flow = propagate(recordings, Axes(chosen), [spec.dims for spec in inputs], owners, denied)
+    recordings, flow = _followed(model, inputs, facts, free, chosen, denied)
+    better = chosen if flow.computed is None else telling_apart(chosen, free, flow.computed)
+    if better != chosen:
+        chosen = better
+        recordings, flow = _followed(model, inputs, facts, free, chosen, denied)
+    if flow.computed is not None:
+        _require_computed(flow.computed)
     recording = recordings[0]
     del recordings[1:]  # all that they told is in the flow; of a large network they are megabytes
     names = _name_outputs(recording, flow, outputs)
@@ -74,32 +79,49 @@ def graph(
         interface, numbers = build(model, recording, flow, facts, called, names, free, solution)
     except UnknownSize as unknown:
         raise Refused(refusals.size_left(unknown.place, unknown.sizes, chosen[0], chosen[-1])) from unknown
+
+    def follow(others: Sequence[InputSpec], left: tuple[FreeSize, ...]) -> Interface:
+        return graph(model, others, outputs, left, denied).interface
+
+    interface = Settling(model, inputs, flow, recording, follow).settled(interface)
     return Traced(interface, chosen, recordings, flow, numbers)
+
+
+def _followed(
+    model: nn.Module,
+    inputs: Sequence[InputSpec],
+    facts: Sequence[TensorFacts],
+    free: Sequence[FreeSize],
+    chosen: Sequence[dict[str, int]],
+    denied: frozenset[int],
+) -> tuple[list[Recording], Flow]:
+    """Run the forward at some samples, and follow the axes."""
+    recordings = record(model, inputs, chosen)
+    _compare(recordings, chosen)
+    owners = {fact.name: fact.owner for fact in facts}
+    ranges = {size.name: (size.least, size.most) for size in free}
+    return recordings, propagate(recordings, Axes(chosen), [spec.dims for spec in inputs], owners, denied, ranges)
+
+
+def _require_computed(computed: ComputedSizes) -> None:
+    """Note what has to hold of the sizes that the code computed; refuse what it did with them that is not followed."""
+    computed.require_answers()
+    computed.require_constants()
+    for spelled, source in computed.not_followed():
+        raise Refused(refusals.not_followed(spelled, source))
 
 
 def _compare(recordings: Sequence[Recording], chosen: Sequence[Sizes]) -> None:
     """Refuse a forward that makes different calls at different sizes."""
     first = recordings[0]
     for other, sizes in zip(recordings[1:], chosen[1:], strict=True):
-        position = _first_difference(first, other)
+        position = first_difference(first, other)
         if position is not None:
             longer = first if len(first.records) > position else other
             record_ = longer.records[min(position, len(longer.records) - 1)]
             path = longer.runs[record_.run].path if record_.run >= 0 else ""
             name = record_.operation.name.strip("_")
             raise Refused(refusals.path_depends_on_size(chosen[0], sizes, name, path, record_.source))
-
-
-def _first_difference(one: Recording, two: Recording) -> int | None:
-    for position, (a, b) in enumerate(zip(one.records, two.records, strict=False)):
-        same = (a.operation.name, a.operation.overload, a.reads, a.outputs, a.aliases, a.run) == (
-            *(b.operation.name, b.operation.overload, b.reads, b.outputs, b.aliases, b.run),
-        )
-        if not same or any(len(one.shapes[ref]) != len(two.shapes[ref]) for ref in a.outputs):
-            return position
-    if len(one.records) != len(two.records):
-        return min(len(one.records), len(two.records))
-    return None if one.outputs == two.outputs or not one.records else len(one.records) - 1
 
 
 def _name_outputs(recording: Recording, flow: Flow, wanted: Sequence[str] | None) -> list[str]:

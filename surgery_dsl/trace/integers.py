@@ -16,7 +16,8 @@ from surgery_dsl.trace.atoms import Atom, Product, flat
 from surgery_dsl.trace.equations import Equation, equations, literals
 from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording, Ref
-from surgery_dsl.trace.taint import Origin, Uses
+from surgery_dsl.trace.taint import Uses
+from surgery_dsl.trace.traced_numbers import Origin
 
 Attribute = tuple[str, str]
 """Path of a module and name of its integer, dotted."""
@@ -89,6 +90,8 @@ class _Solver:
         direct: list[Equation] = []
         composed: list[Equation] = []
         for equation in self.equations:
+            if equation.origin[0] == "attribute" and len(set(self.flow.axes.sizes(equation.product))) > 1:
+                continue  # equal by chance, at one sample: an attribute is one number
             (direct if equation.origin[0] == "attribute" else composed).append(equation)
         for equation in direct:
             self.solution.integers.setdefault(_key(equation.origin), equation.product)
@@ -100,11 +103,15 @@ class _Solver:
         self.searched = True
         for equation in composed:
             self._settle(equation)
-        constant = [key for key, product in self.solution.integers.items() if _number(self.terms(product)) is not None]
-        for key in constant:
+        fixed = [key for key, product in self.solution.integers.items() if self._is_fixed(product)]
+        for key in fixed:
             del self.solution.integers[key]
         self._branches()
         return self.solution
+
+    def _is_fixed(self, product: Product) -> bool:
+        """Say whether an attribute follows no axis: what it equals is a number, or changes with the inputs."""
+        return _number(self.terms(product)) is not None or not isinstance(self.flow.axes.expression(product), int)
 
     def _branches(self) -> None:
         for origin, relation, number in self.uses.compared:
@@ -147,7 +154,7 @@ class _Solver:
         tried: set[tuple[int, ...]] = set()
         for candidate in self._near(about):
             key = tuple(id(atom) for atom in candidate)
-            if key in tried or self.flow.axes.sizes(candidate)[0] != value:
+            if key in tried or any(n != value for n in self.flow.axes.sizes(candidate)):
                 continue
             tried.add(key)
             self.solution.integers[attribute] = candidate
@@ -220,7 +227,7 @@ class _Solver:
         elif origin[0] == "size":
             yield self._size(origin)
         elif origin[0] != "number":
-            yield from chain(self._known(origin[1]), self._known(origin[2]))
+            yield from chain.from_iterable(self._known(operand) for operand in origin[1:])
 
     # ---- polynomials -------------------------------------------------------------------------------------------
 
@@ -254,6 +261,8 @@ class _Solver:
             return None if known is None else self.terms(known)
         if kind == "size":
             return self.terms(self._size(origin))
+        if kind not in ("+", "-", "*", "//", "%"):
+            return None
         left, right = self.evaluate(origin[1]), self.evaluate(origin[2])
         if left is None or right is None:
             return None
@@ -311,8 +320,8 @@ def _attributes(origin: Origin) -> Iterator[Attribute]:
     if origin[0] == "attribute":
         yield origin[1], origin[2]
     elif origin[0] not in ("number", "size"):
-        yield from _attributes(origin[1])
-        yield from _attributes(origin[2])
+        for operand in origin[1:]:
+            yield from _attributes(operand)
 
 
 def _key(origin: Origin) -> Attribute:

@@ -1,14 +1,15 @@
 """Following axes through a recorded forward."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.interface.expression import Expression
+from surgery_dsl.interface.expression import Bounds, Expression
 from surgery_dsl.interface.model import Setting
 from surgery_dsl.trace import declared
 from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.axes import Axes
+from surgery_dsl.trace.computed_sizes import ComputedSizes
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.entries import Turns
 from surgery_dsl.trace.greatest import greatest
@@ -77,6 +78,7 @@ class Flow:
         values: The values.
         operators: The operators in order of execution.
         read: Names of the parameters and buffers that the forward reads.
+        computed: What the numbers are that its code computed from sizes.
     """
 
     axes: Axes
@@ -84,6 +86,7 @@ class Flow:
     values: list[ValueDraft] = field(default_factory=list)
     operators: list[OperatorDraft] = field(default_factory=list)
     read: set[str] = field(default_factory=set)
+    computed: ComputedSizes | None = None
 
 
 def propagate(
@@ -92,6 +95,7 @@ def propagate(
     input_sizes: Sequence[Sequence[Expression]],
     names: dict[str, str],
     denied: frozenset[int] = frozenset(),
+    ranges: Mapping[str, Bounds] | None = None,
 ) -> Flow:
     """Follow the axes of every tensor through the calls.
 
@@ -101,10 +105,12 @@ def propagate(
         input_sizes: Size of each dimension of each input.
         names: Owner of each parameter and buffer: the first name of the same memory.
         denied: Positions of calls that do not pick by the numbers of a list's entries.
+        ranges: The ranges of the free sizes.
     """
     declared.load_installed()
     flow = Flow(axes, {})
     first = recordings[0]
+    flow.computed = None if first.uses is None else ComputedSizes(first.uses, axes, flow.states, dict(ranges or {}))
     axes.turns = Turns.of(first, denied)
     for name, ref in first.tensors.items():
         if ref not in flow.states:
@@ -120,6 +126,7 @@ def propagate(
         reason = frozen.constant("a tensor that is neither parameter nor buffer", "the forward")
         flow.states[ref] = State([axes.fresh(size, reason, soft=True) for size in _sizes(recordings, ref)])
     for index, records in enumerate(zip(*(recording.records for recording in recordings), strict=True)):
+        axes.given = {} if flow.computed is None else flow.computed.given_at(index)
         _follow(flow, recordings, index, records)
     for _, ref in first.outputs:
         picks = flow.states[ref].picks

@@ -253,6 +253,10 @@ class Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 renamed.append((self._new(other), old))
         return renamed
 
+    def place(self) -> tuple[int, str]:
+        """Return where the forward is: the position of the next call, and the innermost line of the user's code."""
+        return len(self.recording.records), self._source()
+
     def _source(self) -> str:
         frame: FrameType | None = sys._getframe(2)
         while frame is not None:

@@ -158,6 +158,16 @@ def unknown_size(kind: str, path: str, source: str, sizes: tuple[int, ...], one:
     )
 
 
+def not_followed(spelled: str, source: str) -> Diagnostic:
+    """The code computes something of a free size, or asks it of one, that no expression says."""
+    return Diagnostic(
+        shapes.UNKNOWN_SIZE,
+        f"the forward computes `{spelled}`; how it follows from the inputs is not known",
+        notes=(f"computed at {source}",) if source else (),
+        help="write fixed sizes for the inputs that it follows from, or let the code divide with `//`",
+    )
+
+
 def size_left(place: str, sizes: tuple[int, ...], one: Sizes, two: Sizes) -> Diagnostic:
     """A size of a tensor changes with the inputs, and no operator that was followed says how."""
     return Diagnostic(

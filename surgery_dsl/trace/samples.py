@@ -2,15 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
-from surgery_dsl.interface.expression import linear
+from surgery_dsl.interface.expression import evaluate, linear, symbols
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize
+from surgery_dsl.trace.computed_sizes import ComputedSizes
 
 # Primes beyond usual kernel sizes and small counts: large enough for five halvings, and no product of two of them
 # is mistaken for a third.
 _PREFERRED = (67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139)
 _ENOUGH = 200
 """Length from which a multiple of a free size is large enough."""
+_MOVES = (*range(1, 65), *range(-1, -33, -1))
+"""How far a sample may move."""
+_FAR = 4
+"""How many times as large a far sample is: enough for the whole part of a root or of a logarithm to be another."""
 _SMALL = (61, 59, 53, 47, 43, 41, 37, 31, 29, 23, 19, 17, 13, 11, 7, 5, 3)
 
 
@@ -33,6 +38,33 @@ def samples(free: Iterable[FreeSize], inputs: Sequence[InputSpec] = ()) -> tuple
         used |= {one, two}
     order = [size.name for size in sizes]
     return {name: first[name] for name in order}, {name: second[name] for name in order}
+
+
+def telling_apart(
+    chosen: tuple[dict[str, int], ...], free: Iterable[FreeSize], computed: ComputedSizes
+) -> tuple[dict[str, int], ...]:
+    """Return samples at which nothing that the code computed of sizes is the same by chance, where there are any.
+
+    The remainders by 2 of odd sizes are; so the second sample moves. Of what became a plain float nobody can say what
+    was made of it; a third sample, far from the others, then lies beside them.
+    """
+    by_name = {size.name: size for size in free}
+    same = [size for _, size in computed.constant_by_chance()]
+    first, second = chosen[0], dict(chosen[-1])
+    for name in [one for one in by_name if any(one in symbols(size) for size in same)]:
+        moved = (second[name] + step for step in _MOVES)
+        others = {other for other, size in second.items() if other != name} | set(first.values())
+        possible = (n for n in moved if n == within(by_name[name], n) and n not in others)
+        about = [size for size in same if name in symbols(size)]
+        second[name] = next(
+            (n for n in possible if all(evaluate(e, first) != evaluate(e, {**second, name: n}) for e in about)),
+            second[name],
+        )
+    found = (first, second) if second != chosen[-1] else chosen
+    if len(found) == 2 and computed.is_blurred():
+        far = {name: within(size, _FAR * max(first[name], second[name]) + 1) for name, size in by_name.items()}
+        found = found if far in found else (*found, far)
+    return found
 
 
 def within(free: FreeSize, size: int) -> int:

@@ -9,7 +9,6 @@ apart. Sizes read from tensors (``x.shape``) are traced as well, for ``x.shape[-
 
 import copy
 import functools
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import FunctionType, MethodType, ModuleType
@@ -20,101 +19,14 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from surgery_dsl.trace.recorder import Recorder, Ref
+from surgery_dsl.trace.traced_numbers import Origin, Traced, reads_size
 from surgery_dsl.trace.walking import named_modules
-
-Origin = tuple[Any, ...]
-"""Where an integer came from: ``("attribute", path, name)``, ``("size", ref, dim)``, ``("number", n)``, or an operation
-and its operands: ``("*", origin, origin)``; ``//``, ``%``, ``+`` and ``-`` likewise."""
 
 SHAPED = {"view": 1, "reshape": 1}
 """Calls that are noted whatever they are given: their integers are sizes, and those not traced are the code's own."""
 
 _DEPTH = 2
 """How deep plain objects are looked into: ``config.text_config.hidden_size``."""
-
-
-class Traced(int):
-    """An integer with its origin. It behaves as the plain number everywhere; equalities that held are noted."""
-
-    origin: Origin
-    session: "Uses"
-
-    @staticmethod
-    def of(value: int, origin: Origin, session: "Uses") -> "Traced":
-        """Return a number that remembers."""
-        traced = Traced(value)
-        traced.origin = origin
-        traced.session = session
-        return traced
-
-    def __reduce__(self) -> tuple[type[int], tuple[int]]:
-        return int, (int(self),)
-
-    def __eq__(self, other: object) -> bool:
-        same = int.__eq__(self, other)
-        if same is True and type(other) is Traced:
-            self.session.equal[self.origin, other.origin] = None
-        elif type(other) is int:
-            self.session.compared[self.origin, "==", other] = None
-        return same
-
-    def __ne__(self, other: object) -> bool:
-        same = self.__eq__(other)
-        return same if same is NotImplemented else not same
-
-    # What is no integer (a tensor) answers itself, and with more than a bool: `not` must not be asked of it.
-
-    def __lt__(self, other: int) -> bool:
-        if type(other) is int:
-            self.session.compared[self.origin, "<", other] = None
-        return int.__lt__(self, other)
-
-    def __ge__(self, other: int) -> bool:
-        if type(other) is int:
-            self.session.compared[self.origin, "<", other] = None
-        return int.__ge__(self, other)
-
-    def __gt__(self, other: int) -> bool:
-        if type(other) is int:
-            self.session.compared[self.origin, "<", other + 1] = None
-        return int.__gt__(self, other)
-
-    def __le__(self, other: int) -> bool:
-        if type(other) is int:
-            self.session.compared[self.origin, "<", other + 1] = None
-        return int.__le__(self, other)
-
-    __hash__ = int.__hash__
-
-    def __neg__(self) -> int:
-        return Traced.of(-int(self), ("-", ("number", 0), self.origin), self.session)
-
-
-def _arithmetic(symbol: str, function: Callable[[int, int], int], swapped: bool) -> Callable[[Traced, Any], Any]:
-    def method(self: Traced, other: Any) -> Any:
-        if type(other) is not int and type(other) is not Traced:
-            plain = int(self)
-            try:
-                return function(other, plain) if swapped else function(plain, other)
-            except TypeError:
-                return NotImplemented
-        theirs = other.origin if type(other) is Traced else ("number", other)
-        left, right = (int(other), int(self)) if swapped else (int(self), int(other))
-        sides = (theirs, self.origin) if swapped else (self.origin, theirs)
-        return Traced.of(function(left, right), (symbol, *sides), self.session)
-
-    return method
-
-
-for _symbol, _name, _function in (
-    ("+", "add", operator.add),
-    ("-", "sub", operator.sub),
-    ("*", "mul", operator.mul),
-    ("//", "floordiv", operator.floordiv),
-    ("%", "mod", operator.mod),
-):
-    setattr(Traced, f"__{_name}__", _arithmetic(_symbol, _function, swapped=False))
-    setattr(Traced, f"__r{_name}__", _arithmetic(_symbol, _function, swapped=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,21 +52,87 @@ class Use:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that the code asked of the size of a tensor: whether ``left relation right``.
+
+    Attributes:
+        left: An origin.
+        relation: ``==  <  <=  >  >=``.
+        right: An origin.
+        held: The answer.
+        record: The position of the next call.
+        source: ``file:line`` of the user's code.
+    """
+
+    left: Origin
+    relation: str
+    right: Origin
+    held: bool
+    record: int
+    source: str
+
+
 @dataclass(slots=True)
 class Uses:
     """What became of the integers of one forward.
 
     Attributes:
+        place: Says where the forward is: the position of the next call, and ``file:line`` of the user's code.
         calls: The calls that were given some.
         values: The value of each attribute, by module path and name.
         equal: Pairs of origins whose integers the code compared and found equal.
         compared: What the code asked of an integer: origin, ``==`` or ``<``, and a number of its own.
+        asked: What it asked of numbers that follow from the sizes of tensors, once each.
+        made: Quotients, remainders and rounded numbers made of such sizes, and where.
+        lost: Those that became plain integers, ``int(…)``, and before which call.
+        blurred: Those of which code made what nothing tells: roots, powers, bits.
     """
 
+    place: Callable[[], tuple[int, str]] = lambda: (0, "")
     calls: list[Use] = field(default_factory=list)
     values: dict[tuple[str, str], int] = field(default_factory=dict)
     equal: dict[tuple[Origin, Origin], None] = field(default_factory=dict)
     compared: dict[tuple[Origin, str, int], None] = field(default_factory=dict)
+    asked: dict[tuple[Origin, str, Origin], Asked] = field(default_factory=dict)
+    made: dict[Origin, tuple[int, str]] = field(default_factory=dict)
+    lost: dict[Origin, int] = field(default_factory=dict)
+    blurred: dict[Origin, None] = field(default_factory=dict)
+
+    def ask(self, left: Origin, relation: str, right: Origin, held: bool) -> None:
+        """Note a question, if it is about sizes of tensors."""
+        key = (left, relation, right)
+        if key not in self.asked and (reads_size(left) or reads_size(right)):
+            self.asked[key] = Asked(left, relation, right, held, *self.place())
+
+    def note(self, origin: Origin) -> None:
+        """Note a number that is made of sizes, but no sum or product of them."""
+        if origin not in self.made and reads_size(origin):
+            self.made[origin] = self.place()
+
+    def lose(self, origin: Origin) -> None:
+        """Note a number that goes on without its origin."""
+        if origin not in self.lost and reads_size(origin):
+            self.lost[origin] = self.place()[0]
+            self.note(origin)
+
+    def blur(self, origin: Origin) -> None:
+        """Note a number of which something was made that is not followed."""
+        if reads_size(origin):
+            self.blurred[origin] = None
+
+
+def numbers_of(value: Any) -> Iterator[Origin]:
+    """Yield the origins of the numbers that a call, or some container, was given."""
+    if isinstance(value, Use):
+        yield from numbers_of((*value.arguments[0], *value.arguments[1].values()))
+    elif type(value) is Traced:
+        yield value.origin
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from numbers_of(item)
+    elif isinstance(value, slice):
+        yield from numbers_of((value.start, value.stop, value.step))
 
 
 class Tainting(TorchFunctionMode):
@@ -165,6 +143,7 @@ class Tainting(TorchFunctionMode):
         self.recorder = recorder
         self.uses = uses
         self._getters = {Tensor.shape.__get__, Tensor.size}  # type: ignore[attr-defined]
+        self._counters = {Tensor.numel, Tensor.nelement, Tensor.__len__}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a call; note it where it is given traced integers; trace the sizes that it asks for."""
@@ -173,6 +152,8 @@ class Tainting(TorchFunctionMode):
             return func(*args, **kwargs)
         if func in self._getters:
             return self._sizes(args[0], func(*args, **kwargs), args[1:] or tuple(kwargs.values()))
+        if func in self._counters:
+            return self._count(args[0], func(*args, **kwargs), func is Tensor.__len__)
         name = getattr(func, "__name__", "")
         if name not in SHAPED and not any(True for _ in self._traced((args, tuple(kwargs.values())))):
             return func(*args, **kwargs)
@@ -218,6 +199,20 @@ class Tainting(TorchFunctionMode):
         if isinstance(result, torch.Size):
             return torch.Size([Traced.of(n, ("size", ref, i), self.uses) for i, n in enumerate(result)])
         return result
+
+    def _count(self, tensor: Any, result: Any, first: bool) -> Any:
+        """Return how many entries a tensor has, or how many rows: ``len`` makes a plain integer of it."""
+        ref = self.recorder.number(tensor) if isinstance(tensor, Tensor) else None
+        if ref is None:
+            return result
+        sizes = [("size", ref, dim) for dim in range(1 if first else tensor.dim())]
+        origin: Origin = ("number", 1)
+        for size in sizes:
+            origin = ("*", origin, size)
+        if first:
+            self.uses.lose(origin)
+            return result
+        return Traced.of(result, origin, self.uses)
 
 
 def taint(model: nn.Module, uses: Uses) -> None:

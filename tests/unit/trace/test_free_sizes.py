@@ -178,7 +178,7 @@ def test_a_forward_that_decides_by_size_is_refused() -> None:
 def test_a_size_that_nothing_explains_is_refused() -> None:
     class Odd(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
-            return x.new_zeros(x.shape[0] ** 2 - 1, 3) + x.sum()
+            return x.new_zeros(int(x.shape[0] ** 0.5), 3) + x.sum()
 
     with pytest.raises(Refused, match="SD202"):
         trace(Odd(), spec("N", 4))

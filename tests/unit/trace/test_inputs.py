@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.model import Interface
 from surgery_dsl.trace import build as interfaces
+from surgery_dsl.trace import computed_sizes
 from surgery_dsl.trace.capture import Captured, capture, trace
 from surgery_dsl.trace.inputs import proposals
 
@@ -385,6 +386,7 @@ def test_a_size_that_no_free_size_explains_is_a_finding(monkeypatch: pytest.Monk
     free = tuple({size.name: size for spec in inputs for size in spec.free}.values())
     assert trace(model, inputs, None, free)
     monkeypatch.setattr(interfaces._Builder, "_can_follow", lambda *_: True)
+    monkeypatch.setattr(computed_sizes.ComputedSizes, "given_at", lambda *_: {})
     with pytest.raises(Refused, match="SD202") as caught:
         trace(model, inputs, None, free)
     assert "how it follows is not known" in caught.value.diagnostics[0].message

@@ -1,0 +1,310 @@
+"""Numbers that remember where they came from, and tell what code asks of them and makes of them.
+
+A :class:`Traced` behaves as the plain integer everywhere. Arithmetic, rounding and ``divmod`` keep its origin; what
+loses it (``int``, roots, bits) is noted, as every comparison and truth value is. Two uses cannot be seen, for Python
+takes an ``int`` as it is there: an index of a list, and ``range``.
+"""
+
+import functools
+import math
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surgery_dsl.trace.taint import Uses
+
+Origin = tuple[Any, ...]
+"""Where a number came from: ``("attribute", path, name)``, ``("size", ref, dim)``, ``("number", n)``, or an operation
+and its operands: ``("*", origin, origin)``; ``/``, ``//``, ``%``, ``+`` and ``-`` likewise; ``("floor", origin)``,
+``ceil``, ``trunc`` and ``round`` of quotients."""
+
+
+class Traced(int):
+    """An integer with its origin. It behaves as the plain number everywhere; what the code asks of it is noted."""
+
+    origin: Origin
+    session: "Uses"
+
+    @staticmethod
+    def of(value: int, origin: Origin, session: "Uses") -> "Traced":
+        """Return a number that remembers."""
+        traced = Traced(value)
+        traced.origin = origin
+        traced.session = session
+        return traced
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (_plain(self),)
+
+    def __eq__(self, other: object) -> bool:
+        same = int.__eq__(self, other)
+        if same is True and type(other) is Traced:
+            self.session.equal[self.origin, other.origin] = None
+        elif type(other) is int:
+            self.session.compared[self.origin, "==", other] = None
+        _ask(self, "==", other, same)
+        return same
+
+    def __ne__(self, other: object) -> bool:
+        same = self.__eq__(other)
+        return same if same is NotImplemented else not same
+
+    # What is no integer (a tensor) answers itself, and with more than a bool: `not` must not be asked of it.
+
+    def __lt__(self, other: int) -> bool:
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other] = None
+        return _ask(self, "<", other, int.__lt__(self, other))
+
+    def __ge__(self, other: int) -> bool:
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other] = None
+        return _ask(self, ">=", other, int.__ge__(self, other))
+
+    def __gt__(self, other: int) -> bool:
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other + 1] = None
+        return _ask(self, ">", other, int.__gt__(self, other))
+
+    def __le__(self, other: int) -> bool:
+        if type(other) is int:
+            self.session.compared[self.origin, "<", other + 1] = None
+        return _ask(self, "<=", other, int.__le__(self, other))
+
+    def __bool__(self) -> bool:
+        zero = _plain(self) == 0
+        self.session.ask(self.origin, "==", ("number", 0), zero)
+        return not zero
+
+    __hash__ = int.__hash__
+
+    def __neg__(self) -> int:
+        return Traced.of(-_plain(self), ("-", ("number", 0), self.origin), self.session)
+
+    def __pos__(self) -> int:
+        return self
+
+    def __abs__(self) -> int:
+        return -self if self < 0 else self
+
+    def __divmod__(self, other: int) -> tuple[int, int]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: int) -> tuple[int, int]:
+        return other // self, other % self
+
+    def __pow__(self, power: Any, modulus: Any = None) -> Any:
+        if modulus is None and type(power) is int and 1 <= power <= _POWERS and reads_size(self.origin):
+            return functools.reduce(operator.mul, [self] * power)
+        self.session.blur(self.origin)
+        return pow(_plain(self), power, modulus)
+
+    def __rpow__(self, base: Any, modulus: Any = None) -> Any:
+        self.session.blur(self.origin)
+        return pow(base, _plain(self), modulus)
+
+    def __rshift__(self, places: int) -> Any:
+        return self // (1 << places)
+
+    def __lshift__(self, places: int) -> Any:
+        return self * (1 << places)
+
+    def __and__(self, other: Any) -> Any:
+        if type(other) is int and other > 0 and other & (other + 1) == 0:
+            return self % (other + 1)
+        self.session.blur(self.origin)
+        return _plain(self) & other
+
+    def __or__(self, other: Any) -> Any:
+        self.session.blur(self.origin)
+        return _plain(self) | other
+
+    def __xor__(self, other: Any) -> Any:
+        self.session.blur(self.origin)
+        return _plain(self) ^ other
+
+    __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
+
+    def __invert__(self) -> int:
+        return -self - 1
+
+    def bit_length(self) -> int:
+        """Return how many bits it takes; what is made of that is not followed."""
+        self.session.blur(self.origin)
+        return int.__int__(self).bit_length()
+
+    def __truediv__(self, other: Any) -> Any:
+        return _divided(self, other, self.session)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _divided(other, self, self.session)
+
+    def __round__(self, digits: Any = None) -> Any:
+        return self if digits is None else round(_plain(self), digits)
+
+    def __floor__(self) -> int:
+        return self
+
+    __ceil__ = __trunc__ = __floor__
+
+    def __int__(self) -> int:
+        self.session.lose(self.origin)
+        return int.__int__(self)
+
+    def __float__(self) -> float:
+        self.session.blur(self.origin)
+        return float(_plain(self))
+
+
+class Quotient(float):
+    """A number that ``/`` made of the size of a tensor: rounded, it is a size again."""
+
+    origin: Origin
+    session: "Uses"
+
+    @staticmethod
+    def of(value: float, origin: Origin, session: "Uses") -> "Quotient":
+        """Return a number that remembers."""
+        quotient = Quotient(value)
+        quotient.origin = origin
+        quotient.session = session
+        return quotient
+
+    def __reduce__(self) -> tuple[type[float], tuple[float]]:
+        return float, (_plain(self),)
+
+    def _whole(self, way: str, value: int) -> int:
+        self.session.note(origin := (way, self.origin))
+        return Traced.of(value, origin, self.session)
+
+    def __floor__(self) -> int:
+        return self._whole("floor", math.floor(_plain(self)))
+
+    def __ceil__(self) -> int:
+        return self._whole("ceil", math.ceil(_plain(self)))
+
+    def __trunc__(self) -> int:
+        return self._whole("trunc", math.trunc(_plain(self)))
+
+    def __round__(self, digits: Any = None) -> Any:
+        return self._whole("round", round(_plain(self))) if digits is None else round(_plain(self), digits)
+
+    def __int__(self) -> int:
+        self.session.lose(("trunc", self.origin))
+        return math.trunc(float.__float__(self))
+
+    def is_integer(self) -> bool:
+        """Say whether it is whole; that is noted, as every question."""
+        whole = float.is_integer(self)
+        self.session.ask(self.origin, "==", ("floor", self.origin), whole)
+        return whole
+
+    def __eq__(self, other: object) -> bool:
+        return _ask(self, "==", other, float.__eq__(self, other))
+
+    def __ne__(self, other: object) -> bool:
+        same = self.__eq__(other)
+        return same if same is NotImplemented else not same
+
+    def __lt__(self, other: float) -> bool:
+        return _ask(self, "<", other, float.__lt__(self, other))
+
+    def __ge__(self, other: float) -> bool:
+        return _ask(self, ">=", other, float.__ge__(self, other))
+
+    def __gt__(self, other: float) -> bool:
+        return _ask(self, ">", other, float.__gt__(self, other))
+
+    def __le__(self, other: float) -> bool:
+        return _ask(self, "<=", other, float.__le__(self, other))
+
+    def __truediv__(self, other: Any) -> Any:
+        return _divided(self, other, self.session)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _divided(other, self, self.session)
+
+    __hash__ = float.__hash__
+
+
+def _plain(number: Any) -> Any:
+    """Return a number without its origin; nothing is noted."""
+    return int.__int__(number) if isinstance(number, int) else float.__float__(number)
+
+
+def _origin(value: object) -> Origin | None:
+    """Return where a number came from; ``None`` for what is no number."""
+    if type(value) is Traced or type(value) is Quotient:
+        return value.origin
+    return ("number", value) if type(value) is int or type(value) is float else None
+
+
+def _ask(number: Traced | Quotient, relation: str, other: object, held: bool) -> bool:
+    """Note a question and its answer; one of something else than numbers is answered elsewhere."""
+    theirs = _origin(other)
+    if theirs is not None:
+        # An integer leaves the answer to the float that it is compared with.
+        held = held if held is not NotImplemented else _COMPARED[relation](_plain(number), _plain(other))
+        number.session.ask(number.origin, relation, theirs, held)
+    return held
+
+
+_COMPARED: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_POWERS = 4
+"""Powers up to which a number remembers its factors."""
+
+
+def _divided(one: Any, two: Any, session: "Uses") -> Any:
+    """Return ``one / two``; a number that remembers, where a tensor's size is among them."""
+    left, right = _origin(one), _origin(two)
+    if left is None or right is None:
+        return NotImplemented
+    value = _plain(one) / _plain(two)
+    return Quotient.of(value, ("/", left, right), session) if reads_size(left) or reads_size(right) else value
+
+
+def reads_size(origin: Origin) -> bool:
+    """Say whether a number follows from the size of a tensor."""
+    if origin[0] in ("number", "attribute"):
+        return False
+    return origin[0] == "size" or any(reads_size(operand) for operand in origin[1:])
+
+
+def _arithmetic(symbol: str, function: Callable[[Any, Any], Any], swapped: bool) -> Callable[[Any, Any], Any]:
+    def method(self: Any, other: Any) -> Any:
+        theirs = _origin(other)
+        if theirs is None:
+            plain = _plain(self)
+            try:
+                return function(other, plain) if swapped else function(plain, other)
+            except TypeError:
+                return NotImplemented
+        left, right = (_plain(other), _plain(self)) if swapped else (_plain(self), _plain(other))
+        origin = (symbol, *((theirs, self.origin) if swapped else (self.origin, theirs)))
+        result = function(left, right)
+        if type(result) is float:
+            return Quotient.of(result, origin, self.session) if reads_size(origin) else result
+        if symbol in ("//", "%"):
+            self.session.note(origin)
+        return Traced.of(result, origin, self.session)
+
+    return method
+
+
+for _symbol, _name, _function in (
+    ("+", "add", operator.add),
+    ("-", "sub", operator.sub),
+    ("*", "mul", operator.mul),
+    ("//", "floordiv", operator.floordiv),
+    ("%", "mod", operator.mod),
+):
+    for _kind in (Traced, Quotient):
+        setattr(_kind, f"__{_name}__", _arithmetic(_symbol, _function, swapped=False))
+        setattr(_kind, f"__r{_name}__", _arithmetic(_symbol, _function, swapped=True))

@@ -1,0 +1,178 @@
+"""Sizes that code computes: every operator is exact at every size, or refused; never what it was at one size."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from surgery_dsl.diagnostics.diagnostic import Refused
+from surgery_dsl.interface.expression import evaluate
+from surgery_dsl.interface.model import Interface
+from surgery_dsl.proof.questions import SizeQuestion
+from surgery_dsl.trace.capture import trace
+from tests.unit.trace.oracle import spec
+from tests.unit.trace.test_free_sizes import output_sizes
+
+
+class Padded(nn.Module):
+    """Appends as many columns as a function says of the width."""
+
+    def __init__(self, amount: Callable[[int], int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 1)
+        self.amount = amount
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, self.amount(x.shape[-1]))))
+
+
+def holds(interface: Interface, sizes: dict[str, int]) -> bool:
+    """Whether everything that was found to be needed of the sizes is so at some."""
+    ranges = tuple((free.name, free.least, free.most) for free in interface.free)
+    return all(SizeQuestion(r.relation, r.left, r.right, ranges).holds(sizes) for r in interface.requirements)
+
+
+def followed(module: nn.Module) -> Interface | str:
+    """Return the interface of images of any size, or the code with which they were refused."""
+    try:
+        return trace(module, spec("N", 2, "H", "W"))
+    except Refused as refused:
+        return refused.diagnostics[0].code.id
+
+
+EXACT: dict[str, Callable[[int], int]] = {
+    "+": lambda w: w + 3,
+    "-": lambda w: w - 1,
+    "reversed -": lambda w: 200 - w,
+    "*": lambda w: 2 * w,
+    "//": lambda w: w // 3,
+    "%": lambda w: w % 7,
+    "% 2": lambda w: w % 2,
+    "unary -": lambda w: -w % 7,
+    "pad of windows": lambda w: (7 - w % 7) % 7,
+    "divmod": lambda w: divmod(w, 5)[0] + divmod(w, 5)[1],
+    "reversed divmod": lambda w: divmod(300, 3)[0] - w,
+    "// of a negative": lambda w: -(-w // 4),
+    "% of a negative": lambda w: 5 + w % -5,
+    "**": lambda w: w**2 - w,
+    ">>": lambda w: w >> 2,
+    "<<": lambda w: w << 1,
+    "&": lambda w: w & 3,
+    "abs": lambda w: abs(w),
+    "max": lambda w: max(w, 1),
+    "min": lambda w: min(w, 10**6),
+    "ceil": lambda w: math.ceil(w / 3),
+    "floor": lambda w: math.floor(w / 6),
+    "int of a quotient": lambda w: int(w / 2),
+    "int": lambda w: int(w % 2),
+    "0.5 *": lambda w: math.ceil(w * 0.5),
+    "round": lambda w: round(w),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_what_code_computes_of_a_size_is_right_at_every_size(name: str) -> None:
+    module = Padded(EXACT[name])
+    interface = trace(module, spec("N", 2, "H", "W"))
+    compared = 0
+    for width in range(1, 80):
+        sizes = {"N": 2, "H": 3, "W": width}
+        if holds(interface, sizes):
+            compared += 1
+            assert output_sizes(interface, sizes) == list(module(torch.zeros(2, 2, 3, width)).shape), width
+    assert compared >= 10
+
+
+LOST: dict[str, Callable[[int], int]] = {
+    "int": lambda w: int(w) % 4 + int(w % 2),
+    "root": lambda w: int(math.sqrt(w)),
+    "power": lambda w: int(w**0.5),
+    "round": lambda w: round(w * 0.3),
+    "round half to even": lambda w: round(w / 2),
+    "logarithm of a float": lambda w: int(math.log2(float(w))),
+    "bits": lambda w: w.bit_length(),
+    "a table": lambda w: (0, 1, 2)[w % 3] + 1,
+    "a power of two": lambda w: 1 << int(math.log2(float(w))),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_what_is_not_followed_is_never_a_constant(name: str) -> None:
+    """Either refused, or right wherever its relations hold."""
+    module = Padded(LOST[name])
+    interface = followed(module)
+    if isinstance(interface, str):
+        assert interface in ("SD201", "SD202")
+        return
+    for width in range(1, 80):
+        sizes = {"N": 2, "H": 3, "W": width}
+        if holds(interface, sizes):
+            assert output_sizes(interface, sizes) == list(module(torch.zeros(2, 2, 3, width)).shape), width
+
+
+class Asking(nn.Module):
+    """Doubles its channels where a function of the height says so."""
+
+    def __init__(self, ask: Callable[[int], bool]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 1)
+        self.ask = ask
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return torch.cat([y, y], 1) if self.ask(x.shape[-2]) else y
+
+
+ASKED: dict[str, Callable[[int], bool]] = {
+    "a remainder": lambda h: bool(h % 7),
+    "a remainder, not": lambda h: not h % 7,
+    "==": lambda h: h == 24,
+    "!=": lambda h: h != 24,
+    "<": lambda h: h < 40,
+    "<=": lambda h: h <= 40,
+    ">": lambda h: h > 40,
+    ">=": lambda h: h >= 40,
+    "two remainders": lambda h: h % 4 == h % 6,
+    "of a quotient": lambda h: h / 8 > 3,
+    "max": lambda h: max(h, 50) == 50,
+    "whole": lambda h: (h / 4).is_integer(),
+    "the first alone": lambda h: h > 1,
+    "even": lambda h: h % 2 == 0,
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_question_that_is_answered_in_two_ways_is_never_silent(name: str) -> None:
+    module = Asking(ASKED[name])
+    interface = followed(module)
+    if isinstance(interface, str):
+        assert interface == "SD201"
+        return
+    fits = set()
+    for height in range(1, 90):
+        sizes = {"N": 2, "H": height, "W": 3}
+        right = output_sizes(interface, sizes) == list(module(torch.zeros(2, 2, height, 3)).shape)
+        assert right or not holds(interface, sizes), height
+        fits |= {height} if right and holds(interface, sizes) else set()
+    assert fits
+    questions = [r.reason for r in interface.requirements if "the forward asks" in r.reason]
+    assert questions
+    assert all("test_computed_sizes.py" in question for question in questions)
+
+
+def test_a_question_that_makes_no_difference_is_no_relation() -> None:
+    class Causal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.linear(x)
+            return F.scaled_dot_product_attention(y, y, y, is_causal=x.shape[1] > 1)
+
+    interface = trace(Causal(), spec("N", "T", 4))
+    assert not [r for r in interface.requirements if "asks" in r.reason]
+    assert evaluate(interface.axes[interface.values[0].dims[1][0]].size, {"T": 5}) == 5  # type: ignore[arg-type]
