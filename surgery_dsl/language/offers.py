@@ -36,6 +36,7 @@ _USUAL = (32, 64, 16)
 """Sizes of inputs that forwards often run at."""
 _SET_BY = {"takes": "take", "criteria": "by", "transforms": "with", "modes": "mode"}
 """The attributes that words of a kind stand in."""
+_SCALED = re.compile(r"(?P<sizes>`\d+ \* \w+`(?: and `\d+ \* \w+`)*) for [\w ]+ in `input`")
 _PLACE = re.compile(r"(?P<size>\d+) in place of (?P<names>`\w+`(?: and `\w+`)*)")
 
 
@@ -124,6 +125,12 @@ class _Reader:
             code, _ = code_in(sized["code"])
             names = re.findall(r"`(\w+)`", rest)[:1]
             yield from self._sizes(code) if "=" in code else self._fixed(names, code)
+            return
+        scaled = _SCALED.match(rest)
+        if scaled is not None:
+            free = [v for call in self._inputs() for v in values(call) if isinstance(v, tree.Reference)]
+            sizes = {name: size for size, name in re.findall(r"`(\d+ \* (\w+))`", scaled["sizes"])}
+            yield tuple(Replacement(one.span, sizes[one.name]) for one in free if one.name in sizes)
             return
         code, tail = code_in(rest)
         quoted = rest.startswith("`") or bool(_FORMAL.match(code)) or tail.startswith(" to the left")

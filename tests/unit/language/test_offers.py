@@ -73,6 +73,12 @@ def edited(help_text: str, at: str, part: int = 0) -> str:
         ('write "hidden.{0,1}"', 'linear("hidden.*")', '  in = linear("hidden.{0,1}")  # the layers'),
         ("write svd(rank = 2)", "with = svd(rank = 8)", "  with = svd(rank = 2)"),
         ("write `H = 8..32` in `input`", "N, 3", '  input = x("f32", [N, 3, H, W], H = 8..32, W = 8..64)'),
+        ("write `2 * H` for H in `input`", "N, 3", '  input = x("f32", [N, 3, 2 * H, W], H = 8..64, W = 8..64)'),
+        (
+            "write `4 * H` and `2 * N` for H and N in `input`",
+            "N, 3",
+            '  input = x("f32", [2 * N, 3, 4 * H, W], H = 8..64, W = 8..64)',
+        ),
         ("write 32 in place of `H` and `W` in `input`", "N, 3", '  input = x("f32", [N, 3, 32, 32])'),
         ("write a fixed size for `H`, such as 12", "N, 3", '  input = x("f32", [N, 3, 12, W], W = 8..64)'),
         ("use a word that fits, such as magnitude(p = 1)", "lowest", None),
