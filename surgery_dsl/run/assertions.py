@@ -39,9 +39,8 @@ def admitted_checked(checked: Checked) -> Checked:
     """Return what is known of a plan, with the report as :func:`admitted` has it."""
     if checked.plan is None or checked.report is None:
         return checked
-    report = admitted(checked.report, checked.plan)
-    others = (finding for finding in checked.diagnostics if finding not in checked.report.diagnostics)
-    return replace(checked, report=report, diagnostics=(*others, *report.diagnostics))
+    found = _as_notes(checked.diagnostics, checked.report.verdicts, checked.plan)
+    return replace(checked, report=admitted(checked.report, checked.plan), diagnostics=found)
 
 
 def _as_notes(found: Iterable[Diagnostic], verdicts: Iterable[Verdict], plan: Plan) -> tuple[Diagnostic, ...]:
@@ -52,6 +51,7 @@ def _as_notes(found: Iterable[Diagnostic], verdicts: Iterable[Verdict], plan: Pl
             severity_override=Severity.NOTE,
             notes=(*finding.notes, "it is decided when `identify` has fixed the counts, before any tensor is touched"),
             help="",
+            fixes=(),
         )
         if finding.code is budgets.UNDECIDED and finding.span in spans
         else finding
