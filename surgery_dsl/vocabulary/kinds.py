@@ -226,18 +226,6 @@ class Quantity(Word, ABC):
         """Return the unit of this use of the word, where its arguments decide it."""
         return self.unit
 
-    def written(self) -> str:
-        """Return the quantity as a plan would write it, with the arguments that are not their defaults."""
-        arguments: list[str] = []
-        for name, field in type(self).model_fields.items():
-            value = getattr(self, name)
-            if isinstance(value, dict):
-                arguments += [f"{key} = {item}" for key, item in value.items()]
-            elif name != "span" and value != field.default:
-                text = f"{value.name}(…)" if isinstance(value, Word) else str(value).removesuffix(".0")
-                arguments.append(text if name in self.positional else f"{field.alias or name} = {text}")
-        return f"{self.name}({', '.join(arguments)})" if arguments else self.name
-
     def examples(self, facts: DataFacts) -> int:
         """Return how many examples of its data set are read: all, unless an argument says otherwise."""
         return facts.count

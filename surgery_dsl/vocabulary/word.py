@@ -82,6 +82,18 @@ class Word(Data, ABC):
         if len(parts) >= 2 and not parts[-1].startswith("_"):
             cls.kind, cls.name = parts[-2], parts[-1]
 
+    def written(self) -> str:
+        """Return the word as a plan would write it, with the arguments that are not their defaults."""
+        arguments: list[str] = []
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, dict):
+                arguments += [f"{key} = {item}" for key, item in value.items()]
+            elif name != "span" and value != field.default:
+                text = f"{value.name}(…)" if isinstance(value, Word) else str(value).removesuffix(".0")
+                arguments.append(text if name in self.positional else f"{field.alias or name} = {text}")
+        return f"{self.name}({', '.join(arguments)})" if arguments else self.name
+
     @model_serializer(mode="wrap")
     def _with_name(self, handler: Any) -> dict[str, Any]:
         fields: dict[str, Any] = handler(self)
