@@ -303,7 +303,7 @@ class ComputedSizes:
 
     def _bracketed(self, origin: Origin) -> str:
         spelled = self.spelled(origin)
-        return f"({spelled})" if " " in spelled and not spelled.startswith("(") else spelled
+        return f"({spelled})" if origin[0] in ("+", "-", "*", "/", "//", "%") else spelled
 
 
 _OPPOSITE = {"==": "!=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}

@@ -176,3 +176,25 @@ def test_a_question_that_makes_no_difference_is_no_relation() -> None:
     interface = trace(Causal(), spec("N", "T", 4))
     assert not [r for r in interface.requirements if "asks" in r.reason]
     assert evaluate(interface.axes[interface.values[0].dims[1][0]].size, {"T": 5}) == 5  # type: ignore[arg-type]
+
+
+def test_a_real_swin_is_followed_through_its_padding_and_its_smallest_side() -> None:
+    """transformers' Swin pads to windows, and asks for the smaller side of the image: on squares all is proved."""
+    from transformers import SwinConfig, SwinModel
+
+    from surgery_dsl.interface.inputs import InputSpec
+
+    config = SwinConfig(image_size=56, patch_size=4, embed_dim=8, depths=[2, 1], num_heads=[1, 2], window_size=7)
+    model = SwinModel(config).eval()
+    square = ("*", 56, "H")
+    interface = trace(model, (InputSpec(name="pixel_values", dtype="f32", dims=("N", 3, square, square)),))
+    assert not [r for r in interface.requirements if "the forward asks" in r.reason]
+    for height in (1, 2, 3):
+        given = torch.zeros(2, 3, 56 * height, 56 * height)
+        assert output_sizes(interface.replaced(outputs=interface.outputs[:1]), {"N": 2, "H": height}) == list(
+            model(given).last_hidden_state.shape
+        )
+    wide = trace(model, (InputSpec(name="pixel_values", dtype="f32", dims=("N", 3, square, ("*", 56, "W"))),))
+    asked = [r.reason for r in wide.requirements if "the forward asks" in r.reason]
+    assert asked
+    assert all("modeling_swin.py" in reason for reason in asked)
