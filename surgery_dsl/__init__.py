@@ -8,6 +8,7 @@ The functions below return values and never print; what is wrong with a plan com
 - :func:`diff` says what a change to a plan loosens.
 - :func:`search` chooses the value that a plan's ``search`` asks for, and writes the plan with it.
 - :func:`apply` executes a plan, or a saved one, and writes a result directory, or nothing.
+- :func:`replay` runs both networks again on an input that stands against a ``certify`` line.
 - :func:`verify` checks a result directory again.
 - :func:`load` rebuilds the network of a result directory, without pickle.
 - :func:`operator_rule`, :func:`operator_signature` and :func:`module_signature` say how axes flow through operators and
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from surgery_dsl.run.prepare import check, lock
     from surgery_dsl.run.restore import load
     from surgery_dsl.run.searching import search
+    from surgery_dsl.run.witness import replay
     from surgery_dsl.trace.declared import module_signature, operator_rule, operator_signature
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "operator_rule",
     "operator_signature",
     "plan",
+    "replay",
     "search",
     "verify",
 ]
@@ -55,6 +58,7 @@ _WHERE = {
     "operator_signature": "surgery_dsl.trace.declared",
     "plan": "surgery_dsl.run.planning",
     "search": "surgery_dsl.run.searching",
+    "replay": "surgery_dsl.run.witness",
     "verify": "surgery_dsl.certificate.verify",
 }
 

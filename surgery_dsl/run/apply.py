@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 _SAME = (
     *("device", "seed", "force", "strict", "allow_undecided", "measure_latency", "allow_pickle", "out_of_core"),
-    *("shard_size", "certify_seconds"),
+    *("shard_size", "certify_seconds", "witness"),
 )
 """Options of :func:`apply` that are settings as they are."""
 
@@ -51,6 +51,7 @@ def apply(
     out_of_core: bool | None = None,
     shard_size: int = SHARD_SIZE,
     certify_seconds: float = 10.0,
+    witness: Path | str | None = None,
     sign: Path | str | None = None,
     progress: Progress = silent,
 ) -> Outcome:
@@ -71,10 +72,10 @@ def apply(
         allow_undecided: Put claims that no tier decides to the outcome that ``identify`` finds, before a tensor is cut.
         measure_latency: Time forwards, and watch their memory, where the plan does not ask.
         allow_pickle: Read weights that are a pickle.
-        out_of_core: Whether weights stay in files and are cut there, tensor by tensor; ``None`` does so where they are
-            too large for the memory that is free, and the plan allows it.
+        out_of_core: Whether weights stay in files and are cut there; ``None``: where free memory is short for them.
         shard_size: Bytes of tensors that one file of the result may hold; larger results are divided.
         certify_seconds: Wall time for cutting the boxes of one ``certify`` line, where they have few dimensions.
+        witness: File for the worst input where a ``certify`` line does not pass, for :func:`surgery_dsl.replay`.
         sign: Private key that signs the certificate; read before the run, and once more at its end.
         progress: Hears a few words, how much is done, and of how much (0 where that is not known).
 
@@ -84,8 +85,7 @@ def apply(
     Raises:
         KeyboardInterrupt: As it comes; nothing is left behind.
     """
-    options = locals()  # most are settings of the same name
-    same = {name: options[name] for name in _SAME}
+    same = {name: value for name, value in locals().items() if name in _SAME}
     settings = Settings(
         dtype=dtype or "", sets=dict(sets or {}), allow_code=tuple(allow_code), sign=str(sign or ""), **same
     )

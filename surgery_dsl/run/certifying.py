@@ -7,6 +7,7 @@ modules, where the quantity is above the limit. Undecided: neither; a plan goes 
 import time
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,11 +17,11 @@ from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.evidence.bounds.alignment import Alignment
 from surgery_dsl.evidence.bounds.analysis import FLOAT32, REAL
+from surgery_dsl.evidence.bounds.assumptions import Tried, tried
 from surgery_dsl.evidence.bounds.bounding import Bounding
 from surgery_dsl.evidence.bounds.claimed import Claimed
 from surgery_dsl.evidence.bounds.graph import Unbounded
 from surgery_dsl.evidence.bounds.input_sets import Layout, enumerated
-from surgery_dsl.evidence.bounds.library import Tried, tried
 from surgery_dsl.evidence.bounds.pairing import matches
 from surgery_dsl.evidence.bounds.region import Box, Region, held
 from surgery_dsl.evidence.bounds.rounding import ASSUMED_UNITS, Unsound
@@ -145,6 +146,7 @@ class Certifying:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._bases: Graphs = {}
+        self._witnesses = 0
 
     def decide(
         self, control: Control, obligation: Obligation
@@ -167,7 +169,22 @@ class Certifying:
             reason = str(why)
             verdict = verdict_of(obligation, control.name, "bound", "undecided", "bound propagation", reason=reason)
             return verdict, (not_certified(obligation, reason, session.file),), None
-        return self._verdict(control, obligation, found), tuple(self._findings(obligation, found)), found
+        kept = "" if found.status == "passed" else self._kept(obligation, found)
+        return self._verdict(control, obligation, found), tuple(self._findings(obligation, found, kept)), found
+
+    def _kept(self, obligation: Obligation, found: Certified) -> str:
+        """Keep the worst input in the file that was asked for; return how it is run again, or how to ask."""
+        wanted = self._session.settings.witness
+        if not wanted:
+            return "to keep the worst input that was found: `apply --witness FILE.safetensors`"
+        from surgery_dsl.run.witness import write_witness
+
+        asked_for = Path(wanted)
+        self._witnesses += 1
+        number = f"-{self._witnesses}" if self._witnesses > 1 else ""
+        path = asked_for.with_name(f"{asked_for.stem}{number}{asked_for.suffix}")
+        write_witness(path, found, obligation.text)
+        return f'the worst input that was found is kept: `surgery_dsl.replay("{path}")` runs both networks on it again'
 
     # ---- networks and region ------------------------------------------------------------------------------------
 
@@ -301,7 +318,7 @@ class Certifying:
                 facts[f"witness_shape{of}"] = "x".join(map(str, value.shape[1:]))
         return facts
 
-    def _findings(self, obligation: Obligation, found: Certified) -> list[Diagnostic]:
+    def _findings(self, obligation: Obligation, found: Certified, kept: str) -> list[Diagnostic]:
         if found.status == "passed":
             return []
         limit = float(found.asked.limit)
@@ -315,12 +332,13 @@ class Certifying:
                 where,
                 "through the networks' own modules, in the run's dtype, it reaches "
                 f"{rounded_text(found.witness.replayed)}",
+                kept,
             )
             fix = "change less, or set a limit that this network can keep"
             code = runs.WITNESS_FOUND
         else:
             text = f"the greatest value lies in {gap}, and the limit {rounded_text(limit)} between"
-            notes = (where,)
+            notes = (where, kept)
             fix = "use a smaller region or a wider limit" + (
                 ", or give it more time: `--certify-seconds`" if found.parts else ""
             )

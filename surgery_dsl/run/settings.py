@@ -1,5 +1,6 @@
 """How a run is made: device, dtype, seed; what it may read and overwrite."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from surgery_dsl.diagnostics.codes import runs
@@ -33,6 +34,8 @@ class Settings(Data):
         out_of_core: Whether weights stay in files; ``None`` where memory decides.
         shard_size: Bytes of tensors that one file of the result may hold.
         certify_seconds: Wall time for cutting the boxes of one ``certify`` line.
+        witness: File that keeps the worst input for a ``certify`` line that does not pass (for a second such line with
+            ``-2`` behind its name).
         sign: Path of the private key that signs the certificate; empty leaves it unsigned.
     """
 
@@ -50,6 +53,7 @@ class Settings(Data):
     out_of_core: bool | None = None
     shard_size: int = SHARD_SIZE
     certify_seconds: float = 10.0
+    witness: Path | str | None = None
     sign: str = ""
 
     def torch_device(self) -> "torch.device":

@@ -43,6 +43,12 @@ from surgery_dsl.cli.sizes import byte_size
     help="Time for cutting the boxes of one certify line.",
 )
 @click.option(
+    "--witness",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keep the worst input for a certify line that does not pass.",
+)
+@click.option(
     "--out-of-core/--in-core",
     "out_of_core",
     default=None,
@@ -67,6 +73,7 @@ def command(
     allow_pickle: bool,
     shard_size: int,
     certify_seconds: float,
+    witness: Path | None,
     out_of_core: bool | None,
     sign: Path | None,
     allow_code: tuple[str, ...],
@@ -101,14 +108,13 @@ def command(
             allow_pickle=allow_pickle,
             shard_size=shard_size,
             certify_seconds=certify_seconds,
+            witness=witness,
             sign=sign,
             out_of_core=out_of_core,
             progress=progress.tell,
         )
     found = few_of_each(outcome.diagnostics)
     code = exit_code_of(found, strict)
-    if output_format == "json":
-        emit({**outcome_json(outcome), **render_json(found), "exit_code": code})
-    else:
-        show(outcome_text(outcome))
+    json = output_format == "json"
+    emit({**outcome_json(outcome), **render_json(found), "exit_code": code}) if json else show(outcome_text(outcome))
     finish(found, dict.fromkeys((plan, str(outcome.checked.path)), outcome.checked.text), output_format, color, code)

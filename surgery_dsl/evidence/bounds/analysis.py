@@ -41,7 +41,7 @@ class Arithmetic:
     Attributes:
         unit: Unit roundoff of theirs: 0 for real arithmetic, else every sum of theirs may err in any order.
         assumed: Of a function that no product makes, φ(z), how far the network's library is assumed to be from it at
-            most: this many units of ``unit`` · max(1, |z|). Whoever claims a bound says so (:mod:`.library`).
+            most: this many units of ``unit`` · max(1, |z|). Whoever claims a bound says so (``assumptions``).
     """
 
     unit: float = 0.0

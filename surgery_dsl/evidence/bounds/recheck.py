@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from surgery_dsl.evidence.bounds import claimed, library
+from surgery_dsl.evidence.bounds import assumptions, claimed
 from surgery_dsl.evidence.bounds.analysis import FLOAT32, REAL
 from surgery_dsl.evidence.bounds.bounding import Bounding
 from surgery_dsl.evidence.bounds.changes import Match
@@ -109,7 +109,7 @@ def rechecked(folder: Path, record: str) -> Rechecked:
     attack, against = _reached(data, tensors, region, bounding)
     constants = [tensor for name, tensor in tensors.items() if name.startswith("new.")]
     found = linked(constants, sorted(folder.glob("*.safetensors")))
-    assumes = library.assumed((old, new)) if bounding.arithmetic.unit else ()
+    assumes = assumptions.assumed((old, new)) if bounding.arithmetic.unit else ()
     return Rechecked(float(bounds.max()), attack, why or against, len(constants), found, assumes)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from surgery_dsl.evidence.bounds import library
+from surgery_dsl.evidence.bounds import assumptions
 from surgery_dsl.evidence.bounds.analysis import FLOAT32, Analysis, Arithmetic
 from surgery_dsl.evidence.bounds.change import Comparison, largest_change
 from surgery_dsl.evidence.bounds.graph import Graph, Pointwise, Unbounded
@@ -289,7 +289,7 @@ PRODUCTS = (nn.LeakyReLU(0.3), nn.PReLU(3, 1.7), nn.Hardtanh(-0.1, 0.1), nn.ReLU
 def test_what_float32_makes_of_a_function_is_within_its_bounds(function: nn.Module) -> None:
     torch.manual_seed(5)
     graph = record(through(nn.Linear(3, 3), function).eval(), [torch.zeros(1, 3)])
-    assert library.assumed([graph]) == () if function in PRODUCTS else len(library.assumed([graph])) == 1
+    assert assumptions.assumed([graph]) == () if function in PRODUCTS else len(assumptions.assumed([graph])) == 1
     points = torch.randn(3000, 3) * torch.logspace(-3, 2, 3000).unsqueeze(1)
     known = Analysis([graph], around(points, 0.0), FLOAT32).known
     end = next(at for at, node in enumerate(graph.nodes) if isinstance(node, Pointwise))
@@ -306,13 +306,13 @@ def test_what_float32_makes_of_a_function_is_within_its_bounds(function: nn.Modu
 
 def test_a_library_is_tried_before_something_is_assumed_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = record(through(nn.Linear(3, 3), nn.GELU(), nn.Tanh(), nn.GELU("tanh")).eval(), [torch.zeros(1, 3)])
-    gelu, tanh = library.tried([graph, graph], torch.device("cpu"))
+    gelu, tanh = assumptions.tried([graph, graph], torch.device("cpu"))
     assert (gelu.function, tanh.function) == ("gelu", "tanh")
     assert 0 < tanh.seen <= 1 < gelu.seen <= 16
     assert gelu.points > 500_000
-    monkeypatch.setattr(library, "ASSUMED_UNITS", 1)
+    monkeypatch.setattr(assumptions, "ASSUMED_UNITS", 1)
     with pytest.raises(Unsound, match=r"`gelu` in `layers.1` is rounded in ways.*and 1 are assumed"):
-        library.tried([graph], torch.device("cpu"))
+        assumptions.tried([graph], torch.device("cpu"))
 
 
 # ---- inputs, outputs, tokens ----------------------------------------------------------------------------------------

@@ -69,11 +69,15 @@ def claim_of(outcome: Outcome) -> Claim:
 
 def both(folder: Path, out: Path) -> tuple[nn.Module, nn.Module]:
     """Build both networks anew, in float64: the base from its own code and weights, the result as it is loaded."""
+    return first_of(folder), surgery_dsl.load(out, ["*"]).double()
+
+
+def first_of(folder: Path) -> nn.Module:
     scope: dict[str, Any] = {}
     exec((folder / "network.py").read_text(), scope)
     base: nn.Module = scope["build"]()
     base.load_state_dict(load_file(folder / "net.safetensors"), strict=False)
-    return base.eval().double(), surgery_dsl.load(out, ["*"]).double()
+    return base.eval().double()
 
 
 def data(folder: Path, count: int) -> tuple[Tensor, Tensor]:
@@ -155,6 +159,40 @@ def test_a_witness_is_one(certified: Callable[..., Outcome], folder: Path, tmp_p
         change = float((new(point[None]) - old(point[None])).abs().max())
     assert change == pytest.approx(float.fromhex(str(verdict.facts["attack"])), rel=1e-6)
     assert change > 0.01
+
+
+@pytest.mark.parametrize(("limit", "status"), [("0.01", "failed"), ("{}", "undecided")])
+def test_a_witness_is_kept_and_run_again(
+    certified: Callable[..., Outcome], folder: Path, tmp_path: Path, limit: str, status: str
+) -> None:
+    line = "loss(hull(test)) <= base.loss(hull(test)) + {}"
+    if status == "undecided":
+        evidence: Any = claim_of(certified(PRUNE, line.format(1000), dry=True)).evidence
+        limit = f"{(float.fromhex(evidence.bound) + float.fromhex(evidence.attack)) / 2:.4f}"
+    line = line.format(limit)
+    kept = tmp_path / "w" / "worst.safetensors"
+    outcome = certified(PRUNE, f"{line}\n certify change(hull(test)) <= 0.001", witness=kept, certify_seconds=0)
+    assert not (tmp_path / "out").exists()
+    first, second = outcome.diagnostics
+    assert f'`surgery_dsl.replay("{kept}")`' in first.notes[-1]
+    assert "worst-2.safetensors" in second.notes[-1]
+    found = surgery_dsl.replay(kept)
+    assert (found.line, Fraction(found.limit)) == (line, Fraction(limit))
+    (verdict,) = (one for one in outcome.verdicts if one.text == line)
+    assert verdict.status == status
+    assert found.value == pytest.approx(float.fromhex(str(verdict.facts["attack"])), rel=1e-9)
+    assert (found.value > float(limit)) == (status == "failed")
+    assert found.seen == pytest.approx(found.value, rel=1e-4)
+    base = first_of(folder)
+    with torch.no_grad():
+        assert torch.allclose(base(found.inputs["x"].double()), found.old.flatten(0, 1), rtol=1e-6)
+    assert "base: " in str(found)
+    assert "after: " in str(found)
+
+
+def test_how_to_keep_a_witness_is_told(certified: Callable[..., Outcome]) -> None:
+    (finding,) = certified(PRUNE, "change(hull(test)) <= 0.001", dry=True).diagnostics
+    assert "apply --witness FILE.safetensors" in finding.notes[-1]
 
 
 def test_what_is_undecided_is_cut_until_it_is_not(certified: Callable[..., Outcome], tmp_path: Path) -> None:
@@ -258,7 +296,7 @@ def test_what_float32_networks_give_is_within_what_is_certified_of_them(
 def test_a_library_that_breaks_what_is_assumed_is_refused(
     certified: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("surgery_dsl.evidence.bounds.library.ASSUMED_UNITS", 0.5)
+    monkeypatch.setattr("surgery_dsl.evidence.bounds.assumptions.ASSUMED_UNITS", 0.5)
     (finding,) = certified(SMOOTH, DEPLOYED, dry=True).diagnostics
     assert finding.code.id == "SD512"
     assert "`gelu` in `act` is rounded in ways that are not bounded: in float32 it was seen" in finding.message
