@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import surgery_dsl
 from surgery_dsl.certificate.model import Claim
-from surgery_dsl.evidence.bounds.recheck import recheck
+from surgery_dsl.evidence.bounds.recheck import recheck, rechecked
 from surgery_dsl.run.apply import apply
 from surgery_dsl.run.outcome import Outcome
 
@@ -207,6 +207,66 @@ def test_a_loss_rises_by_no_more_whatever_the_tokens(certified: Certify, tmp_pat
     with torch.no_grad():
         rise = torch.log_softmax(old(every), 1) - torch.log_softmax(new(every), 1)
     assert float(rise.max()) <= bound + 1e-5
+
+
+Tensors = dict[str, Tensor]
+
+
+def _one_choice_less(tensors: Tensors) -> None:
+    tensors["tokens"] = tensors["tokens"][1:].clone()
+
+
+def _another_choice(tensors: Tensors) -> None:
+    worst = int(tensors["bounds"].argmax())
+    tensors["tokens"][worst] = tensors["tokens"][worst - 1]
+
+
+def _no_choice(tensors: Tensors) -> None:
+    tensors["tokens"] = torch.zeros_like(tensors["tokens"])
+
+
+def _no_region(tensors: Tensors) -> None:
+    tensors["tokens"] = tensors["tokens"].double()
+
+
+def _another_witness(tensors: Tensors) -> None:
+    tensors["attack.tokens"] = tensors["attack.tokens"].roll(1, 0).contiguous()
+
+
+def _no_witness(tensors: Tensors) -> None:
+    del tensors["attack.tokens"]
+
+
+def _another_row(tensors: Tensors) -> None:
+    table = next(name for name, value in tensors.items() if name.startswith("new.") and value.shape == (7, 6))
+    tensors[table] = tensors[table] * 1.01
+
+
+def test_tokens_that_were_changed_show_nothing(certified: Certify, tmp_path: Path) -> None:
+    claim = claim_of(certified(TEXT, INT8, "change(domain(ids = 0..2)) <= 1000", out=True))
+    evidence: Any = claim.evidence
+    file = tmp_path / "out" / evidence.tensors
+    stored = load_file(file)
+    assert rechecked(tmp_path / "out", evidence.record).why == ""
+    for change in (
+        _one_choice_less,
+        _another_choice,
+        _no_choice,
+        _no_region,
+        _another_witness,
+        _no_witness,
+        _another_row,
+    ):
+        tensors = {name: value.clone() for name, value in stored.items()}
+        change(tensors)
+        save_file(tensors, file)
+        try:
+            why = rechecked(tmp_path / "out", evidence.record).why
+        except (ValueError, RuntimeError, ArithmeticError, IndexError) as error:
+            why = str(error)
+        assert why, change.__name__
+        assert "is not the file that was certified" in recheck(tmp_path / "out", claim)
+    assert not surgery_dsl.verify(tmp_path / "out").held
 
 
 # ---- several inputs --------------------------------------------------------------------------------------------------
