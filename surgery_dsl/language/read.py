@@ -1,6 +1,7 @@
 """Reads a plan from its text: parse, then lower."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from surgery_dsl.diagnostics.code import Severity
 from surgery_dsl.diagnostics.codes import syntax as codes
@@ -9,12 +10,15 @@ from surgery_dsl.language.lower import lower
 from surgery_dsl.language.parse import parse
 from surgery_dsl.language.plan import Plan
 
+_parsed = lru_cache(maxsize=1)(parse)
+"""Of the text read last: a plan with params is read once more for each value that is tried."""
+
 
 def read_plan(
     text: str, file: str, sets: Mapping[str, str] | None = None
 ) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """Return the typed plan and all findings; the plan is ``None`` where any finding is an error. Never raises."""
-    syntax, found = parse(text, file)
+    syntax, found = _parsed(text, file)
     if syntax.dialect is None and syntax.broken and not syntax.blocks:
         return None, found
     plan, more = lower(syntax, text, file, sets)
