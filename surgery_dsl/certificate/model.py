@@ -208,13 +208,13 @@ class EfficiencyRow(Data):
     before_spread: tuple[float, float] | None = None
     after_spread: tuple[float, float] | None = None
 
-
     @property
     def within_spread(self) -> bool:
         """Whether the middle halves of the runs overlap: then their medians tell no difference."""
         if self.before_spread is None or self.after_spread is None:
             return False
         return self.before_spread[0] <= self.after_spread[1] and self.after_spread[0] <= self.before_spread[1]
+
 
 class Predicate(Data):
     """The claims of one run and what they rest on.
