@@ -95,7 +95,7 @@ def apply(
 
 def attempt(plan: Path | str, place: Path, settings: Settings, progress: Progress, value: Mapping[str, str]) -> Outcome:
     """Run a plan whose search is open with one candidate: as :func:`apply`, the result of no use but to the search."""
-    settings = settings.replaced(sets=settings.sets | value)
+    settings = settings.replaced(sets={**settings.sets, **value})
     return _apply(plan, place, settings, dry_run=False, progress=progress, searching=True)
 
 
