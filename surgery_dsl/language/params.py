@@ -124,7 +124,9 @@ def searched(value: tree.Value, scope: Scope) -> Any:
     names = [item.name if isinstance(item, tree.Reference) else "" for item in map(ungroup, items)]
     for name, item in zip(names, items, strict=True):
         if scope.blocks.get(name, ("",))[0] != "param":
-            message = f"`over` takes the name of a `param` block, not {describe(item)}"
+            missing = name and name not in scope.blocks
+            message = f"`over` takes the name of a `param` block{'; there is no' if missing else ', not'} "
+            message += f"`{name}`" if missing else describe(item)
             known = [other for other, (kind, _) in scope.blocks.items() if kind == "param"]
             scope.say(codes.UNKNOWN_REFERENCE, message, item.span, help_text=did_you_mean(name, known) or ONE_PARAM)
             return MISSING

@@ -298,8 +298,8 @@ MUTATIONS: dict[str, Mutation] = {
     "a concatenation that loses a part": (
         outcomes,
         _counting,
-        "_multiplied",
-        changed(lambda parts: parts[:-1] if len(parts) > 1 else parts),
+        "_linear",
+        changed(lambda parts: dict(list(parts.items())[:-1]) if parts and len(parts) > 1 else parts),
     ),
     "an axis that keeps one more": (
         outcomes,
