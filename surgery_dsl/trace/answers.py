@@ -67,10 +67,10 @@ class Settling:
             (other,) = record(self.model, self.inputs, [sizes], tainted=False)
         except (ForwardFailed, ValuesNeeded):
             return False
-        if first_difference(self.recording, other) is not None:
+        if first_difference(self.recording, other, named=False) is not None:
             return False
         refs = [(Ref(at), shape) for at, shape in enumerate(other.shapes) if Ref(at) in self.flow.states]
-        return all(_shape(self.flow, ref, sizes) in (None, shape) for ref, shape in refs)
+        return all(predicted_shape(self.flow, ref, sizes) in (None, shape) for ref, shape in refs)
 
     def _couples(self, interface: Interface, name: str, size: int) -> bool:
         """Say whether the forward, at one size of one name, couples parameters and outputs as at all others."""
@@ -121,14 +121,18 @@ def _coupling(interface: Interface, sizes: Mapping[str, Expression]) -> object:
     return tensors, integers, shapes, ties
 
 
-def _shape(flow: Flow, ref: Ref, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
+def predicted_shape(flow: Flow, ref: Ref, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
+    """Return the shape of a tensor at some sizes; ``None`` where part of it is not known as an expression."""
     found = [flow.axes.expression(dim) for dim in flow.states[ref].dims]
     known = [size for size in found if size is not None]
     return tuple(evaluate(size, sizes) for size in known) if len(known) == len(found) else None
 
 
-def first_difference(one: Recording, two: Recording) -> int | None:
-    """Return the first call in which two recordings differ."""
+def first_difference(one: Recording, two: Recording, named: bool = True) -> int | None:
+    """Return the first call in which two recordings differ; with outputs of others than they are ``named``, the last.
+
+    Outputs that have got the names of the plan are not compared.
+    """
     for position, (a, b) in enumerate(zip(one.records, two.records, strict=False)):
         same = (a.operation.name, a.operation.overload, a.reads, a.outputs, a.aliases, a.run) == (
             *(b.operation.name, b.operation.overload, b.reads, b.outputs, b.aliases, b.run),
@@ -137,4 +141,4 @@ def first_difference(one: Recording, two: Recording) -> int | None:
             return position
     if len(one.records) != len(two.records):
         return min(len(one.records), len(two.records))
-    return None if one.outputs == two.outputs or not one.records else len(one.records) - 1
+    return None if not named or one.outputs == two.outputs or not one.records else len(one.records) - 1

@@ -12,6 +12,7 @@ from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
 from surgery_dsl.trace.choices import chosen_by_values
 from surgery_dsl.trace.collector import collect_young, collector_paused
+from surgery_dsl.trace.elsewhere import confirm_elsewhere
 from surgery_dsl.trace.failing_sizes import smallest_failing
 from surgery_dsl.trace.fakes import elements_of, made_up, tensors_of
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
@@ -109,6 +110,7 @@ def _followed(
     model: nn.Module, inputs: tuple[InputSpec, ...], outputs: tuple[str, ...] | None, free: tuple[FreeSize, ...]
 ) -> Interface:
     traced = with_lists(model, lambda denied: graph(model, inputs, outputs, free, denied))
+    confirm_elsewhere(model, inputs, free, traced)
     interface = freeze_hard_coded(model, traced, inputs)
     where = chosen_by_values(traced)
     return interface.replaced(by_values=where) if where else interface

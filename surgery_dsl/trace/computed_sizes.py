@@ -99,8 +99,10 @@ class ComputedSizes:
                 raise NotFollowed
             return _Ratio(known)
         operands = [self._ratio(operand) for operand in origin[1:]]
-        if kind in ("floor", "ceil", "trunc", "round"):
+        if kind in ("floor", "ceil", "trunc", "round") and len(operands) == 1:
             return _Ratio(self._whole(kind, operands[0]))
+        if kind not in _FOLLOWED:
+            raise NotFollowed
         return self._combined(kind, *operands)
 
     def _combined(self, kind: str, left: _Ratio, right: _Ratio) -> _Ratio:
@@ -116,8 +118,6 @@ class ComputedSizes:
             return _Ratio(multiply(left.numerator, right.numerator), below)
         if kind == "/":
             return self._over(a, b)
-        if kind not in ("//", "%"):
-            raise NotFollowed
         quotient = self._floor(a, b)
         return _Ratio(quotient) if kind == "//" else _Ratio(add(a, multiply(-1, b, quotient)), below)
 
@@ -295,17 +295,18 @@ class ComputedSizes:
             except NotFollowed:
                 return "a size"
             return f"({text(size)})" if isinstance(size, tuple) else text(size)
-        if kind in ("floor", "ceil", "trunc", "round"):
-            return f"{kind}({self.spelled(origin[1])})"
+        if kind.isidentifier():
+            return f"{kind}({', '.join(self.spelled(operand) for operand in origin[1:])})"
         if kind == "-" and origin[1] == ("number", 0):
             return f"-{self._bracketed(origin[2])}"
         return f"{self._bracketed(origin[1])} {kind} {self._bracketed(origin[2])}"
 
     def _bracketed(self, origin: Origin) -> str:
         spelled = self.spelled(origin)
-        return f"({spelled})" if origin[0] in ("+", "-", "*", "/", "//", "%") else spelled
+        return f"({spelled})" if origin[0] in _FOLLOWED else spelled
 
 
+_FOLLOWED = ("+", "-", "*", "/", "//", "%")
 _OPPOSITE = {"==": "!=", "<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 

@@ -23,6 +23,7 @@ from surgery_dsl.trace.caches import fresh_caches
 from surgery_dsl.trace.fakes import fake_mode, in_eval_mode, memory_key, swap, tensors_of
 from surgery_dsl.trace.keeping import unchanged
 from surgery_dsl.trace.recorder import Enough, Recorder, Recording, run_forward
+from surgery_dsl.trace.shadows import shadowed
 from surgery_dsl.trace.taint import Tainting, Uses, taint
 from surgery_dsl.trace.walking import modules_of
 from surgery_dsl.trace.whose_code import is_library
@@ -103,11 +104,13 @@ def record(
     resized: Resized | None = None,
     until: int | None = None,
     tainted: bool = True,
+    values: bool = True,
 ) -> list[Recording]:
     """Run the forward at each sample of the free sizes; the model is as it was afterwards.
 
     With ``until``, each run ends after the call of that position, if it comes that far. The first run follows the
-    integers of the code, if it is ``tainted``.
+    integers of the code, if it is ``tainted``. Without ``values``, one that is not small and looks at values
+    fails.
 
     A small network on the CPU runs on its own values: that gives the same calls, and the first fake tensor mode of a
     process costs most of a second of imports. Those of transformers never do: they look whether a tensor is fake, and
@@ -115,7 +118,7 @@ def record(
 
     Raises:
         ForwardFailed: The forward raised.
-        ValuesNeeded: The forward looks at values, and the model stands on the meta device.
+        ValuesNeeded: The forward looks at values, and the model stands on the meta device, or may use none.
     """
     numbered = list(enumerate(chosen))
     if _cheap(model, inputs, chosen):
@@ -132,7 +135,7 @@ def record(
                     )
             return found
     except ValuesNeeded:
-        if any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
+        if not values or any(tensor.is_meta for _, tensor, _, _ in tensors_of(model)):
             raise
     return [_run_on_values(model, inputs, sizes, resized, tainted and i == 0, until) for i, sizes in numbered]
 
@@ -188,6 +191,7 @@ def _run(
     device: torch.device | None,
     tainted: bool,
     until: int | None,
+    keeping: bool = True,
 ) -> Recording:
     recorder = Recorder(model, tensors, until)
     given = [(spec.name, _input(spec, sizes, device)) for spec in inputs]
@@ -197,13 +201,15 @@ def _run(
                 return run_forward(model, given, recorder)
             recorder.recording.uses = uses = Uses(recorder.place)
             taint(model, uses)
-            with Tainting(recorder, uses):
+            with shadowed(model) if keeping else nullcontext(), Tainting(recorder, uses):
                 return run_forward(model, given, recorder)
     except Enough:
         return recorder.recording
     except _NEEDS_VALUES as error:
         raise ValuesNeeded(error, recorder) from error
     except Exception as error:
+        if tainted and keeping and isinstance(error, TypeError):  # `dtype = int` takes no other name
+            return _run(model, tensors, inputs, sizes, device, tainted, until, keeping=False)
         raise ForwardFailed(error, sizes, recorder) from error
 
 

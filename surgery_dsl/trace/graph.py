@@ -117,11 +117,7 @@ def _compare(recordings: Sequence[Recording], chosen: Sequence[Sizes]) -> None:
     for other, sizes in zip(recordings[1:], chosen[1:], strict=True):
         position = first_difference(first, other)
         if position is not None:
-            longer = first if len(first.records) > position else other
-            record_ = longer.records[min(position, len(longer.records) - 1)]
-            path = longer.runs[record_.run].path if record_.run >= 0 else ""
-            name = record_.operation.name.strip("_")
-            raise Refused(refusals.path_depends_on_size(chosen[0], sizes, name, path, record_.source))
+            raise Refused(refusals.parts_at(first, other, position, chosen[0], sizes))
 
 
 def _name_outputs(recording: Recording, flow: Flow, wanted: Sequence[str] | None) -> list[str]:

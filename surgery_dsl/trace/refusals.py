@@ -10,6 +10,7 @@ from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.trace import dtypes
 from surgery_dsl.trace.failing_sizes import Smallest
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded
+from surgery_dsl.trace.recorder import Recording
 
 Sizes = Mapping[str, int]
 
@@ -120,6 +121,14 @@ def unknown_dtype(spec: InputSpec) -> Diagnostic:
         f"input `{spec.name}` has the unknown dtype `{spec.dtype}`",
         help=f"write one of {', '.join(dtypes.BY_NAME)}",
     )
+
+
+def parts_at(first: Recording, other: Recording, position: int, one: Sizes, two: Sizes) -> Diagnostic:
+    """The forward makes different calls at different sizes, from a position on."""
+    longer = first if len(first.records) > position else other
+    record = longer.records[min(position, len(longer.records) - 1)]
+    path = longer.runs[record.run].path if record.run >= 0 else ""
+    return path_depends_on_size(one, two, record.operation.name.strip("_"), path, record.source)
 
 
 def path_depends_on_size(one: Sizes, two: Sizes, operator: str, path: str, source: str) -> Diagnostic:

@@ -1,14 +1,16 @@
 """Numbers that remember where they came from, and tell what code asks of them and makes of them.
 
-A :class:`Traced` behaves as the plain integer everywhere. Arithmetic, rounding and ``divmod`` keep its origin; what
-loses it (``int``, roots, bits) is noted, as every comparison and truth value is. Two uses cannot be seen, for Python
-takes an ``int`` as it is there: an index of a list, and ``range``.
+A :class:`Traced` behaves as the plain integer everywhere. Arithmetic, rounding and ``divmod`` keep its origin, roots and
+bits too; every comparison and truth value is noted. What takes an ``int`` as it is (``int``, ``range``, ``math``) stands
+under other names meanwhile (:mod:`~surgery_dsl.trace.shadows`); an index of a list, a key of a table and text cannot be
+seen.
 """
 
 import functools
 import math
 import operator
 from collections.abc import Callable
+from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 Origin = tuple[Any, ...]
 """Where a number came from: ``("attribute", path, name)``, ``("size", ref, dim)``, ``("number", n)``, or an operation
 and its operands: ``("*", origin, origin)``; ``/``, ``//``, ``%``, ``+`` and ``-`` likewise; ``("floor", origin)``,
-``ceil``, ``trunc`` and ``round`` of quotients."""
+``ceil``, ``trunc`` and ``round`` of quotients. What no expression says has one all the same: ``("sqrt", origin)``."""
 
 
 class Traced(int):
@@ -97,12 +99,10 @@ class Traced(int):
     def __pow__(self, power: Any, modulus: Any = None) -> Any:
         if modulus is None and type(power) is int and 1 <= power <= _POWERS and reads_size(self.origin):
             return functools.reduce(operator.mul, [self] * power)
-        self.session.blur(self.origin)
-        return pow(_plain(self), power, modulus)
+        return computed("**" if modulus is None else "pow", pow, self, power, *(() if modulus is None else (modulus,)))
 
     def __rpow__(self, base: Any, modulus: Any = None) -> Any:
-        self.session.blur(self.origin)
-        return pow(base, _plain(self), modulus)
+        return computed("**", pow, base, self)
 
     def __rshift__(self, places: int) -> Any:
         return self // (1 << places)
@@ -113,26 +113,26 @@ class Traced(int):
     def __and__(self, other: Any) -> Any:
         if type(other) is int and other > 0 and other & (other + 1) == 0:
             return self % (other + 1)
-        self.session.blur(self.origin)
-        return _plain(self) & other
+        return computed("&", operator.and_, self, other)
 
     def __or__(self, other: Any) -> Any:
-        self.session.blur(self.origin)
-        return _plain(self) | other
+        return computed("|", operator.or_, self, other)
 
     def __xor__(self, other: Any) -> Any:
-        self.session.blur(self.origin)
-        return _plain(self) ^ other
+        return computed("^", operator.xor, self, other)
 
     __rand__, __ror__, __rxor__ = __and__, __or__, __xor__
 
     def __invert__(self) -> int:
         return -self - 1
 
-    def bit_length(self) -> int:
+    def bit_length(self) -> Any:
         """Return how many bits it takes; what is made of that is not followed."""
-        self.session.blur(self.origin)
-        return int.__int__(self).bit_length()
+        return computed("bit_length", int.bit_length, self)
+
+    def bit_count(self) -> Any:
+        """Return how many bits are set; what is made of that is not followed."""
+        return computed("bit_count", int.bit_count, self)
 
     def __truediv__(self, other: Any) -> Any:
         return _divided(self, other, self.session)
@@ -141,7 +141,7 @@ class Traced(int):
         return _divided(other, self, self.session)
 
     def __round__(self, digits: Any = None) -> Any:
-        return self if digits is None else round(_plain(self), digits)
+        return self if digits is None else computed("round", round, self, digits)
 
     def __floor__(self) -> int:
         return self
@@ -188,11 +188,43 @@ class Quotient(float):
         return self._whole("trunc", math.trunc(_plain(self)))
 
     def __round__(self, digits: Any = None) -> Any:
-        return self._whole("round", round(_plain(self))) if digits is None else round(_plain(self), digits)
+        if digits is not None:
+            return computed("round", round, self, digits)
+        return self._whole("round", round(_plain(self)))
 
     def __int__(self) -> int:
         self.session.lose(("trunc", self.origin))
         return math.trunc(float.__float__(self))
+
+    def __float__(self) -> float:
+        self.session.blur(self.origin)
+        return float.__float__(self)
+
+    def __bool__(self) -> bool:
+        zero = _plain(self) == 0
+        self.session.ask(self.origin, "==", ("number", 0), zero)
+        return not zero
+
+    def __neg__(self) -> float:
+        return Quotient.of(-_plain(self), ("-", ("number", 0), self.origin), self.session)
+
+    def __pos__(self) -> float:
+        return self
+
+    def __abs__(self) -> float:
+        return -self if self < 0 else self
+
+    def __divmod__(self, other: Any) -> tuple[float, float]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[float, float]:
+        return other // self, other % self
+
+    def __pow__(self, power: Any, modulus: None = None) -> Any:
+        return computed("**", pow, self, power)
+
+    def __rpow__(self, base: Any, modulus: None = None) -> Any:
+        return computed("**", pow, base, self)
 
     def is_integer(self) -> bool:
         """Say whether it is whole; that is noted, as every question."""
@@ -237,6 +269,8 @@ def _origin(value: object) -> Origin | None:
     """Return where a number came from; ``None`` for what is no number."""
     if type(value) is Traced or type(value) is Quotient:
         return value.origin
+    if type(value) is bool:
+        return ("number", int(value))
     return ("number", value) if type(value) is int or type(value) is float else None
 
 
@@ -277,11 +311,36 @@ def reads_size(origin: Origin) -> bool:
     return origin[0] == "size" or any(reads_size(operand) for operand in origin[1:])
 
 
+def computed(kind: str, function: Callable[..., Any], *numbers: Any) -> Any:
+    """Return what a function makes of numbers, as a number that nothing can say, yet remembers what it is made of.
+
+    A question that is asked of it, and a whole number that is made of it, are told; a scale is none of either.
+    """
+    origins = tuple(_origin(number) for number in numbers)
+    value = function(*(_plain(number) if type(number) in (Traced, Quotient) else number for number in numbers))
+    session = next(number.session for number in numbers if type(number) in (Traced, Quotient))
+    known = tuple(origin for origin in origins if origin is not None)
+    if not reads_size(origin := (kind, *known)):
+        return value
+    if type(value) is bool:
+        session.ask(origin, "==", ("number", 1), value)
+    if len(known) < len(origins) or type(value) not in (int, float):
+        for one in known:
+            session.blur(one)
+        return value
+    if type(value) is float:
+        return Quotient.of(value, origin, session)
+    session.note(origin)
+    return Traced.of(value, origin, session)
+
+
 def _arithmetic(symbol: str, function: Callable[[Any, Any], Any], swapped: bool) -> Callable[[Any, Any], Any]:
     def method(self: Any, other: Any) -> Any:
         theirs = _origin(other)
         if theirs is None:
             plain = _plain(self)
+            if isinstance(other, Number):
+                self.session.blur(self.origin)
             try:
                 return function(other, plain) if swapped else function(plain, other)
             except TypeError:

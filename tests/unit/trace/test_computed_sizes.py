@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from math import isqrt
 
 import pytest
 import torch
@@ -88,14 +89,33 @@ def test_what_code_computes_of_a_size_is_right_at_every_size(name: str) -> None:
 
 LOST: dict[str, Callable[[int], int]] = {
     "int": lambda w: int(w) % 4 + int(w % 2),
+    "int of an int": lambda w: int(int(w) / 8),
     "root": lambda w: int(math.sqrt(w)),
+    "whole root": lambda w: math.isqrt(w),
+    "whole root by name": lambda w: isqrt(w),
     "power": lambda w: int(w**0.5),
+    "power of a quotient": lambda w: int((w / 2) ** 0.5),
+    "minus a quotient": lambda w: 50 + int(-(w / 16)),
+    "size of a quotient": lambda w: int(abs(w / 16)),
+    "parts of a quotient": lambda w: int(divmod(w / 2, 8)[0]),
+    "a plain number times": lambda w: int(0.05 * w),
     "round": lambda w: round(w * 0.3),
     "round half to even": lambda w: round(w / 2),
+    "round to digits": lambda w: int(round(w / 16, 1)),
+    "common divisor": lambda w: math.gcd(w, 12),
+    "logarithm": lambda w: int(math.log2(w)),
     "logarithm of a float": lambda w: int(math.log2(float(w))),
     "bits": lambda w: w.bit_length(),
+    "set bits": lambda w: w.bit_count(),
+    "turns": lambda w: len(range(0, w, 16)),
+    "length": lambda w: len(torch.zeros(w)) // 16,
     "a table": lambda w: (0, 1, 2)[w % 3] + 1,
+    "an index": lambda w: list(range(2000))[w] // 16,
+    "a list's length": lambda w: len([0] * w) // 16,
+    "text": lambda w: len(str(w)),
+    "a tensor": lambda w: int(torch.tensor(w) // 16),
     "a power of two": lambda w: 1 << int(math.log2(float(w))),
+    "up to a power of two": lambda w: 2 ** math.ceil(math.log2(w)) - w,
 }
 
 
@@ -107,7 +127,7 @@ def test_what_is_not_followed_is_never_a_constant(name: str) -> None:
     if isinstance(interface, str):
         assert interface in ("SD201", "SD202")
         return
-    for width in range(1, 80):
+    for width in (*range(1, 80), 150, 224, 400):
         sizes = {"N": 2, "H": 3, "W": width}
         if holds(interface, sizes):
             assert output_sizes(interface, sizes) == list(module(torch.zeros(2, 2, 3, width)).shape), width
@@ -141,6 +161,24 @@ ASKED: dict[str, Callable[[int], bool]] = {
     "whole": lambda h: (h / 4).is_integer(),
     "the first alone": lambda h: h > 1,
     "even": lambda h: h % 2 == 0,
+    "a root": lambda h: math.sqrt(h) > 20,
+    "a power": lambda h: h**0.5 > 20,
+    "a square": lambda h: math.isqrt(h) ** 2 == h,
+    "int": lambda h: int(h) > 300,
+    "float": lambda h: float(h) > 300,
+    "a plain remainder": lambda h: int(h) % 7 == 0,
+    "a remainder of floats": lambda h: float(h) % 7 == 0,
+    "a part of a quotient": lambda h: bool((h / 2) % 1),
+    "a quotient of a remainder": lambda h: bool((h % 2) / 2),
+    "minus a quotient": lambda h: -(h / 2) < -150,
+    "a whole logarithm": lambda h: math.log2(h) == int(math.log2(h)),
+    "bits": lambda h: h & (h - 1) == 0,
+    "a common divisor": lambda h: math.gcd(h, 12) == 6,
+    "near": lambda h: math.isclose(h % 7, 0),
+    "a length": lambda h: len(torch.zeros(h)) > 300,
+    "turns": lambda h: len(range(h)) > 300,
+    "a tensor": lambda h: bool(torch.tensor(h) > 300),
+    "a tensor's entry": lambda h: int(torch.arange(h)[-1]) > 300,
 }
 
 
@@ -149,10 +187,10 @@ def test_a_question_that_is_answered_in_two_ways_is_never_silent(name: str) -> N
     module = Asking(ASKED[name])
     interface = followed(module)
     if isinstance(interface, str):
-        assert interface == "SD201"
+        assert interface in ("SD201", "SD202")
         return
     fits = set()
-    for height in range(1, 90):
+    for height in (*range(1, 90), 224, 301, 384, 401):
         sizes = {"N": 2, "H": height, "W": 3}
         right = output_sizes(interface, sizes) == list(module(torch.zeros(2, 2, height, 3)).shape)
         assert right or not holds(interface, sizes), height

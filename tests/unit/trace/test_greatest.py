@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.expression import Expression, evaluate
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.trace.capture import trace
@@ -87,13 +88,21 @@ UNCOUNTED: dict[str, Positions] = {
     "tokens": lambda tokens: tokens,
     "clamped": lambda tokens: torch.arange(tokens.shape[1]).clamp(max=8),
     "taken off": _less_than_nothing,
-    "by halves": lambda tokens: torch.arange(tokens.shape[1]) // 2,
     "modulo": lambda tokens: torch.arange(tokens.shape[1]) % 7,
     "masked": lambda tokens: torch.zeros(2, tokens.shape[1]).masked_fill(tokens > 3, float("-inf")).long().clamp(0, 3),
-    "chosen": lambda tokens: torch.where(tokens > 3, torch.arange(tokens.shape[1]), 0),
+}
+LATE: dict[str, Positions] = {
+    "by halves": lambda tokens: torch.arange(tokens.shape[1]) // 2,
+    "chosen": lambda tokens: torch.where(tokens < 9, torch.arange(tokens.shape[1]), 0),
 }
 
 
 @pytest.mark.parametrize("name", UNCOUNTED)
 def test_nothing_is_asked_of_a_table_where_the_greatest_entry_is_not_known(name: str) -> None:
     assert needs(Table(UNCOUNTED[name], raw=False), 2, "T") == set()
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_table_that_ends_far_away_is_found_there(name: str) -> None:
+    with pytest.raises(Refused, match="index out of range"):
+        needs(Table(LATE[name], raw=False), 2, "T")

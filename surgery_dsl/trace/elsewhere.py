@@ -1,0 +1,96 @@
+"""The forward once more, far from the sizes at which it was followed: it must do there what is predicted.
+
+Not all that Python does with a number can be seen: it is a key of a table, the index of a list, a product with a plain
+number to its left. What follows from such a use is another shape or another call at other sizes, and that is seen.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from torch import nn
+
+from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.interface.expression import evaluate
+from surgery_dsl.interface.inputs import InputSpec
+from surgery_dsl.interface.model import FreeSize, Requirement
+from surgery_dsl.trace import refusals
+from surgery_dsl.trace.answers import first_difference, predicted_shape
+from surgery_dsl.trace.forward import ValuesNeeded, record
+from surgery_dsl.trace.graph import Traced
+from surgery_dsl.trace.recorder import Recording
+from surgery_dsl.trace.samples import within
+
+_FAR, _FAR_ALONE = (1201, 1213), 357
+"""Sizes of the first name, of which one must do as predicted, and that of each alone where the forward needs values.
+
+At some sizes a slice takes all that there is, and torch makes none: there calls differ, and nothing else does.
+"""
+_APART = 32
+"""How far apart the sizes of different names are."""
+_MOST = 1 << 22
+"""Elements of inputs up to which a forward runs on values."""
+
+
+def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Sequence[FreeSize], traced: Traced) -> None:
+    """Refuse a forward that does something else at far sizes than what was followed.
+
+    Raises:
+        ForwardFailed: It does not run there.
+        Refused: With SD201 where it makes other calls, with SD202 where it makes other sizes.
+    """
+    together = [{one.name: _inside(one, far + _APART * at) for at, one in enumerate(free)} for far in _FAR if free]
+    against: Diagnostic | None = None
+    try:
+        for sizes in _fitting(together, traced):
+            against = _difference(traced, record(model, inputs, [sizes], tainted=False, values=False)[0], sizes)
+            if against is None:
+                return
+    except ValuesNeeded:  # on values, a forward costs what its inputs are
+        alone = [{**traced.chosen[0], one.name: _inside(one, _FAR_ALONE)} for one in free]
+        for sizes in _fitting(alone, traced):
+            if sum(math.prod(spec.shape(sizes)) for spec in inputs) <= _MOST:
+                against = against or _difference(traced, record(model, inputs, [sizes], tainted=False)[0], sizes)
+    if against is not None:
+        raise Refused(against)
+
+
+def _inside(free: FreeSize, size: int) -> int:
+    """Return a size of a range; at its end a table of positions is read whole, and torch makes no slice of it."""
+    found = within(free, size)
+    return found - 1 if found == free.most and found > free.least else found
+
+
+def _fitting(wanted: Iterable[dict[str, int]], traced: Traced) -> Iterator[dict[str, int]]:
+    """Yield the sizes, other than those that were chosen, at which everything holds that the forward needs."""
+    seen = [dict(sizes) for sizes in traced.chosen]
+    for sizes in wanted:
+        if sizes not in seen and all(_holds(requirement, sizes) for requirement in traced.interface.requirements):
+            seen.append(sizes)
+            yield sizes
+
+
+def _holds(requirement: Requirement, sizes: Mapping[str, int]) -> bool:
+    try:
+        left, right = evaluate(requirement.left, sizes), evaluate(requirement.right, sizes)
+    except ZeroDivisionError:
+        return False
+    if requirement.relation == "divides":
+        return left >= 1 and right % left == 0
+    return left == right if requirement.relation == "equal" else left >= right
+
+
+def _difference(traced: Traced, other: Recording, sizes: Mapping[str, int]) -> Diagnostic | None:
+    """Return in what a forward differs from what was followed."""
+    recording, flow = traced.recordings[0], traced.flow
+    position = first_difference(recording, other, named=False)
+    if position is not None:
+        return refusals.parts_at(recording, other, position, traced.chosen[0], sizes)
+    for one in recording.records:
+        for ref in one.outputs:
+            wanted, found = predicted_shape(flow, ref, sizes) if ref in flow.states else None, other.shapes[ref]
+            if wanted is not None and wanted != found:
+                at = next(i for i, (n, m) in enumerate(zip(wanted, found, strict=True)) if n != m)
+                path = recording.runs[one.run].path if one.run >= 0 else ""
+                kind, ends = one.operation.name.strip("_"), (recording.shapes[ref][at], found[at])
+                return refusals.unknown_size(kind, path, one.source, ends, traced.chosen[0], sizes)
+    return None
