@@ -6,14 +6,16 @@ limit, a risk shared among fewer lines, or a number without the evidence that su
 
 from fractions import Fraction
 
-from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence
+from surgery_dsl.certificate.evidence import BoundEvidence, SampledTerm, StatisticalEvidence
 from surgery_dsl.certificate.model import Claim
 from surgery_dsl.certificate.numbers import number
+from surgery_dsl.certificate.wording import changed_words, point_words
 from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.lock import Lock
 from surgery_dsl.language.plan import Comparison, Obligation, Plan, Quantified, Reading
 from surgery_dsl.proof.certified import asked
 from surgery_dsl.proof.gates import readings
+from surgery_dsl.proof.searching import chosen_text
 from surgery_dsl.proof.statistical import form_of, risk, sharing, with_confidence
 from surgery_dsl.vocabulary.quantities.proved_dead import ProvedDead
 
@@ -25,9 +27,9 @@ def unlike(claim: Claim, obligation: Obligation, plan: Plan, lock: Lock) -> str:
     if claim.status not in SETTLED or not isinstance(obligation.statement, Comparison):
         return ""
     if with_confidence(obligation):
-        return _statistic(claim, obligation, plan, lock)
+        return _statistic(claim, obligation, plan, lock) or changed_words(claim, chosen_text(plan))
     if obligation.verb == "certify":
-        return _bound(claim, obligation.statement)
+        return _bound(claim, obligation.statement) or changed_words(claim)
     if claim.evidence is not None:
         return _silent(claim, obligation.statement)
     right = obligation.statement.right
@@ -71,9 +73,12 @@ def _statistic(claim: Claim, obligation: Obligation, plan: Plan, lock: Lock) -> 
         form = form_of(obligation, facts, plan.file)
     except Refused as refused:
         return refused.diagnostics[0].message
-    said = (evidence.form, evidence.data, evidence.relation, tuple((t.factor, t.quantity) for t in evidence.terms))
-    terms = tuple((str(term.factor), term.word.written()) for term in form.terms)
-    if said != (form.kind, form.data, form.relation, terms):
+    said = (evidence.form, evidence.data, evidence.relation, evidence.method != "betting", evidence.terms)
+    terms = tuple(
+        SampledTerm(factor=str(term.factor), quantity=term.word.written(), point=point_words(term.point))
+        for term in form.terms
+    )
+    if said != (form.kind, form.data, form.relation, form.counted(facts[form.data]), terms):
         return f"its evidence is of another claim than line {claim.line} makes"
     if evidence.data_digest != facts[form.data].digest:
         return f"its examples are not those of `{form.data}` that the lock names"

@@ -17,6 +17,14 @@ SLACK = 1e-6
 """Relative difference that other kernels may make; that a unit is dead is decided on the bound found here."""
 
 
+METHOD = "CROWN for what each ReLU is given, in float64, with the rounding of its own arithmetic"
+
+
+def claims(count: int, units: int) -> str:
+    """Return what is proved of so many units, as a formula."""
+    return f"z_k(x) ≤ 0 for {count} of {units} ReLU units k"
+
+
 def contents(found: Proof, tensors: str) -> tuple[str, bytes]:
     """Return the record, which names the file ``tensors``, and the content of that file."""
     graph, constants = written(found.graph, "new.")
@@ -70,10 +78,11 @@ def recheck(folder: Path, claim: Any) -> str:
         if stored.dtype != torch.bool or stored.shape != one.dead.shape or bool((stored & ~one.dead).any()):
             return f"units of `{one.path}` are stored as dead, and are not proved so"
     count = sum(int(tensors[f"dead.{at}"].sum()) for at in range(len(places)))
-    if Fraction(claim.value) != count or not evidence.claims.startswith(f"z_k(x) ≤ 0 for {count} of "):
+    if Fraction(claim.value) != count or evidence.claims != claims(count, sum(one.units for one in again.found)):
         return f"the claim says {claim.value}, and its evidence shows {count}"
     said = float.fromhex(evidence.bound), float.fromhex(evidence.attack), evidence.limit, evidence.arithmetic
-    if said[2:] != ("0", "real") or evidence.boxes != len(corners[0]):
+    places_of = evidence.boxes, evidence.parts, evidence.dimensions, evidence.method
+    if said[2:] != ("0", "real") or places_of != (*[len(corners[0])] * 2, corners[0, 0].numel(), METHOD):
         return "its evidence speaks of another claim"
     for stored_number, found in zip(said[:2], (again.most, again.seen), strict=True):
         if not abs(stored_number - found) <= SLACK * max(abs(found), 1e-3):

@@ -87,6 +87,10 @@ class Form:
             and not isinstance(self.terms[0].word, Cosine | Loss)
         )
 
+    def counted(self, facts: DataFacts) -> bool:
+        """Whether it is a rate on this data: an example with several positions has a share of them, and no count."""
+        return self.kind == "exceeded" or (self.counts and not facts.target_shape)
+
 
 def with_confidence(obligation: Obligation) -> bool:
     """Whether a line speaks of a population."""

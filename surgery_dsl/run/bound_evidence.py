@@ -8,40 +8,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from surgery_dsl.certificate.evidence import AssumedFunction, BoundEvidence
-from surgery_dsl.evidence.bounds.rounding import ASSUMED_UNITS
+from surgery_dsl.certificate.evidence import BoundEvidence
 from surgery_dsl.evidence.bounds.written import region_tensors, written
-from surgery_dsl.proof.verdict import exact_text
-from surgery_dsl.run.certifying import METHOD, Certified
+from surgery_dsl.run.certifying import Certified
 
 FOLDER = "evidence"
 
 
-def evidence_of(found: Certified) -> BoundEvidence:
-    """Return the evidence without files."""
-    return BoundEvidence(
-        region=found.said,
-        boxes=found.region.count,
-        dimensions=found.region.dimensions,
-        claims=found.bounding.claimed.formula,
-        method=METHOD,
-        arithmetic=found.grade,
-        assumes=tuple(
-            AssumedFunction(function=one.function, units=ASSUMED_UNITS, seen=one.seen.hex(), points=one.points)
-            for one in found.assumes
-        ),
-        bound=found.bound.hex(),
-        attack=found.attack.hex(),
-        replayed=found.witness.replayed.hex(),
-        limit=exact_text(found.asked.limit),
-        parts=found.count,
-        seconds=found.seconds,
-    )
-
-
 def write_evidence(found: Certified, name: str, folder: Path) -> BoundEvidence:
     """Write the files of a bound below ``evidence/`` of a result, and return the evidence that names them."""
-    evidence = evidence_of(found)
+    evidence = found.evidence
     record, tensors = f"{FOLDER}/{name}.json", f"{FOLDER}/{name}.safetensors"
     (folder / FOLDER).mkdir(exist_ok=True)
     data, values = _contents(found, evidence)

@@ -13,6 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from surgery_dsl.certificate.evidence import AssumedFunction, BoundEvidence
+from surgery_dsl.certificate.wording import BY_BOUND, bound_words
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.evidence.bounds.alignment import Alignment
@@ -37,14 +39,7 @@ SPLIT_DIMENSIONS = 8
 """Boxes with more coordinates that vary are not cut: halving them all takes 2^n parts."""
 MOST_SHOWN = 4096
 """Numbers of a witness that a verdict holds in full."""
-METHOD = (
-    "the lesser of differential and joint CROWN for each output, in float64, with the rounding of its own arithmetic"
-)
 Grade = Literal["real", "float32"]
-GRADES: dict[Grade, str] = {
-    "real": "real arithmetic",
-    "float32": "deployed fp32, any summation order",
-}
 
 
 @dataclass(frozen=True)
@@ -124,19 +119,25 @@ class Certified:
         return len(self.bounds)
 
     @property
-    def wording(self) -> str:
-        """The claim in words, with the gap."""
-        boxes = f"{self.region.count} box{'es' * (self.region.count != 1)} of {self.region.dimensions} dimensions"
-        many = f" in {self.count} parts" if self.parts else ""
-        assumed = "".join(
-            f"; assuming that {one.function} in float32 is at most {ASSUMED_UNITS} · 2⁻²⁴ · max(1, |z|) off, and "
-            f"{one.seen:.2g} were seen at {one.points} arguments"
-            for one in self.assumes
-        )
-        return (
-            f"certified ({GRADES[self.grade]}{assumed}): for {self.said} ({boxes}{many}), "
-            f"{self.bounding.claimed.formula} ≤ {rounded_text(self.bound)}; an attack reached "
-            f"{rounded_text(self.attack)}"
+    def evidence(self) -> BoundEvidence:
+        """What was found as evidence without files."""
+        return BoundEvidence(
+            region=self.said,
+            boxes=self.region.count,
+            dimensions=self.region.dimensions,
+            claims=self.bounding.claimed.formula,
+            method=BY_BOUND,
+            arithmetic=self.grade,
+            assumes=tuple(
+                AssumedFunction(function=one.function, units=ASSUMED_UNITS, seen=one.seen.hex(), points=one.points)
+                for one in self.assumes
+            ),
+            bound=self.bound.hex(),
+            attack=self.attack.hex(),
+            replayed=self.witness.replayed.hex(),
+            limit=exact_text(self.asked.limit),
+            parts=self.count,
+            seconds=self.seconds,
         )
 
 
@@ -298,11 +299,11 @@ class Certifying:
             control.name,
             "bound",
             found.status,
-            METHOD,
+            BY_BOUND,
             exact_text(exact),
             exact_text(limit),
             exact_text(limit - exact),
-            found.wording,
+            bound_words(found.evidence),
         ).replaced(facts=facts)
 
     def _shown(self, found: Certified) -> dict[str, str | int]:

@@ -110,10 +110,8 @@ class RunEvidence:
     def note_bound(self, verdict: Verdict, found: "Certified | None") -> None:
         """Record how a bound was found; its files are written with the result."""
         if found is not None:
-            from surgery_dsl.run.bound_evidence import evidence_of  # lazily, as all that bounds need
-
             self.bounds[verdict.block, verdict.text] = found
-            self._shown[verdict.block, verdict.text] = evidence_of(found)
+            self._shown[verdict.block, verdict.text] = found.evidence
 
     def note_silence(self, statement: str, step: str, proofs: "list[tuple[str, Proof]]") -> None:
         """Record what an ``identify`` proved of the units that it takes, with the last of its proofs."""

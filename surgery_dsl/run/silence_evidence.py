@@ -5,7 +5,7 @@ from pathlib import Path
 
 from surgery_dsl.certificate.evidence import BoundEvidence
 from surgery_dsl.evidence.silence import Proof
-from surgery_dsl.evidence.silence_files import contents
+from surgery_dsl.evidence.silence_files import METHOD, claims, contents
 from surgery_dsl.run.bound_evidence import FOLDER
 
 
@@ -22,8 +22,8 @@ def write_silence(region: str, proof: Proof, name: str, folder: Path) -> BoundEv
         region=region,
         boxes=len(proof.corners[0]),
         dimensions=proof.corners[0, 0].numel(),
-        claims=f"z_k(x) ≤ 0 for {proof.count} of {units} ReLU units k",
-        method="CROWN for what each ReLU is given, in float64, with the rounding of its own arithmetic",
+        claims=claims(proof.count, units),
+        method=METHOD,
         arithmetic="real",
         bound=proof.most.hex(),
         attack=proof.seen.hex(),

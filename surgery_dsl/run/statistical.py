@@ -7,7 +7,6 @@ examples by the lock, their order by both.
 
 import hashlib
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from fractions import Fraction
 
 import torch
@@ -15,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from surgery_dsl.certificate.evidence import SampledTerm, StatisticalEvidence
+from surgery_dsl.certificate.wording import BY_STATISTICS, point_words, population_words, rounded, sampled_words
 from surgery_dsl.diagnostics.codes import runs
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.evidence.statistics.deciding import Bounds, Sample, bounds, needed
@@ -23,7 +23,6 @@ from surgery_dsl.evidence.statistics.recheck import FOLDER
 from surgery_dsl.language.plan import Control, Obligation
 from surgery_dsl.proof import statistical
 from surgery_dsl.proof.searching import chosen_text
-from surgery_dsl.proof.statistical import Term
 from surgery_dsl.proof.verdict import Verdict, exact_text, verdict_of
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.session import Session
@@ -88,7 +87,7 @@ class _Line:
             low=form.low,
             high=form.high,
             threshold=form.threshold,
-            counts=form.kind == "exceeded" or (form.counts and not self.facts.target_shape),
+            counts=form.counted(self.facts),
             below=form.relation in ("<=", "<"),
             risk=statistical.risk(form, self.session.plan),
             seed=seed_of(self.facts.digest, self.obligation.text),
@@ -135,7 +134,7 @@ class _Line:
     # ---- verdict -------------------------------------------------------------------------------------------------
 
     def _verdict(self, status: str) -> Verdict:
-        verdict = verdict_of(self.obligation, self.block, "metric", "failed", "statistics")
+        verdict = verdict_of(self.obligation, self.block, "metric", "failed", BY_STATISTICS)
         return verdict.replaced(status=status, facts={"n": self.facts.count})
 
     def _judged(self, sample: Sample, found: Bounds, evidence: StatisticalEvidence, content: bytes) -> Shown:
@@ -163,7 +162,7 @@ class _Line:
 
     def _other(self, found: Bounds) -> str:
         below = self.form.relation in (">=", ">")
-        return f"It is {'at most' if below else 'at least'} {_rounded(found.opposite, up=below)}."
+        return f"It is {'at most' if below else 'at least'} {rounded(found.opposite, up=below)}."
 
     def _failed(self, evidence: StatisticalEvidence, found: Bounds) -> Diagnostic:
         return Diagnostic(
@@ -178,7 +177,7 @@ class _Line:
         )
 
     def _too_weak(self, evidence: StatisticalEvidence, count: int | None, resolves: str) -> Diagnostic:
-        bound = _rounded(float.fromhex(evidence.bound), up=self.form.relation in ("<=", "<"))
+        bound = rounded(float.fromhex(evidence.bound), up=self.form.relation in ("<=", "<"))
         facts: dict[str, str | int | float] = {"examples": evidence.count, "limit": float(self.form.limit)}
         if count is None:
             return self._too_weak_finding(evidence, bound, resolves, facts, "change less, or relax the limit")
@@ -216,7 +215,7 @@ class _Line:
         line = 0 if self.obligation.span is None else self.obligation.span.line
         evidence = StatisticalEvidence(
             population=self._population(),
-            says=self._says(sample, found),
+            says="",
             form=form.kind,
             method=found.method,
             relation=form.relation,
@@ -228,7 +227,7 @@ class _Line:
             joint=self.joint,
             risk=str(sample.risk),
             terms=tuple(
-                SampledTerm(factor=str(term.factor), quantity=term.word.written(), point=_point_text(term))
+                SampledTerm(factor=str(term.factor), quantity=term.word.written(), point=point_words(term.point))
                 for term in form.terms
             ),
             clip="" if form.clip is None else str(Fraction(str(form.clip))),
@@ -245,62 +244,13 @@ class _Line:
             file=f"{FOLDER}/{self.block}-line-{line}.safetensors",
             touched=self.session.touched.record(self.session.data_facts),
         )
-        return evidence, content
+        return evidence.replaced(says=sampled_words(evidence)), content
 
     def _population(self) -> str:
-        text = (
-            f"what the {self.facts.count} examples of `{self.form.data}` were drawn from; assumed: they are "
-            "independent draws, and neither they nor their likes had a part in making the base or in choosing this plan"
-        )
-        text += chosen_text(self.session.plan)
+        text = population_words(self.facts.count, self.form.data, chosen_text(self.session.plan))
         silent = self.session.touched.earlier.silent
         return f"{text}; {', '.join(f'`{one}`' for one in silent)} does not say which data made it" if silent else text
-
-    def _says(self, sample: Sample, found: Bounds) -> str:
-        """Word the claim: its grade, its confidence, what is bounded, and what was seen of the examples."""
-        form, count = self.form, self.facts.count
-        joint = f" (joint over {self.joint} claims)" if self.joint > 1 else ""
-        head = f"STATISTICAL {number_text(form.confidence * 100)}%{joint}:"
-        side, up = ("at most", True) if sample.below else ("at least", False)
-        shown = _rounded(found.bound, up=up)
-        where = f"from the population of `{form.data}`"
-        if form.threshold is not None:
-            hits = round(found.value * count)
-            what = f"lie above {number_text(form.threshold)} in {form.terms[0].word.written()}"
-            return f"{head} {side} {_percent(found.bound, up)} of inputs {where} {what} ({hits} of {count})."
-        if sample.counts and form.terms[0].factor > 0:
-            hits, word = round(found.value * count), form.terms[0].word.name
-            what = "flip from right to wrong" if word == "flips" else "are classified rightly"
-            return f"{head} {side} {_percent(found.bound, up)} of inputs {where} {what} ({hits} of {count})."
-        what = " ".join(_term_text(term, first=not index) for index, term in enumerate(form.terms))
-        seen = f"{found.value:.4g} over {count} examples"
-        return f"{head} the mean of {what} over inputs {where} is {side} {shown} ({seen})."
 
 
 def _holds(relation: str, value: Fraction, limit: Fraction) -> bool:
     return {"<=": value <= limit, "<": value < limit, ">=": value >= limit, ">": value > limit}[relation]
-
-
-def _point_text(term: Term) -> str:
-    point = term.point
-    return f"{point.at}({point.name})" if point.name else point.at
-
-
-def _term_text(term: Term, *, first: bool) -> str:
-    point = "" if term.point.at == "now" else f"{_point_text(term)}."
-    factor, sign = abs(term.factor), "−" if term.factor < 0 else "" if first else "+"
-    scale = "" if factor == 1 else f"{number_text(factor)} · "
-    return f"{sign}{'' if first else ' '}{scale}{point}{term.word.written()}"
-
-
-def _rounded(value: float, *, up: bool) -> str:
-    """Write a bound with three digits, never on the better side of what it is."""
-    exact = Decimal(value)
-    if not exact:
-        return "0"
-    step = Decimal(1).scaleb(exact.adjusted() - 2)
-    return f"{exact.quantize(step, rounding=ROUND_CEILING if up else ROUND_FLOOR):f}"
-
-
-def _percent(share: float, up: bool) -> str:
-    return f"{_rounded(share * 100, up=up)}%"

@@ -45,6 +45,8 @@ class Rechecked:
         constants: Tensors of the second graph.
         linked: Those that stand in the result's own weights, byte for byte, as they are, transposed or dequantized.
         assumes: Functions that the networks run in float32, and of which something is assumed.
+        formula: What is bounded.
+        dimensions: How many numbers and tokens an input has.
     """
 
     bound: float
@@ -53,6 +55,8 @@ class Rechecked:
     constants: int
     linked: int
     assumes: tuple[str, ...]
+    formula: str
+    dimensions: int
 
 
 def recheck(folder: Path, claim: Any) -> str:
@@ -78,8 +82,11 @@ def recheck(folder: Path, claim: Any) -> str:
     record = json.loads((folder / evidence.record).read_text(encoding="utf-8"))
     if {one.function for one in evidence.assumes if one.units == ASSUMED_UNITS} != set(found.assumes):
         return "it does not say what it assumes of float32 functions"
-    said = {name: getattr(evidence, name) for name in ("bound", "attack", "limit", "arithmetic", "parts", "boxes")}
-    for name, value in said.items():
+    if (evidence.claims, evidence.dimensions) != (found.formula, found.dimensions):
+        said = f"{evidence.claims} in {evidence.dimensions} dimensions"
+        return f"it is of {said}, and its evidence of {found.formula} in {found.dimensions}"
+    numbers = {name: getattr(evidence, name) for name in ("bound", "attack", "limit", "arithmetic", "parts", "boxes")}
+    for name, value in numbers.items():
         if record[name] != value:
             return f"the claim says {name} {value}, and its evidence {record[name]}"
     passed = Fraction(found.bound) <= Fraction(evidence.limit)
@@ -110,7 +117,8 @@ def rechecked(folder: Path, record: str) -> Rechecked:
     constants = [tensor for name, tensor in tensors.items() if name.startswith("new.")]
     found = linked(constants, sorted(folder.glob("*.safetensors")))
     assumes = assumptions.assumed((old, new)) if bounding.arithmetic.unit else ()
-    return Rechecked(float(bounds.max()), attack, why or against, len(constants), found, assumes)
+    said = what.formula, region.dimensions
+    return Rechecked(float(bounds.max()), attack, why or against, len(constants), found, assumes, *said)
 
 
 def _matches(data: Any, tensors: dict[str, Tensor], old: Graph, new: Graph) -> list[Match]:

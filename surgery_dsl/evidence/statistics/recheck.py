@@ -138,6 +138,11 @@ def _compared(evidence: Any, status: str, found: Bounds, scale: float) -> str:
         stored, again = float.fromhex(getattr(evidence, name)), float(getattr(found, name))
         if not abs(stored - again) <= CLOSE * max(1.0, scale):
             return f"the {name} is stored as {stored:.6g}, and computed again it is {again:.6g}"
+    closed = float.fromhex(evidence.bernstein) if evidence.bernstein else None
+    if (closed is None) != (found.bernstein is None) or (
+        closed is not None and not abs(closed - float(found.bernstein or 0)) <= CLOSE * max(1.0, scale)
+    ):
+        return f"the empirical Bernstein bound is stored as {closed}, and computed again it is {found.bernstein}"
     if found.method != evidence.method:
         return f"the method is stored as {evidence.method}, and is {found.method}"
     bound, limit = Fraction(float.fromhex(evidence.bound)), Fraction(evidence.limit)

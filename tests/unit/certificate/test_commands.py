@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from surgery_dsl.certificate.signing import new_key
-from tests.certificates import edit, statement_of
+from tests.certificates import edit, report_again, statement_of
 from tests.cli.program import run
 
 GRANT = ("--allow-code", "small:*")
@@ -69,6 +69,7 @@ def test_a_result_is_signed_afterwards_and_anew(folder: Path) -> None:
 def test_the_very_bytes_are_signed(folder: Path) -> None:
     """A statement that leaves out what a later version writes stays as it is: fields with defaults may be absent."""
     edit(folder / "out", lambda d: [d["predicate"].pop(name) for name in ("conventions", "training")])
+    report_again(folder / "out")
     before = statement_of(folder / "out")
     assert run(folder, "sign", "out", "--key", "key").code == 0
     assert run(folder, "verify", "out", "--key", "key.pub").code == 0
@@ -122,6 +123,7 @@ def test_a_number_that_was_not_measured_is_found(folder: Path) -> None:
         claim.update(value="0.5", margin="19.5")
 
     edit(folder / "out", better)
+    report_again(folder / "out")
     assert run(folder, "verify", "out").code == 0, "the word of the run is trusted, and said to be"
     ran = run(folder, "verify", "out", "--reproduce", *GRANT, "--output-format", "json")
     assert (ran.code, ran.codes) == (4, ["SD613"])

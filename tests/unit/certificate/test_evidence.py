@@ -3,14 +3,18 @@
 import hashlib
 import json
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 
+from surgery_dsl.certificate.evidence import BoundEvidence
 from surgery_dsl.certificate.verify import verify
+from surgery_dsl.certificate.wording import bound_words, rounded
 from tests.certificates import edit, statement_of
 from tests.unit.certificate.test_isolation import modules
 
@@ -107,6 +111,9 @@ CHANGES: list[Callable[[dict[str, Any]], object]] = [
     lambda d: claim(d, "statistical")["evidence"].update(count=10),
     lambda d: claim(d, "statistical")["evidence"].update(seed="0" * 64),
     lambda d: claim(d, "statistical")["evidence"].update(method="clopper-pearson"),
+    lambda d: claim(d, "statistical")["evidence"].update(bernstein=""),
+    lambda d: claim(d, "bound")["evidence"].update(claims="max_k |f′_k(x) − f_k(x)|, whatever x is"),
+    lambda d: claim(d, "bound")["evidence"].update(dimensions=784),
 ]
 
 
@@ -128,6 +135,8 @@ def test_evidence_that_was_made_up_to_fit(rich: Path) -> None:
     def fit(document: dict[str, Any]) -> None:
         claim(document, "bound").update(value="0.001", margin="19.999")
         claim(document, "bound")["evidence"].update(bound=(1e-3).hex())
+        words = bound_words(BoundEvidence.model_validate(claim(document, "bound")["evidence"]))
+        claim(document, "bound").update(note=words)
 
     edit(rich, fit)
     assert codes(rich) == ["SD612"]
@@ -168,6 +177,14 @@ OTHERWISE: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
     ("another claim", lambda d: claim(d, "statistical")["evidence"].update(relation="<=")),
     ("least value", lambda d: claim(d, "statistical")["evidence"].update(low="-2")),
     ("threshold", lambda d: claim(d, "statistical")["evidence"].update(threshold="1")),
+    ("another claim", lambda d: claim(d, "statistical")["evidence"]["terms"][0].update(point="base")),
+    ("its note", lambda d: claim(d, "bound").update(note=claim(d, "bound")["note"].replace("≤", "≤ 1e-9, not"))),
+    ("its note", lambda d: claim(d, "statistical").update(note="STATISTICAL 99.9%: nothing changes.")),
+    ("its method", lambda d: claim(d, "bound").update(method="a proof in exact arithmetic")),
+    ("its method", lambda d: claim(d, "statistical").update(method="a census")),
+    ("method of its evidence", lambda d: claim(d, "bound")["evidence"].update(method="a proof in exact arithmetic")),
+    ("claim in words", lambda d: claim(d, "statistical")["evidence"].update(says="nothing changes")),
+    ("population", lambda d: claim(d, "statistical")["evidence"].update(population="everything there is")),
 ]
 
 
@@ -176,6 +193,36 @@ def test_a_claim_answers_its_line(rich: Path, what: str, change: Callable[[dict[
     edit(rich, change)
     found = [finding for finding in verify(rich).diagnostics if finding.code.id == "SD607"]
     assert any(what in finding.message for finding in found), verify(rich).diagnostics
+
+
+def test_a_mean_does_not_pass_for_a_rate(rich: Path) -> None:
+    """Counted as what differs from zero, a fall of the accuracy would be no fall: the plan says which of both it is."""
+    evidence = claim(statement_of(rich), "statistical")["evidence"]
+    terms = load_file(rich / evidence["file"])["terms"]
+    hits, count = int((terms[0] != terms[1]).sum()), terms.shape[1]
+    risk = float(Fraction(evidence["risk"]))
+    least, most = (proportion(hits, count, risk, side) for side in ("low", "high"))
+
+    def as_a_rate(document: dict[str, Any]) -> None:
+        one = claim(document, "statistical")
+        one.update(value=repr(least), margin=repr(least + 0.6))
+        numbers = {"value": hits / count, "bound": least, "opposite": most}
+        one["evidence"].update({name: number.hex() for name, number in numbers.items()})
+        one["evidence"].update(method="clopper-pearson", bernstein="")
+
+    edit(rich, as_a_rate)
+    assert "SD607" in codes(rich)
+
+
+def proportion(hits: int, count: int, risk: float, side: str) -> float:
+    interval = binomtest(hits, count, alternative="greater" if side == "low" else "less")
+    return float(getattr(interval.proportion_ci(1 - risk, "exact"), side))
+
+
+def test_words_never_say_more_than_numbers() -> None:
+    for value in (5.7256649, -0.123456789, 1e-9, 123456.789, 0.0):
+        assert float(rounded(value, up=True, digits=6)) >= value >= float(rounded(value, up=False, digits=6))
+        assert float(rounded(value, up=True, digits=6)) == pytest.approx(value, rel=1e-5)
 
 
 def test_the_limit_of_a_measured_line_is_that_of_the_plan(copy: Path) -> None:

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
+from surgery_dsl.certificate.evidence import BoundEvidence
 from surgery_dsl.certificate.verify import verify
+from surgery_dsl.certificate.wording import bound_words
 from surgery_dsl.interface.lock import DataFacts
 from surgery_dsl.vocabulary.regions._declared import missed
 from surgery_dsl.vocabulary.regions.box import Box
@@ -177,6 +179,7 @@ def test_a_wider_claim_in_the_plan_than_in_the_evidence(out: Path, old: str, new
             claim["evidence"]["region"] = f"every input {text} examples of `test`"
         elif new == "domain(0, 1)":
             claim["evidence"]["region"] = "every input with numbers from 0 to 1"
+        claim["note"] = bound_words(BoundEvidence.model_validate(claim["evidence"]))
 
     edit(out, fit)
     found = messages(out)

@@ -154,6 +154,7 @@ def stored(folder: Path, **changes: Any) -> SimpleNamespace:
         "value": found.value.hex(),
         "bound": found.bound.hex(),
         "opposite": found.opposite.hex(),
+        "bernstein": "" if found.bernstein is None else found.bernstein.hex(),
         "limit": "3/10",
         "items": hashlib.sha256(content).hexdigest(),
         "file": "evidence/final-line-9.safetensors",
