@@ -35,6 +35,7 @@ class Axes:
 
     Attributes:
         given: What the numbers are that the call at hand was given, as far as the code computed them from sizes.
+        alike: Pairs of expressions that have the same values at all samples: samples must tell them apart.
     """
 
     def __init__(self, samples: Sequence[dict[str, int]]) -> None:
@@ -47,6 +48,7 @@ class Axes:
         self.place = ""
         self.turns = Turns()
         self.given: Mapping[Sizes, Expression] = {}
+        self.alike: dict[tuple[Expression, Expression], None] = {}
         self._known: dict[Sizes, Expression] = {}
         for name in samples[0]:
             self._known.setdefault(tuple(sample[name] for sample in samples), name)
@@ -84,7 +86,12 @@ class Axes:
 
     def know(self, sizes: Sizes, expression: Expression) -> None:
         """Note what a number is that changes with the free sizes; the first to say so is believed."""
-        self._known.setdefault(sizes, expression)
+        self.apart(self._known.setdefault(sizes, expression), expression)
+
+    def apart(self, one: Expression, other: Expression) -> None:
+        """Note two expressions that have the same values at all samples, and are perhaps not the same."""
+        if one != other:
+            self.alike[one, other] = None
 
     def fresh(self, sizes: Sizes, *reasons: str, soft: bool = False, expression: Expression | None = None) -> Product:
         """Return a new dimension; an exact one is the empty product."""

@@ -157,7 +157,10 @@ class ComputedSizes:
         for origin in self._by_record[1].get(record, ()):
             for sizes, size in self._varying([origin]):
                 self.axes.know(sizes, size)
-        return dict(self._varying(self._by_record[0].get(record, ())))
+        given: dict[tuple[int, ...], Expression] = {}
+        for sizes, size in self._varying(self._by_record[0].get(record, ())):
+            self.axes.apart(given.setdefault(sizes, size), size)
+        return given
 
     @cached_property
     def _by_record(self) -> tuple[dict[int, list[Origin]], dict[int, list[Origin]]]:

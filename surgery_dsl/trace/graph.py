@@ -22,6 +22,9 @@ from surgery_dsl.trace.samples import samples, telling_apart
 
 Sizes = Mapping[str, int]
 
+_MOST_TURNS = 4
+"""How often other samples are taken until nothing is the same at all of them by chance."""
+
 
 @dataclass(frozen=True)
 class Traced:
@@ -62,8 +65,10 @@ def graph(
     chosen = samples(free, inputs)
     facts = facts_of(model)
     recordings, flow = _followed(model, inputs, facts, free, chosen, denied)
-    better = chosen if flow.computed is None else telling_apart(chosen, free, flow.computed)
-    if better != chosen:
+    for _ in range(_MOST_TURNS):
+        better = chosen if flow.computed is None else telling_apart(chosen, free, flow.computed)
+        if better == chosen:
+            break
         chosen = better
         recordings, flow = _followed(model, inputs, facts, free, chosen, denied)
     if flow.computed is not None:

@@ -1,8 +1,9 @@
 """Numbers to put in for the free sizes, so that the forward can run."""
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 
-from surgery_dsl.interface.expression import evaluate, linear, symbols
+from surgery_dsl.interface.expression import Expression, evaluate, linear, symbols
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.trace.computed_sizes import ComputedSizes
@@ -16,6 +17,8 @@ _MOVES = (*range(1, 65), *range(-1, -33, -1))
 """How far a sample may move."""
 _FAR = 4
 """How many times as large a far sample is: enough for the whole part of a root or of a logarithm to be another."""
+_MOST_SAMPLES, _MOST_TRIED, _MOST_PAIRS = 4, 512, 16
+"""Samples at which a forward runs, how many are looked at for one more, and how many pairs that is to tell apart."""
 _SMALL = (61, 59, 53, 47, 43, 41, 37, 31, 29, 23, 19, 17, 13, 11, 7, 5, 3)
 
 
@@ -45,12 +48,13 @@ def telling_apart(
 ) -> tuple[dict[str, int], ...]:
     """Return samples at which nothing that the code computed of sizes is the same by chance, where there are any.
 
-    The remainders by 2 of odd sizes are; so the second sample moves. Of what became a plain float nobody can say what
+    The remainders by 2 of odd sizes are; so the second sample moves. Two numbers may be the same at all samples, as
+    ``H % 2`` and ``W % 2`` then are; another sample tells these apart. Of what became a plain float nobody can say what
     was made of it; a third sample, far from the others, then lies beside them.
     """
     by_name = {size.name: size for size in free}
     same = [size for _, size in computed.constant_by_chance()]
-    first, second = chosen[0], dict(chosen[-1])
+    first, second, more = chosen[0], dict(chosen[min(1, len(chosen) - 1)]), chosen[2:]
     for name in [one for one in by_name if any(one in symbols(size) for size in same)]:
         moved = (second[name] + step for step in _MOVES)
         others = {other for other, size in second.items() if other != name} | set(first.values())
@@ -60,11 +64,31 @@ def telling_apart(
             (n for n in possible if all(evaluate(e, first) != evaluate(e, {**second, name: n}) for e in about)),
             second[name],
         )
-    found = (first, second) if second != chosen[-1] else chosen
+    found = (first, second, *more) if len(chosen) > 1 and second != chosen[1] else chosen
+    if found == chosen and len(found) < _MOST_SAMPLES:
+        found += _separating(first, tuple(computed.axes.alike)[:_MOST_PAIRS], by_name)
     if len(found) == 2 and computed.is_blurred():
         far = {name: within(size, _FAR * max(first[name], second[name]) + 1) for name, size in by_name.items()}
         found = found if far in found else (*found, far)
     return found
+
+
+def _separating(
+    first: Mapping[str, int], alike: Sequence[tuple[Expression, Expression]], by_name: Mapping[str, FreeSize]
+) -> tuple[dict[str, int], ...]:
+    """Return a sample near the first at which most pairs of expressions differ; none where no pair does."""
+    names = [name for name in by_name if any(name in symbols(one) | symbols(other) for one, other in alike)]
+    best: tuple[int, dict[str, int]] = (0, {})
+    for steps in itertools.islice(itertools.product(range(1, 9), repeat=len(names)), _MOST_TRIED):
+        moved = {name: within(by_name[name], first[name] + n) for name, n in zip(names, steps, strict=True)}
+        if any(n == by_name[name].most for name, n in moved.items()):  # there tables are read whole
+            continue
+        sample = {**first, **moved}
+        differ = sum(evaluate(one, sample) != evaluate(other, sample) for one, other in alike)
+        best = max(best, (differ, sample), key=lambda found: found[0])
+        if differ == len(alike):
+            break
+    return (best[1],) if best[0] else ()
 
 
 def within(free: FreeSize, size: int) -> int:

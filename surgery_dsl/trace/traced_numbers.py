@@ -1,9 +1,9 @@
 """Numbers that remember where they came from, and tell what code asks of them and makes of them.
 
-A :class:`Traced` behaves as the plain integer everywhere. Arithmetic, rounding and ``divmod`` keep its origin, roots and
-bits too; every comparison and truth value is noted. What takes an ``int`` as it is (``int``, ``range``, ``math``) stands
-under other names meanwhile (:mod:`~surgery_dsl.trace.shadows`); an index of a list, a key of a table and text cannot be
-seen.
+A :class:`Traced` behaves as the plain integer everywhere. Arithmetic, rounding and ``divmod`` keep its origin, roots
+and bits too; every comparison and truth value is noted. What takes an ``int`` as it is (``int``, ``range``, ``math``)
+stands under other names meanwhile (:mod:`~surgery_dsl.trace.shadows`). An index of a list, a key of a table and text
+cannot be seen.
 """
 
 import functools

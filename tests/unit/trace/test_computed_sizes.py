@@ -236,3 +236,31 @@ def test_a_real_swin_is_followed_through_its_padding_and_its_smallest_side() -> 
     asked = [r.reason for r in wide.requirements if "the forward asks" in r.reason]
     assert asked
     assert all("modeling_swin.py" in reason for reason in asked)
+
+
+class PaddedBoth(nn.Module):
+    """Appends columns and rows, as many as one function says of each side."""
+
+    def __init__(self, amount: Callable[[int], int]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3, stride=2)
+        self.amount = amount
+
+    def forward(self, x: Tensor) -> Tensor:
+        below, right = self.amount(x.shape[-2]), self.amount(x.shape[-1])
+        return self.conv(F.pad(x, (0, right, 0, below)))
+
+
+@pytest.mark.parametrize("name", ["% 2", "%", "pad of windows", "&", "divmod", "0.5 *"])
+def test_numbers_that_are_alike_at_the_samples_are_told_apart(name: str) -> None:
+    """The remainders by 2 of both sides were the same at every sample: one was taken for the other."""
+    module = PaddedBoth(EXACT[name])
+    interface = trace(module, spec("N", 2, "H", "W"))
+    compared = 0
+    for height in range(3, 12):
+        for width in range(3, 12):
+            sizes = {"N": 2, "H": height, "W": width}
+            if holds(interface, sizes):
+                compared += 1
+                assert output_sizes(interface, sizes) == list(module(torch.zeros(2, 2, height, width)).shape), sizes
+    assert compared >= 10
