@@ -37,3 +37,26 @@ def exact_product(dim: "Dim", sizes: Sequence[int | None]) -> int | None:
     """Return the product of axes where it is one number: every factor is, or one of them is zero."""
     known = [size for axis in dim if (size := sizes[axis]) is not None]
     return prod(known) if len(known) == len(dim) or 0 in known else None
+
+
+def size_range(axes: "Sequence[Axis]", dim: "Dim") -> tuple[int, int] | None:
+    """Return least and greatest product of axes; ``None`` where one is free."""
+    from surgery_dsl.interface.model import Extent
+
+    low = high = 1
+    for axis in dim:
+        entry = axes[axis]
+        if entry.parts:
+            found = [size_range(axes, part) for part in entry.parts]
+            known = [pair for pair in found if pair is not None]
+            if len(known) < len(found):
+                return None
+            pair = (sum(p[0] for p in known), sum(p[1] for p in known))
+        elif isinstance(entry.size, Extent):
+            pair = (entry.size.least, entry.size.most)
+        elif isinstance(entry.size, int):
+            pair = (entry.size, entry.size)
+        else:
+            return None
+        low, high = low * pair[0], high * pair[1]
+    return low, high

@@ -164,6 +164,8 @@ class _Reader:
         own = self.block.name.text if self.block is not None else ""
         near = [*self.rewriter.blocks(named), *([self.block] if self.block else []), *self.rewriter.blocks(own)]
         meant = [block for block in near if block.kind.text in BLOCKS and name in attributes(block.kind.text)]
+        elsewhere = [block for block in self.rewriter.file.blocks if attribute_of(block, name) is not None]
+        meant = meant or (elsewhere if len(elsewhere) == 1 else [])
         for block in meant:
             found = self.rewriter.attribute(block, name, value)
             if found is not None:

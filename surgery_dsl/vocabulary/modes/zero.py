@@ -7,7 +7,8 @@ from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.flow import Flow
-from surgery_dsl.interface.model import Extent, Interface
+from surgery_dsl.interface.model import Dim, Extent, Interface
+from surgery_dsl.interface.sums import size_range
 from surgery_dsl.vocabulary.context import Change, Effect, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Mode
 from surgery_dsl.vocabulary.modes._channels import axis_of
@@ -201,34 +202,29 @@ def _whole(
 
 def _entries(name: str, interface: Interface) -> tuple[int, int]:
     """Return how many entries a tensor has, at least and at most."""
-    least = most = 1
-    for axis in (axis for dim in interface.tensor_by_name[name].dims for axis in interface.leaves(dim)):
-        size = interface.axes[axis].size
-        if isinstance(size, Extent):
-            least, most = least * size.least, most * size.most
-        elif isinstance(size, int):
-            least, most = least * size, most * size
-    return least, most
+    return _numel(interface.tensor_by_name[name].dims, interface)
+
+
+def _numel(dims: Iterable[Dim], interface: Interface) -> tuple[int, int]:
+    """Return the product of dimensions of a tensor, at least and at most."""
+    found = size_range(interface.axes, tuple(axis for dim in dims for axis in dim))
+    assert found is not None, "a size of a parameter is no free one"
+    return found
 
 
 def _entries_of_one(carrier: Carrier, axis: int, interface: Interface) -> tuple[int, int]:
     """Return how many entries of a tensor one index of an axis has, at least and at most."""
     dims = list(interface.tensor_by_name[carrier.tensor].dims)
     own = list(dims[carrier.dim])
-    least = most = 1
+    each = 1
     if axis in own:
         own.remove(axis)
         dims[carrier.dim] = tuple(own)
     else:  # within a sum
-        least = most = carrier.owners.count(0) if carrier.owners else 0
+        each = carrier.owners.count(0) if carrier.owners else 0
         dims[carrier.dim] = ()
-    for other in (other for dim in dims for other in interface.leaves(dim)):
-        size = interface.axes[other].size
-        if isinstance(size, Extent):
-            least, most = least * size.least, most * size.most
-        elif isinstance(size, int):
-            least, most = least * size, most * size
-    return least, most
+    least, most = _numel(dims, interface)
+    return each * least, each * most
 
 
 def _total(selection: Selection, zeros: Zeros, flow: Flow) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from surgery_dsl.interface.coupling import exact_size, leaves
 from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.expression import text
 from surgery_dsl.interface.model import Dim, Extent, Operator
+from surgery_dsl.interface.sums import size_range
 from surgery_dsl.vocabulary.transforms._places import Scene, Target
 
 # Methods and attributes that every ``nn.Module`` has: no child can be called so.
@@ -100,27 +101,6 @@ def shape_text(draft: Draft, value: int) -> str:
     return f"[{', '.join(size_text(draft, dim) for dim in draft.values[value].dims)}]"
 
 
-def size_range(draft: Draft, dim: Dim) -> tuple[int, int] | None:
-    """Return least and greatest size of a dimension; ``None`` where it is free."""
-    low = high = 1
-    for axis in dim:
-        entry = draft.axes[axis]
-        if entry.parts:
-            found = [size_range(draft, part) for part in entry.parts]
-            known = [pair for pair in found if pair is not None]
-            if len(known) < len(found):
-                return None
-            pair = (sum(p[0] for p in known), sum(p[1] for p in known))
-        elif isinstance(entry.size, Extent):
-            pair = (entry.size.least, entry.size.most)
-        elif isinstance(entry.size, int):
-            pair = (entry.size, entry.size)
-        else:
-            return None
-        low, high = low * pair[0], high * pair[1]
-    return low, high
-
-
 def works_on_channels(draft: Draft, value: int) -> bool:
     """Whether the units of a value lie along its second dimension: all behind it are positions in space."""
     dims = draft.values[value].dims
@@ -131,7 +111,7 @@ def works_on_channels(draft: Draft, value: int) -> bool:
 
 def has_number(scene: Scene, draft: Draft, target: Target, dim: Dim, what: str) -> bool:
     """Report a dimension whose size is free: a layer cannot be built for it."""
-    if size_range(draft, dim) is not None:
+    if size_range(draft.axes, dim) is not None:
         return True
     scene.say(
         shapes.SIZE_IS_FREE,

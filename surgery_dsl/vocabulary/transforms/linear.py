@@ -14,6 +14,7 @@ from surgery_dsl.interface.fragment import Built
 from surgery_dsl.interface.fragment import linear as linear_layer
 from surgery_dsl.interface.model import Dim, Operator
 from surgery_dsl.interface.parting import recouple
+from surgery_dsl.interface.sums import size_range
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.initializers.xavier import Xavier
 from surgery_dsl.vocabulary.kinds import InitializerSlot, Transform
@@ -24,7 +25,6 @@ from surgery_dsl.vocabulary.transforms._values import (
     has_number,
     is_real,
     shape_text,
-    size_range,
     size_text,
     works_on_channels,
 )
@@ -162,7 +162,7 @@ class Linear(Transform):
         """Give the new layer's outputs their size; report what needs the old one."""
         value = ends(draft, run)[1]
         out = draft.values[value].dims[-1]
-        if size_range(draft, out) == (self.out, self.out):
+        if size_range(draft.axes, out) == (self.out, self.out):
             return True
         own = {f"{target.path}.weight", f"{target.path}.bias"}
         weight = draft.tensors[f"{target.path}.weight"]

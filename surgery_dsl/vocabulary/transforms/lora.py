@@ -10,6 +10,7 @@ from surgery_dsl.diagnostics.codes import shapes
 from surgery_dsl.interface.draft import Draft, Run
 from surgery_dsl.interface.edits import InsertModule, ModuleSpec, Untie
 from surgery_dsl.interface.fragment import Built, low_rank_adapter
+from surgery_dsl.interface.sums import size_range
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.initializers.kaiming import Kaiming
 from surgery_dsl.vocabulary.kinds import InitializerSlot, Transform
@@ -25,7 +26,7 @@ from surgery_dsl.vocabulary.transforms._layers import Layer, linear_layers
 from surgery_dsl.vocabulary.transforms._places import Scene
 from surgery_dsl.vocabulary.transforms._surgery import insert_child
 from surgery_dsl.vocabulary.transforms._ties import untie
-from surgery_dsl.vocabulary.transforms._values import name_is_free, size_range
+from surgery_dsl.vocabulary.transforms._values import name_is_free
 from surgery_dsl.vocabulary.word import Card
 
 
@@ -126,7 +127,7 @@ class Lora(Transform):
 
     def _narrow(self, scene: Scene, draft: Draft, layer: Layer) -> bool:
         """Report a rank above the narrower side of the smallest layer that may stand here."""
-        sizes = [found[0] for found in (size_range(draft, layer.out), size_range(draft, layer.read)) if found]
+        sizes = [found[0] for found in (size_range(draft.axes, layer.out), size_range(draft.axes, layer.read)) if found]
         if not sizes or self.rank <= min(sizes):
             return True
         scene.say(

@@ -11,13 +11,13 @@ from surgery_dsl.interface.draft import Draft
 from surgery_dsl.interface.edits import ModuleSpec, SetModule
 from surgery_dsl.interface.fragment import Built, low_rank
 from surgery_dsl.interface.parting import recouple
+from surgery_dsl.interface.sums import size_range
 from surgery_dsl.vocabulary.context import Change, Effect, Place, Runtime, Static
 from surgery_dsl.vocabulary.kinds import Transform
 from surgery_dsl.vocabulary.transforms._insertion import created, refused
 from surgery_dsl.vocabulary.transforms._layers import Layer, linear_layers
 from surgery_dsl.vocabulary.transforms._places import Scene
 from surgery_dsl.vocabulary.transforms._surgery import replace_at
-from surgery_dsl.vocabulary.transforms._values import size_range
 from surgery_dsl.vocabulary.word import Card
 
 
@@ -94,7 +94,7 @@ class Svd(Transform):
 
     def _saves(self, scene: Scene, draft: Draft, layer: Layer) -> bool:
         """Report a rank at which the factors are not smaller than the smallest matrix that may stand here."""
-        rows, columns = size_range(draft, layer.out), size_range(draft, layer.read)
+        rows, columns = size_range(draft.axes, layer.out), size_range(draft.axes, layer.read)
         if rows is None or columns is None:
             return True
         m, n = rows[0], columns[0]

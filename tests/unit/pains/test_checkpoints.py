@@ -13,6 +13,7 @@ import surgery_dsl
 from surgery_dsl.diagnostics.code import Code
 from surgery_dsl.diagnostics.codes import budgets, shapes, trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
+from surgery_dsl.diagnostics.fix import applied
 from surgery_dsl.interface.staleness import weights_digest
 from surgery_dsl.language.read import read_plan
 from surgery_dsl.run import reload
@@ -225,7 +226,11 @@ def test_6_a_forward_that_asks_for_its_groups_gets_a_help_that_works(tmp_path: P
     plan = plan_in(tmp_path / "plans", f'hf("{checkpoint}")', heads, "none")
     found = [one for one in found_by_lock(plan) if one.severity == "error"]
     assert {one.code for one in found} == {shapes.SIZE_BRANCH}
-    assert "unit = kv_groups" in found[0].help
+    assert found[0].fixes
+    for number, fix in enumerate(found[0].fixes):
+        edited = plan.with_stem(f"edited_{number}")
+        edited.write_text(applied(plan.read_text(), fix.replacements))
+        assert apply(edited, tmp_path / f"out_{number}", device="cpu").accepted, fix
     plan.write_text(plan.read_text().replace("unit = heads", "unit = kv_groups").replace("4 -> 2", "2 -> 1"))
     assert apply(plan, tmp_path / "out", device="cpu").accepted
 

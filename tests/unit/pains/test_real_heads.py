@@ -134,7 +134,9 @@ def test_6_the_only_key_value_head_stays_and_the_unit_that_works_is_named(plan: 
     found = finding(plan(network, ATTENTIONS, "kv_groups", "lowest(1)"))
     assert found.code.id == "SD127"
     assert "has a single key/value head for 14 query heads" in found.message
-    assert found.help == "write unit = heads, which takes query heads"
+    works = network == "bigcode"  # Falcon's forward cuts keys and values off by index
+    assert found.help.startswith("write unit = heads, which takes query heads" + ("" if works else "; but this alone"))
+    assert [fix.verified for fix in found.fixes] == (["accepted"] if works else [])
 
 
 def test_6_what_holds_the_heads_is_named_with_its_line(plan: Plan) -> None:
