@@ -152,8 +152,10 @@ def _scope(again: dict[_Key, list[Verdict]], claims: Claims, log: Log) -> None:
         claim, (verdict, *_) = made[key], again[key]
         if claim.status != "proved" and (claim.line, claim.kind) != (verdict.line, verdict.kind):
             _contradiction(log, f"`{claim.statement}` is not what line {claim.line} of the plan asks for")
-        elif claim.status != "proved" and verdict.status not in ("undecided", "to measure", "to certify"):
+        elif claim.status != "proved" and not verdict.waits and verdict.status != "undecided":
             _contradiction(log, f"`{claim.statement}` is certified as {claim.status}, and is {verdict.status}")
+        elif verdict.status == "vacuous":
+            log.rederived("proofs", f"`{claim.statement}` says nothing: {verdict.reason}")
 
 
 def _lines(plan: Plan, lock: Lock, claims: Claims, log: Log) -> None:

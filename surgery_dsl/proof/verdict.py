@@ -61,6 +61,11 @@ class Verdict(Data):
             return self.verb in ("measure", "certify")
         return self.status in ("proved", "passed", "to measure", "to certify")
 
+    @property
+    def waits(self) -> bool:
+        """Whether a run has yet to decide it, if only to give the number of a gate that no outcome could fail."""
+        return self.holds and self.status not in ("proved", "passed")
+
 
 def verdict_of(
     obligation: Obligation,

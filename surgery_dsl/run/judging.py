@@ -49,7 +49,12 @@ def with_fixes(
     judged = Judged(checked.plan, checked.diagnostics, checked.report is not None)
     large = checked.lock is not None and any(len(one.interface.operators) > LARGE for one in checked.lock.models)
     most = MOST_TRIED // 4 if large or judge.traces else MOST_TRIED
-    return replace(checked, diagnostics=mended(checked.text, judged, judge, most))
+    found = mended(checked.text, judged, judge, most)
+    report = checked.report
+    if report is not None:  # what was found twice is told from what was not by being the same
+        now = [found[checked.diagnostics.index(one)] for one in report.diagnostics if one in checked.diagnostics]
+        report = replace(report, diagnostics=tuple(now))
+    return replace(checked, diagnostics=found, report=report)
 
 
 @dataclass(frozen=True)

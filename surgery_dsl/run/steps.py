@@ -297,7 +297,7 @@ class Steps:
         self.evidence.verdicts = [
             verdict
             for verdict in self.evidence.verdicts
-            if (verdict.verb, verdict.block, verdict.text) != here or verdict.status not in ("to measure", "to certify")
+            if (verdict.verb, verdict.block, verdict.text) != here or not verdict.waits
         ]
 
     # ---- predictions ---------------------------------------------------------------------------------------------

@@ -134,6 +134,16 @@ def test_a_result_is_whole_and_comes_back(plan: Callable, tmp_path: Path, sessio
     assert (output / "plan.surg").read_text() == plan(SLIM).read_text()
 
 
+def test_a_gate_that_cannot_fail_is_told_once_and_measured_once(plan: Callable, tmp_path: Path, sessions: list) -> None:
+    text = "cosine(test, over = min) >= -1"
+    outcome = go(plan(SLIM.replace("measure accuracy(test) >= 10%", f"measure {text}")), tmp_path / "out")
+    assert [one.code.id for one in outcome.diagnostics if one.span is not None].count("SD701") == 1
+    assert [one.status for one in outcome.verdicts if one.text == text] == ["passed"]
+    verification = verify(tmp_path / "out")
+    assert verification.held, verification.diagnostics
+    assert any(f"`{text}` says nothing" in finding.text for finding in verification.findings)
+
+
 def test_a_result_loads_where_it_was_moved_and_only_with_a_grant(
     plan: Callable, tmp_path: Path, sessions: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
