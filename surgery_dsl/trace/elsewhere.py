@@ -25,6 +25,8 @@ _FAR, _FAR_ALONE = (1201, 1213), 357
 
 At some sizes a slice takes all that there is, and torch makes none: there calls differ, and nothing else does.
 """
+_BELOW = (1, 4)
+"""How far below the end of a range a size stands that would lie beyond it: tables are often as long as a range."""
 _APART = 32
 """How far apart the sizes of different names are."""
 _MOST = 1 << 22
@@ -38,7 +40,11 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
         ForwardFailed: It does not run there.
         Refused: With SD201 where it makes other calls, with SD202 where it makes other sizes.
     """
-    together = [{one.name: _inside(one, far + _APART * at) for at, one in enumerate(free)} for far in _FAR if free]
+    together = [
+        {one.name: _inside(one, far + _APART * at, below) for at, one in enumerate(free)}
+        for far, below in zip(_FAR, _BELOW, strict=True)
+        if free
+    ]
     against: Diagnostic | None = None
     try:
         for sizes in _fitting(together, traced):
@@ -46,7 +52,7 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
             if against is None:
                 return
     except ValuesNeeded:  # on values, a forward costs what its inputs are
-        alone = [{**traced.chosen[0], one.name: _inside(one, _FAR_ALONE)} for one in free]
+        alone = [{**traced.chosen[0], one.name: _inside(one, _FAR_ALONE, _BELOW[0])} for one in free]
         for sizes in _fitting(alone, traced):
             if sum(math.prod(spec.shape(sizes)) for spec in inputs) <= _MOST:
                 against = against or _difference(traced, record(model, inputs, [sizes], tainted=False)[0], sizes)
@@ -54,10 +60,10 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
         raise Refused(against)
 
 
-def _inside(free: FreeSize, size: int) -> int:
+def _inside(free: FreeSize, size: int, below: int) -> int:
     """Return a size of a range; at its end a table of positions is read whole, and torch makes no slice of it."""
     found = within(free, size)
-    return found - 1 if found == free.most and found > free.least else found
+    return max(found - below, free.least) if found == free.most else found
 
 
 def _fitting(wanted: Iterable[dict[str, int]], traced: Traced) -> Iterator[dict[str, int]]:
