@@ -96,9 +96,7 @@ def staged(output: Path, force: bool, file: str, command: Literal["apply", "sear
     Raises:
         Refused: The place is taken, or the disk is full or read-only.
     """
-    found = in_the_way(output, force, command=command)
-    if found is not None:
-        raise Refused(found)
+    refuse_taken(output, force, command)
     temporary: Path | None = None
     missing = [folder for folder in (output.parent, *output.parent.parents) if not folder.exists()]
     try:
@@ -107,6 +105,7 @@ def staged(output: Path, force: bool, file: str, command: Literal["apply", "sear
             temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
             temporary.chmod(0o777 & ~_umask())
             yield temporary
+            refuse_taken(output, force, command)  # a run takes long: others may have written there meanwhile
             become(temporary, output)
     finally:
         if temporary is not None and temporary.exists():
@@ -114,6 +113,13 @@ def staged(output: Path, force: bool, file: str, command: Literal["apply", "sear
         for folder in missing:
             with suppress(OSError):  # it is not empty: it holds the result
                 folder.rmdir()
+
+
+def refuse_taken(output: Path, force: bool, command: Literal["apply", "search"] = "apply") -> None:
+    """Raise :class:`Refused` where something is in the way of a result."""
+    found = in_the_way(output, force, command=command)
+    if found is not None:
+        raise Refused(found)
 
 
 def become(temporary: Path, output: Path) -> None:

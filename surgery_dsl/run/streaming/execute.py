@@ -26,7 +26,6 @@ from surgery_dsl.run.execute import LOCK, PLAN
 from surgery_dsl.run.load import Sources, as_built
 from surgery_dsl.run.lock import write_lock
 from surgery_dsl.run.outcome import Outcome
-from surgery_dsl.run.output_place import in_the_way
 from surgery_dsl.run.points import Values
 from surgery_dsl.run.prepare import Checked
 from surgery_dsl.run.proved import proved, refuse_other
@@ -128,9 +127,7 @@ class _Streaming:
     # ---- after the last step -------------------------------------------------------------------------------------
 
     def _write(self, layout: Layout, place: Path) -> Predicate:
-        taken = in_the_way(place, self.settings.force)
-        if taken is not None:
-            raise Refused(taken)
+        write.refuse_taken(place, self.settings.force)
         partial = f"the files that are complete stay in `{place_of(place).name}`; the same command goes on from there"
         with written(place, self.plan.file, "the place of `-o`", partial):
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -144,6 +141,7 @@ class _Streaming:
                         raise KeyboardInterrupt(partial) from None
                 facts = self._facts(journal)
                 predicate = self._rest(journal.folder, layout, digests, facts)
+                write.refuse_taken(place, self.settings.force)
                 write.become(journal.folder, place)
                 journal.end()
         return predicate

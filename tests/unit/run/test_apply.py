@@ -698,6 +698,24 @@ def test_an_earlier_result_is_replaced_by_force_and_kept_by_failure(
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
+def test_what_others_write_at_the_place_meanwhile_is_kept(
+    plan: Callable, tmp_path: Path, sessions: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs into one place, or a file that somebody leaves there while a run trains."""
+    output, original = tmp_path / "out", write.write_record
+
+    def slow(*args: object) -> None:
+        original(*args)
+        output.mkdir()
+        (output / "precious.txt").write_text("mine")
+
+    monkeypatch.setattr(write, "write_record", slow)
+    outcome = go(plan(SLIM), output)
+    assert codes(outcome) == [runs.OUTPUT_EXISTS.id]
+    assert (output / "precious.txt").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
 @pytest.mark.parametrize("device", ["cuda:99", "tpu", "cpu:1"])
 def test_a_device_that_is_not_there(plan: Callable, tmp_path: Path, sessions: list, device: str) -> None:
     outcome = apply(plan(SLIM), tmp_path / "out", allow_code=["*"], device=device)
