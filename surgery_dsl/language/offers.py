@@ -37,7 +37,7 @@ _USUAL = (32, 64, 16)
 _SET_BY = {"takes": "take", "criteria": "by", "transforms": "with", "modes": "mode"}
 """The attributes that words of a kind stand in."""
 _SCALED = re.compile(r"(?P<sizes>`\d+ \* \w+`(?: and `\d+ \* \w+`)*) for [\w ]+ in `input`")
-_PLACE = re.compile(r"(?P<size>\d+) in place of (?P<names>`\w+`(?: and `\w+`)*)")
+_PLACE = re.compile(r"(?P<size>\d+|`\w+`) in place of (?P<names>`\w+`(?: and `\w+`)*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class _Reader:
     def _written(self, rest: str) -> Iterator[Reading]:
         sized, placed = _SIZE.match(rest), _PLACE.match(rest)
         if placed is not None:
-            yield from self._fixed(re.findall(r"`(\w+)`", placed["names"]), placed["size"])
+            yield from self._fixed(re.findall(r"`(\w+)`", placed["names"]), placed["size"].strip("`"))
             return
         if sized is not None:
             code, _ = code_in(sized["code"])
@@ -341,7 +341,7 @@ class _Reader:
                     yield (self.rewriter.argument(call, name, value),)
 
     def _fixed(self, names: list[str], size: str) -> Iterator[Reading]:
-        """Write a number in the place of free sizes, and take their ranges away."""
+        """Write a number, or another free size, in the place of free sizes, and take their ranges away."""
         found: list[Replacement] = []
         for call in self._inputs():
             for before, one in zip(call.arguments, call.arguments[1:], strict=False):
@@ -350,7 +350,7 @@ class _Reader:
                     found.append(Replacement(Span(start.end_line, start.end_column, end.end_line, end.end_column), ""))
             free = [one for one in values(call) if isinstance(one, tree.Reference) and one.name in names]
             found += [Replacement(one.span, size) for one in free]
-        if found and size.isdigit():
+        if found and (size.isdigit() or size.isidentifier()):
             yield tuple(found)
 
 

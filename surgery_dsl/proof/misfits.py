@@ -17,7 +17,7 @@ from surgery_dsl.proof.state import State
 
 LOOKED_AT = 1024
 """Sizes from the least on that are tried one by one; what is offered was then proved."""
-MULTIPLES = (2, 4, 8, 16, 32, 64, 128, 3, 6, 12, 24, 48, 96, 7, 14, 28, 56, 112, 224, 5, 10, 20, 40, 9, 18, 36, 72)
+MULTIPLES = (2, 4, 8, 16, 32, 64, 128, 256, 3, 6, 12, 24, 48, 96, 7, 14, 28, 56, 112, 224, 5, 10, 20, 40, 9, 18, 36, 72)
 """Numbers whose multiples are tried, those of strides and windows: no other is offered."""
 LONGEST = 4096
 """End of a range that is offered where the plan gives none."""
@@ -110,6 +110,8 @@ def _closing(interface: Interface, broken: Requirement, ranges: Ranges, witness:
     multiple = _multiple(concerned, names, ranges)
     if multiple:
         return f"write {' and '.join(f'`{multiple} * {name}`' for name in names)} for {' and '.join(names)} in `input`"
+    if len(names) == 2 and _alike(concerned, names, ranges):
+        return f"write `{names[0]}` in place of `{names[1]}` in `input`"
     usual = [size for size in reversed(USUAL) if size in set(fits) and size >= 8]
     number = usual[0] if usual else fits[0]
     if _proved(concerned, names, (number, number), ranges):
@@ -135,6 +137,17 @@ def _multiple(concerned: Sequence[Requirement], names: Sequence[str], ranges: Ra
         ):
             return factor
     return 0
+
+
+def _alike(concerned: Sequence[Requirement], names: Sequence[str], ranges: Ranges) -> bool:
+    """Whether all relations are proved where two sizes are one: a forward may ask which side of an image is smaller."""
+    from surgery_dsl.proof.tiers.order import decide_all_sizes
+
+    one, other = names
+    ends = tuple((name, low, high) for name, low, high in ranges if name != other)
+    equal = [(put_in(r.left, {other: one}), put_in(r.right, {other: one}), r.relation) for r in concerned]
+    questions = [SizeQuestion(relation, left, right, ends) for left, right, relation in equal]
+    return all(answer.status == "proved" for answer in decide_all_sizes(questions))
 
 
 def divided(least: int, most: int | None, factor: int) -> tuple[int, int | None]:

@@ -24,8 +24,10 @@ from surgery_dsl.trace.capture import trace
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
 
 CODES: Final = (shapes.FORWARD_FAILS, shapes.PATH_DEPENDS_ON_SIZE, shapes.UNKNOWN_SIZE)
-COUNTS = (3, 4, 7)
+COUNTS = (3, 4, 5, 7)
 """How many of them are tried: odd and even, so that no half fits by chance."""
+LEAST = 64
+"""Size from which multiples are tried: of small images, all strides leave the same."""
 BASES = (448, 512, 224, 256, 480, 360)
 """Sizes at which the other free sizes stand meanwhile, most of which divide what is usual."""
 
@@ -53,21 +55,48 @@ def offered(
     factors = _factors(model, inputs, names)
     if factors is None or set(factors.values()) == {1}:
         return refused
-    times = {name: multiply(factor, name) for name, factor in factors.items()}
-    multiples = tuple(spec.replaced(dims=tuple(put_in(dim, times) for dim in spec.dims), free=()) for spec in inputs)
-    ends = {one.name: divided(one.least, one.most, factors[one.name]) for one in free if one.name in factors}
-    if any(most is not None and most < least for least, most in ends.values()):
-        return refused
-    ranges = tuple(FreeSize(name=name, least=least, most=most) for name, (least, most) in ends.items())
-    if not _proved(model, multiples, outputs, ranges):
-        return refused
-    spec = next(new for new, old in zip(multiples, inputs, strict=True) if new.dims != old.dims)
-    dims = ", ".join(linear_text(dim) for dim in spec.dims)
-    told = "".join(
-        f", {one.name} = {one.least}..{one.most}" for one in ranges if one.most is not None and one.name in spec.names
-    )
-    text = f"write `{spec.name}({chr(34)}{spec.dtype}{chr(34)}, [{dims}]{told})`: so it is proved for every multiple"
-    return Refused(replace(found, help=text), *refused.diagnostics[1:])
+    square = _square(inputs, factors)
+    for sides in ({}, square) if square else ({},):
+        times = {name: multiply(factor, sides.get(name, name)) for name, factor in factors.items()}
+        multiples = tuple(one.replaced(dims=tuple(put_in(dim, times) for dim in one.dims), free=()) for one in inputs)
+        ranges = _ranges(free, factors, sides)
+        if ranges is None or not _proved(model, multiples, outputs, ranges):
+            continue
+        spec = next(new for new, old in zip(multiples, inputs, strict=True) if new.dims != old.dims)
+        dims = ", ".join(linear_text(dim) for dim in spec.dims)
+        told = "".join(
+            f", {one.name} = {one.least}..{one.most}" for one in ranges if one.most and one.name in spec.names
+        )
+        which = "for every square of a multiple" if sides else "for every multiple"
+        text = f"write `{spec.name}({chr(34)}{spec.dtype}{chr(34)}, [{dims}]{told})`: so it is proved {which}"
+        return Refused(replace(found, help=text), *refused.diagnostics[1:])
+    return refused
+
+
+def _square(inputs: Sequence[InputSpec], factors: dict[str, int]) -> dict[str, str]:
+    """Return one name for both sides of an image: a forward may ask which is the smaller."""
+    for spec in inputs:
+        sides = [dim for dim in spec.dims[-2:] if isinstance(dim, str)]
+        if len(spec.dims) == 4 and len(set(sides)) == 2 and len({factors[side] for side in sides}) == 1:
+            return {sides[1]: sides[0]}
+    return {}
+
+
+def _ranges(free: Sequence[FreeSize], factors: dict[str, int], sides: dict[str, str]) -> tuple[FreeSize, ...] | None:
+    """Return the ranges of the multiples, those of sides that are one put together; ``None`` where one holds none."""
+    found: dict[str, FreeSize] = {}
+    for one in free:
+        if one.name not in factors:
+            continue
+        least, most = divided(one.least, one.most, factors[one.name])
+        name = sides.get(one.name, one.name)
+        if name in found:
+            least = max(least, found[name].least)
+            most = min((end for end in (most, found[name].most) if end is not None), default=None)
+        if most is not None and most < least:
+            return None
+        found[name] = FreeSize(name=name, least=least, most=most)
+    return tuple(found.values())
 
 
 def _factors(model: nn.Module, inputs: Sequence[InputSpec], names: Sequence[str]) -> dict[str, int] | None:
@@ -86,8 +115,9 @@ def _factors(model: nn.Module, inputs: Sequence[InputSpec], names: Sequence[str]
 
 def _alike(model: nn.Module, inputs: Sequence[InputSpec], base: dict[str, int], name: str, factor: int) -> bool:
     """Say whether the forward runs at some multiples, and makes the same calls at all of them."""
+    size = factor * (LEAST // (COUNTS[0] * factor) | 1)
     try:
-        first, *others = record(model, inputs, [{**base, name: factor * n} for n in COUNTS], tainted=False)
+        first, *others = record(model, inputs, [{**base, name: size * n} for n in COUNTS], tainted=False)
     except (ForwardFailed, ValuesNeeded):
         return False
     return all(first_difference(first, other) is None for other in others)

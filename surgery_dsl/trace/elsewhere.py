@@ -18,7 +18,7 @@ from surgery_dsl.trace.answers import first_difference, predicted_shape
 from surgery_dsl.trace.forward import ValuesNeeded, record
 from surgery_dsl.trace.graph import Traced
 from surgery_dsl.trace.recorder import Recording
-from surgery_dsl.trace.samples import within
+from surgery_dsl.trace.samples import steps, within
 
 _FAR, _FAR_ALONE = (1201, 1213), 357
 """Sizes of the first name, of which one must do as predicted, and that of each alone where the forward needs values.
@@ -40,8 +40,13 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
         ForwardFailed: It does not run there.
         Refused: With SD201 where it makes other calls, with SD202 where it makes other sizes.
     """
+    by = steps(inputs)
+    more = {one.name: max(sizes[one.name] for sizes in traced.chosen) + 1 for one in free}
     together = [
-        {one.name: _inside(one, far + _APART * at, below) for at, one in enumerate(free)}
+        {
+            one.name: _inside(one, max((far + _APART * at) // by.get(one.name, 1), more[one.name]), below)
+            for at, one in enumerate(free)
+        }
         for far, below in zip(_FAR, _BELOW, strict=True)
         if free
     ]

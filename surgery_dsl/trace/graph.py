@@ -22,7 +22,7 @@ from surgery_dsl.trace.samples import samples, telling_apart
 
 Sizes = Mapping[str, int]
 
-_MOST_TURNS = 4
+_MOST_TURNS = 8
 """How often other samples are taken until nothing is the same at all of them by chance."""
 
 
@@ -65,12 +65,19 @@ def graph(
     chosen = samples(free, inputs)
     facts = facts_of(model)
     recordings, flow = _followed(model, inputs, facts, free, chosen, denied)
-    for _ in range(_MOST_TURNS):
-        better = chosen if flow.computed is None else telling_apart(chosen, free, flow.computed)
+    avoided: list[Sizes] = []
+    for turn in range(_MOST_TURNS):
+        better = chosen if flow.computed is None else telling_apart(chosen, free, flow.computed, avoided)
         if better == chosen:
             break
-        chosen = better
-        recordings, flow = _followed(model, inputs, facts, free, chosen, denied)
+        try:
+            recordings, flow = _followed(model, inputs, facts, free, better, denied)
+        except Refused:
+            if better[: len(chosen)] != chosen or turn + 1 == _MOST_TURNS:
+                raise
+            avoided.append(better[-1])
+        else:
+            chosen = better
     if flow.computed is not None:
         _require_computed(flow.computed)
     recording = recordings[0]

@@ -29,7 +29,7 @@ def samples(free: Iterable[FreeSize], inputs: Sequence[InputSpec] = ()) -> tuple
     Those that ``inputs`` take a multiple of are smaller ones.
     """
     sizes = tuple(free)
-    factors = {name: factor for spec in inputs for name, factor, _ in map(linear, spec.dims) if factor > 1}
+    factors = steps(inputs)
     if not sizes:
         return ({},)
     first: dict[str, int] = {}
@@ -43,14 +43,23 @@ def samples(free: Iterable[FreeSize], inputs: Sequence[InputSpec] = ()) -> tuple
     return {name: first[name] for name in order}, {name: second[name] for name in order}
 
 
+def steps(inputs: Sequence[InputSpec]) -> dict[str, int]:
+    """Return the free sizes that inputs take a multiple of, with that."""
+    return {name: step for spec in inputs for name, step, _ in map(linear, spec.dims) if step > 1}
+
+
 def telling_apart(
-    chosen: tuple[dict[str, int], ...], free: Iterable[FreeSize], computed: ComputedSizes
+    chosen: tuple[dict[str, int], ...],
+    free: Iterable[FreeSize],
+    computed: ComputedSizes,
+    avoided: Sequence[Mapping[str, int]] = (),
 ) -> tuple[dict[str, int], ...]:
     """Return samples at which nothing that the code computed of sizes is the same by chance, where there are any.
 
     The remainders by 2 of odd sizes are; so the second sample moves. Two numbers may be the same at all samples, as
     ``H % 2`` and ``W % 2`` then are; another sample tells these apart. Of what became a plain float nobody can say what
-    was made of it; a third sample, far from the others, then lies beside them.
+    was made of it; a third sample, far from the others, then lies beside them. Those that are ``avoided`` are not taken
+    to tell numbers apart: there a slice may take all that there is, and torch makes none.
     """
     by_name = {size.name: size for size in free}
     same = [size for _, size in computed.constant_by_chance()]
@@ -66,7 +75,7 @@ def telling_apart(
         )
     found = (first, second, *more) if len(chosen) > 1 and second != chosen[1] else chosen
     if found == chosen and len(found) < _MOST_SAMPLES:
-        found += _separating(first, tuple(computed.axes.alike)[:_MOST_PAIRS], by_name)
+        found += _separating(first, tuple(computed.axes.alike)[:_MOST_PAIRS], by_name, avoided)
     if len(found) == 2 and computed.is_blurred():
         far = {name: within(size, _FAR * max(first[name], second[name]) + 1) for name, size in by_name.items()}
         found = found if far in found else (*found, far)
@@ -74,7 +83,10 @@ def telling_apart(
 
 
 def _separating(
-    first: Mapping[str, int], alike: Sequence[tuple[Expression, Expression]], by_name: Mapping[str, FreeSize]
+    first: Mapping[str, int],
+    alike: Sequence[tuple[Expression, Expression]],
+    by_name: Mapping[str, FreeSize],
+    avoided: Sequence[Mapping[str, int]],
 ) -> tuple[dict[str, int], ...]:
     """Return a sample near the first at which most pairs of expressions differ; none where no pair does."""
     names = [name for name in by_name if any(name in symbols(one) | symbols(other) for one, other in alike)]
@@ -84,6 +96,8 @@ def _separating(
         if any(n == by_name[name].most for name, n in moved.items()):  # there tables are read whole
             continue
         sample = {**first, **moved}
+        if sample in avoided:
+            continue
         differ = sum(evaluate(one, sample) != evaluate(other, sample) for one, other in alike)
         best = max(best, (differ, sample), key=lambda found: found[0])
         if differ == len(alike):

@@ -1,5 +1,6 @@
 """Networks that are right for multiples alone: refused at any size with the multiple offered, proved for that one."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -162,3 +163,35 @@ def test_nothing_is_offered_where_no_multiple_ends_it() -> None:
     inputs = spec("N", 3, "H", "W")
     before = refusal(Fixed(), inputs)
     assert offered(Fixed(), inputs, None, (), before) is before
+
+
+def test_one_name_for_both_sides_is_offered_where_the_forward_asks_for_the_smaller() -> None:
+    """transformers' Swin takes its window from the smaller side of the image."""
+    from transformers import SwinConfig, SwinModel
+
+    config = SwinConfig(image_size=56, patch_size=4, embed_dim=8, depths=[2, 1], num_heads=[1, 2], window_size=7)
+    inputs = spec("N", 3, "H", "W", name="pixel_values")
+    model = SwinModel(config).eval()
+    found = offered(model, inputs, None, (), refusal(model, inputs)).diagnostics[0]
+    assert '`pixel_values("f32", [N, 3, 56 * H, 56 * H])`' in found.help
+
+
+def test_small_images_that_every_stride_leaves_the_same_do_not_hide_the_multiple() -> None:
+    """MobileViT (Mehta & Rastegari, 2022) folds into patches of 2 by 2, and resizes what 2 does not divide."""
+
+    class Folded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down = nn.ModuleList([nn.Conv2d(3, 3, 3, stride=2, padding=1) for _ in range(3)])
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.down:
+                x = layer(x)
+            height, width = (math.ceil(n / 2) * 2 for n in x.shape[-2:])
+            if (height, width) != tuple(x.shape[-2:]):
+                x = F.interpolate(x, size=(height, width))
+            n, c, h, w = x.shape
+            return x.reshape(n, c, h // 2, 2, w // 2, 2).sum((3, 5))
+
+    found = offered(Folded(), spec("N", 3, "H", "W"), None, (), refusal(Folded(), spec("N", 3, "H", "W")))
+    assert '`x("f32", [N, 3, 16 * H, 16 * W])`' in found.diagnostics[0].help

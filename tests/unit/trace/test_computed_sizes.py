@@ -264,3 +264,19 @@ def test_numbers_that_are_alike_at_the_samples_are_told_apart(name: str) -> None
                 compared += 1
                 assert output_sizes(interface, sizes) == list(module(torch.zeros(2, 2, height, width)).shape), sizes
     assert compared >= 10
+
+
+def test_a_far_size_counts_the_multiple() -> None:
+    """Attention over all of 64 · 1,233 by 64 · 1,265 points is no size that a tensor can have."""
+
+    class NonLocal(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(2, 8, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.conv(x).flatten(2).transpose(1, 2)
+            return F.scaled_dot_product_attention(y, y, y)
+
+    inputs = spec("N", 2, ("*", 64, "H"), ("*", 64, "W"))
+    assert output_sizes(trace(NonLocal(), inputs), {"N": 2, "H": 2, "W": 3}) == [2, 6 * 64 * 64, 8]
