@@ -19,7 +19,7 @@ The functions below return values and never print; what is wrong with a plan com
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from surgery_dsl.certificate.verify import verify
+    from surgery_dsl.report.same import verify
     from surgery_dsl.run.apply import apply
     from surgery_dsl.run.difference import diff
     from surgery_dsl.run.export import export
@@ -59,7 +59,7 @@ _WHERE = {
     "plan": "surgery_dsl.run.planning",
     "search": "surgery_dsl.run.searching",
     "replay": "surgery_dsl.run.witness",
-    "verify": "surgery_dsl.certificate.verify",
+    "verify": "surgery_dsl.report.same",
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from surgery_dsl.certificate.build import CERTIFICATE
 from surgery_dsl.certificate.finding import Basis, Finding, Verification
+from surgery_dsl.certificate.verify import verify as without_reports
 from surgery_dsl.diagnostics.codes import certificates as codes
 from surgery_dsl.diagnostics.diagnostic import Diagnostic
 from surgery_dsl.report.contents.order import document
@@ -13,6 +14,23 @@ from surgery_dsl.report.files import RENDERERS
 from surgery_dsl.report.result import result_of
 
 HELP = "read what `surgery-dsl report` prints instead, and ask how the file came to be"
+
+
+def verify(
+    folder: Path | str, key: Path | str | None = None, require_signature: bool = False, origin: Path | None = None
+) -> Verification:
+    """Check a directory that ``apply`` wrote, its reports included; never raises for what the directory holds.
+
+    Args:
+        folder: The result.
+        key: Public key by which the certificate must be signed.
+        require_signature: Whether a certificate fails that no given key signed.
+        origin: Where the plan's own files lie, if they are at hand: what the run began with, and its data.
+
+    Raises:
+        Refused: The key cannot be used.
+    """
+    return with_reports(Path(folder), without_reports(folder, key, require_signature, origin))
 
 
 def with_reports(folder: Path, verification: Verification) -> Verification:

@@ -48,14 +48,13 @@ def command(
         raise click.UsageError("--attest FILE must lie outside of the result")
     if allow_code and not reproduce:
         raise click.UsageError("--allow-code needs --reproduce: nothing else runs code")
-    from surgery_dsl.certificate.verify import verify
     from surgery_dsl.cli.output import emit, exit_code_of, finish, show
     from surgery_dsl.diagnostics.diagnostic import Refused
     from surgery_dsl.diagnostics.render_json import render_json
-    from surgery_dsl.report.same import with_reports
+    from surgery_dsl.report.same import verify
 
     try:
-        result = with_reports(folder, verify(folder, key, require_signature, origin))
+        result = verify(folder, key, require_signature, origin)
         if reproduce and result.held:
             result = _reproduced(folder, result, allow_code, origin)
         if attest is not None:

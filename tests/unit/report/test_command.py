@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import surgery_dsl
 from surgery_dsl.run.apply import apply
 from tests.certificates import certify, edit
 from tests.cli.program import run
@@ -140,6 +141,7 @@ def test_a_report_that_was_certified_with_other_words_is_found_by_verify(copy: P
     certify(copy)
     ran = run(tmp_path, "verify", "out", "--output-format", "json")
     assert (ran.code, ran.codes) == (4, ["SD615"])
+    assert [found.code.id for found in surgery_dsl.verify(copy).diagnostics] == ["SD615"], "for callers as for people"
 
 
 def test_a_report_of_another_version_is_not_judged_by_this_one(copy: Path, tmp_path: Path) -> None:
