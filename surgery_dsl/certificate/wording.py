@@ -95,7 +95,8 @@ def sampled_words(evidence: StatisticalEvidence) -> str:
     head = f"STATISTICAL {number_text(Fraction(evidence.confidence) * 100)}%{joint}:"
     up = evidence.relation in ("<=", "<")
     side, where = "at most" if up else "at least", f"from the population of `{evidence.data}`"
-    seen = f"{round(value * evidence.count)} of {evidence.count}"
+    differ = f", {evidence.distinct} of which differ" if evidence.distinct < evidence.count else ""
+    seen = f"{round(value * evidence.count)} of {evidence.count}{differ}"
     share, first = f"{rounded(bound * 100, up=up)}%", evidence.terms[0]
     if evidence.threshold:
         what = f"lie above {number_text(Fraction(evidence.threshold))} in {first.quantity}"
@@ -104,7 +105,7 @@ def sampled_words(evidence: StatisticalEvidence) -> str:
         what = "flip from right to wrong" if first.quantity.startswith("flips(") else "are classified rightly"
         return f"{head} {side} {share} of inputs {where} {what} ({seen})."
     what = " ".join(_term(term, first=not index) for index, term in enumerate(evidence.terms))
-    seen = f"{value:.4g} over {evidence.count} examples"
+    seen = f"{value:.4g} over {evidence.count} examples{differ}"
     return f"{head} the mean of {what} over inputs {where} is {side} {rounded(bound, up=up)} ({seen})."
 
 

@@ -79,7 +79,7 @@ class _Table:
                 output_change=finite(outputs[path].relative) if path in outputs else None,
                 gradient=finite(gradients.get(now[path])) if path in now else None,
                 score=finite(scores.get(path)),
-                note=outputs[path].note if path in outputs else "" if path in now else "it is gone",
+                note=outputs[path].note if path in outputs else "" if path in now else self._unpaired(path),
             )
             for path in self._paths(weights)
         ]
@@ -91,6 +91,12 @@ class _Table:
             norms=norms,
             notes=tuple(self.notes),
         )
+
+    def _unpaired(self, path: str) -> str:
+        """Say what became of a layer of the base that is compared with none."""
+        there = dict(self.session.model.named_modules()).get(path)
+        own = None if there is None else next(there.parameters(recurse=False), None)
+        return "it is gone" if own is None else "another stands there"
 
     def _paths(self, weights: dict[str, float]) -> list[str]:
         """Return the modules of the base with parameters, in the order of the forward, then those that do not run."""

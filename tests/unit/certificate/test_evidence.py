@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy.stats import binomtest  # type: ignore[import-untyped]
 
-from surgery_dsl.certificate.evidence import BoundEvidence
+from surgery_dsl.certificate.evidence import BoundEvidence, StatisticalEvidence
 from surgery_dsl.certificate.verify import verify
-from surgery_dsl.certificate.wording import bound_words, rounded
+from surgery_dsl.certificate.wording import bound_words, rounded, sampled_words
 from tests.certificates import edit, statement_of
 from tests.unit.certificate.test_isolation import modules
 
@@ -223,6 +223,13 @@ def test_words_never_say_more_than_numbers() -> None:
     for value in (5.7256649, -0.123456789, 1e-9, 123456.789, 0.0):
         assert float(rounded(value, up=True, digits=6)) >= value >= float(rounded(value, up=False, digits=6))
         assert float(rounded(value, up=True, digits=6)) == pytest.approx(value, rel=1e-5)
+
+
+def test_examples_that_come_again_are_told(rich: Path) -> None:
+    """Copies of one example are no independent draws: whoever reads how many there are reads how many differ."""
+    evidence = StatisticalEvidence.model_validate(claim(statement_of(rich), "statistical")["evidence"])
+    assert "over 400 examples)." in sampled_words(evidence)
+    assert "over 400 examples, 7 of which differ)." in sampled_words(evidence.replaced(distinct=7))
 
 
 def test_the_limit_of_a_measured_line_is_that_of_the_plan(copy: Path) -> None:

@@ -136,6 +136,27 @@ def test_layers_are_those_of_plain_torch(plan: Callable[[str], Path], tmp_path: 
     assert layers["head"].score == pytest.approx(score, rel=1e-4, abs=1e-9)
 
 
+def test_what_stands_in_a_layers_place_is_not_called_gone(plan: Callable[[str], Path]) -> None:
+    text = """
+replace folded {
+  at = norm("norm")
+  with = fold()
+}
+replace anew {
+  at = linear("head")
+  with = linear(4)
+  changes = outputs
+}
+control final {
+  measure dead(test) <= 24
+}
+"""
+    found = go(plan(text), None).health
+    assert found is not None
+    notes = {layer.path: layer.note for layer in found.layers}
+    assert (notes["norm"], notes["head"]) == ("it is gone", "another stands there")
+
+
 def test_units_and_norms_are_counted(plan: Callable[[str], Path], seen: list[Session]) -> None:
     found = go(plan(SLIM), None).health
     assert found is not None
