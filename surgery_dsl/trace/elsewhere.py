@@ -15,7 +15,7 @@ from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Requirement
 from surgery_dsl.trace import refusals
 from surgery_dsl.trace.answers import first_difference, predicted_shape
-from surgery_dsl.trace.forward import ValuesNeeded, record
+from surgery_dsl.trace.forward import ValuesNeeded, is_cheap, record
 from surgery_dsl.trace.graph import Traced
 from surgery_dsl.trace.recorder import Recording
 from surgery_dsl.trace.samples import steps, within
@@ -50,14 +50,17 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
         for far, below in zip(_FAR, _BELOW, strict=True)
         if free
     ]
+    alone = [{**traced.chosen[0], one.name: _inside(one, _FAR_ALONE, _BELOW[0])} for one in free]
     against: Diagnostic | None = None
     try:
         for sizes in _fitting(together, traced):
             against = _difference(traced, record(model, inputs, [sizes], tainted=False, values=False)[0], sizes)
             if against is None:
-                return
+                break
+        for sizes in _fitting(alone, traced):
+            if is_cheap(model, inputs, [sizes]) and not is_cheap(model, inputs, together):  # values fail out of tables
+                record(model, inputs, [sizes], tainted=False)
     except ValuesNeeded:  # on values, a forward costs what its inputs are
-        alone = [{**traced.chosen[0], one.name: _inside(one, _FAR_ALONE, _BELOW[0])} for one in free]
         for sizes in _fitting(alone, traced):
             if sum(math.prod(spec.shape(sizes)) for spec in inputs) <= _MOST:
                 against = against or _difference(traced, record(model, inputs, [sizes], tainted=False)[0], sizes)

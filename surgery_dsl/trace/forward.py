@@ -121,7 +121,7 @@ def record(
         ValuesNeeded: The forward looks at values, and the model stands on the meta device, or may use none.
     """
     numbered = list(enumerate(chosen))
-    if _cheap(model, inputs, chosen):
+    if is_cheap(model, inputs, chosen):
         return [_run_on_values(model, inputs, sizes, resized, tainted and i == 0, until) for i, sizes in numbered]
     try:
         with in_eval_mode(model), fake_mode() as mode:
@@ -147,7 +147,8 @@ CHEAP_INPUTS = 1 << 18
 """Elements of the inputs up to which it does."""
 
 
-def _cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Mapping[str, int]]) -> bool:
+def is_cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Mapping[str, int]]) -> bool:
+    """Say whether a network is run on its own values: it and its inputs are small."""
     tensors = [tensor for _, tensor, _, _ in tensors_of(model)]
     if any(tensor.device.type != "cpu" for tensor in tensors) or sum(t.numel() for t in tensors) > CHEAP_WEIGHTS:
         return False

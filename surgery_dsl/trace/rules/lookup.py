@@ -54,6 +54,9 @@ def topk(step: Step) -> Outcome:
     at = step.dim("dim", len(dims), -1)
     source = dims[at]
     dims[at] = step.axes.fresh(step.output[at], "as many as the forward asks for are picked")
+    whole, picked = step.axes.expression(source), step.axes.expression(dims[at])
+    if whole is not None and not isinstance(whole, int) and picked is not None and picked != whole:
+        step.axes.require("at_least", whole, picked, "topk picks this many entries")
     settings: dict[str, Setting] = {"dim": at, "k": int(step["k"])}
     return Outcome([dims] * 2, settings=settings, picks=[None, source], follows_picks=True)
 

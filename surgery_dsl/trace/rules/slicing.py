@@ -8,6 +8,8 @@ from surgery_dsl.trace.atoms import Product, Sizes
 from surgery_dsl.trace.registry import Outcome, rule
 from surgery_dsl.trace.step import Step
 
+_READS = "{} reads this many entries"
+
 
 def _part(step: Step, dim: Product, start: Sizes, stop: Sizes) -> Product:
     """Return a range of a dimension; one whose ends cannot be followed freezes it."""
@@ -20,13 +22,18 @@ def _part(step: Step, dim: Product, start: Sizes, stop: Sizes) -> Product:
     step.axes.freeze(dim, reason)
     if whole is not None and low is not None and size is not None and (isinstance(whole, int) or whole != size):
         need = add(low, size)
-        step.axes.require("at_least", whole, need, f"{step.axes.operator} reads this many entries")
+        step.axes.require("at_least", whole, need, _READS.format(step.axes.operator))
+    elif isinstance(size, int) and whole is not None:
+        step.axes.require("at_least", whole, size, _READS.format(step.axes.operator))
     if size is None and whole is not None and start == (0,) * len(start):
         # Everything but a fixed number of entries at the end.
         cut = {a - b for a, b in zip(step.axes.sizes(dim), stop, strict=True)}
-        size = add(whole, -cut.pop()) if len(cut) == 1 else None
+        size = add(whole, -(most := cut.pop())) if len(cut) == 1 else None
+        if size is not None:
+            step.axes.require("at_least", whole, most, _READS.format(step.axes.operator))
     if size is None and whole is not None and stop == step.axes.sizes(dim) and low is not None:
         size = add(whole, multiply(-1, low))
+        step.axes.require("at_least", whole, low, _READS.format(step.axes.operator))
     return step.axes.fresh(length, reason, expression=size)
 
 
@@ -102,6 +109,18 @@ def select(step: Step) -> Outcome:
     if step.by_entry(dims[at], number):
         settings |= {ENTRIES: True} if number is None else {ENTRY: number}
     else:
+        if number is not None:
+            _require_entry(step, dims[at])
         step.axes.freeze(dims[at], frozen.selected(step.axes.place))
         settings |= {} if number is None else {"index": number}
     return Outcome([[*dims[:at], *dims[at + 1 :]]] * len(step.output_sizes), settings=settings)
+
+
+def _require_entry(step: Step, dim: Product) -> None:
+    """Require of a dimension that the index which is read exists."""
+    whole, number = step.axes.expression(dim), step.axes.infer(step.sizes("index"))
+    if whole is None or isinstance(whole, int) or number is None:
+        return
+    need = multiply(-1, number) if isinstance(number, int) and number < 0 else add(number, 1)
+    if need != 1 and need != whole:
+        step.axes.require("at_least", whole, need, _READS.format(step.axes.operator))

@@ -233,3 +233,42 @@ def test_without_free_sizes_one_run_is_enough() -> None:
     assert samples(()) == ({},)
     interface = trace(nn.Linear(4, 3), spec(2, 4))
     assert output_sizes(interface, {}) == [2, 3]
+
+
+PARTS = {
+    "[:, 7]": lambda x: x[:, 7],
+    "[:, -4]": lambda x: x[:, -4],
+    "[:, -5:]": lambda x: x[:, -5:],
+    "[:, 3:]": lambda x: x[:, 3:],
+    "[:, :-3]": lambda x: x[:, :-3],
+    "[:, 2:9]": lambda x: x[:, 2:9],
+    "topk": lambda x: x.topk(8, 1).values,
+    "half of topk": lambda x: x.topk(x.shape[1] // 2 + 3, 1).values,
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_what_is_read_must_be_there(name: str) -> None:
+    """Where the relations hold, the forward runs and gives the predicted shape; where they do not, it does neither."""
+
+    class Reads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(PARTS[name](x))
+
+    interface, module = trace(Reads(), spec(2, "T", 4)), Reads()
+    assert interface.requirements
+    for length in range(1, 20):
+        needed = (
+            (r.relation, evaluate(r.left, {"T": length}), evaluate(r.right, {"T": length}))
+            for r in interface.requirements
+        )
+        try:
+            real = list(module(torch.zeros(2, length, 4)).shape)
+        except (IndexError, RuntimeError):
+            real = []
+        runs = real == output_sizes(interface, {"T": length})
+        assert all(relation == "at_least" and left >= right for relation, left, right in needed) == runs, length

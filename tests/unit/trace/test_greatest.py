@@ -104,5 +104,6 @@ def test_nothing_is_asked_of_a_table_where_the_greatest_entry_is_not_known(name:
 
 @pytest.mark.parametrize("name", LATE)
 def test_a_table_that_ends_far_away_is_found_there(name: str) -> None:
-    with pytest.raises(Refused, match="index out of range"):
-        needs(Table(LATE[name], raw=False), 2, "T")
+    for rows in (2, "N"):
+        with pytest.raises(Refused, match="index out of range"):
+            needs(Table(LATE[name], raw=False), rows, "T")
