@@ -19,9 +19,9 @@ from surgery_dsl.interface.model import FreeSize
 from surgery_dsl.proof.misfits import MULTIPLES, divided
 from surgery_dsl.proof.questions import SizeQuestion
 from surgery_dsl.proof.tiers.order import decide_all_sizes
-from surgery_dsl.trace.answers import first_difference
 from surgery_dsl.trace.capture import trace
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
+from surgery_dsl.trace.likeness import first_difference
 
 CODES: Final = (shapes.FORWARD_FAILS, shapes.PATH_DEPENDS_ON_SIZE, shapes.UNKNOWN_SIZE)
 COUNTS = (3, 4, 5, 7)

@@ -7,7 +7,6 @@ questions, ``H % 7`` say, stay.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from torch import nn
 
@@ -15,72 +14,85 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.branches import is_question
 from surgery_dsl.interface.expression import Expression, add, bounds, evaluate, multiply, put_in, symbols
 from surgery_dsl.interface.inputs import InputSpec
-from surgery_dsl.interface.model import Dim, FreeSize, Interface, Requirement
+from surgery_dsl.interface.model import Dim, Interface, Requirement
+from surgery_dsl.trace.collector import collect_young
 from surgery_dsl.trace.forward import ForwardFailed, ValuesNeeded, record
+from surgery_dsl.trace.likeness import as_predicted
 from surgery_dsl.trace.propagate import Flow
-from surgery_dsl.trace.recorder import Recording, Ref
+from surgery_dsl.trace.recorder import Recording
 
 _FIRST = 2
 """How many sizes from the least on are tried."""
+_HEAD = 64
+"""How many calls are looked at first: a forward that parts mostly does so early."""
 
-Follow = Callable[[Sequence[InputSpec], tuple[FreeSize, ...]], Interface]
-"""Follows the same forward on other inputs."""
+Sizes = Mapping[str, int]
+Answered = Mapping[Requirement, tuple[str, tuple[int, ...]]]
+"""Questions that are answered otherwise at the first sizes of one range alone: its name, and these."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settling:
-    """What it takes to look at a forward again.
+def without_same_calls(
+    model: nn.Module, inputs: Sequence[InputSpec], interface: Interface, flow: Flow, recording: Recording
+) -> Interface:
+    """Return an interface without the questions on whose answer no call depends.
 
-    Attributes:
+    Args:
         model: The network, left as it was.
         inputs: What the plan says of its inputs.
+        interface: What was found of it.
         flow: What was followed.
         recording: The forward at the first sample.
-        follow: Follows it on other inputs.
     """
 
-    model: nn.Module
-    inputs: Sequence[InputSpec]
-    flow: Flow
-    recording: Recording
-    follow: Follow
-
-    def settled(self, interface: Interface) -> Interface:
-        """Return the interface without the questions that make no difference where they are answered otherwise."""
-        found = dict(_exceptions(interface))
-        ends: dict[str, set[int]] = {}
-        for name, sizes in found.values():
-            ends.setdefault(name, set()).update(sizes)
-        if not ends:
-            return interface
-        sample = self.flow.axes.samples[0]
-        alike = {name: min(n) for name, n in ends.items() if all(self._same({**sample, name: one}) for one in n)}
-        if len(alike) > 1 and not self._same({**sample, **alike}):
-            alike = {}
-        good = {n for n, sizes in ends.items() if n in alike or all(self._couples(interface, n, one) for one in sizes)}
-        left = tuple(one for one in interface.requirements if one not in found or found[one][0] not in good)
-        return interface.replaced(requirements=left)
-
-    def _same(self, sizes: Mapping[str, int]) -> bool:
-        """Say whether the forward makes the same calls at other sizes, on tensors of the shapes that are predicted."""
+    def same(sizes: Sizes) -> bool:
         try:
-            (other,) = record(self.model, self.inputs, [sizes], tainted=False)
+            (head,) = record(model, inputs, [sizes], tainted=False, until=_HEAD)
+            if not as_predicted(flow, recording, head, sizes, begun=True):
+                return False
+            del head
+            collect_young()
+            (other,) = record(model, inputs, [sizes], tainted=False)
         except (ForwardFailed, ValuesNeeded):
             return False
-        if first_difference(self.recording, other, named=False) is not None:
-            return False
-        refs = [(Ref(at), shape) for at, shape in enumerate(other.shapes) if Ref(at) in self.flow.states]
-        return all(predicted_shape(self.flow, ref, sizes) in (None, shape) for ref, shape in refs)
+        return as_predicted(flow, recording, other, sizes, begun=False)
 
-    def _couples(self, interface: Interface, name: str, size: int) -> bool:
-        """Say whether the forward, at one size of one name, couples parameters and outputs as at all others."""
-        inputs = [spec.replaced(dims=tuple(put_in(dim, {name: size}) for dim in spec.dims)) for spec in self.inputs]
-        free = tuple(one for one in interface.free if one.name != name)
+    return _without(interface, flow.axes.samples[0], same)
+
+
+def without_same_coupling(
+    inputs: Sequence[InputSpec], interface: Interface, sample: Sizes, follow: Callable[[list[InputSpec]], Interface]
+) -> frozenset[Requirement]:
+    """Return the questions on whose answer no coupling depends.
+
+    Args:
+        inputs: What the plan says of its inputs.
+        interface: What was found of the network, before other widths were tried.
+        sample: Free sizes at which its forward ran.
+        follow: Follows the forward on inputs of fixed sizes; what that takes in memory, it takes alone.
+    """
+
+    def couples(sizes: Sizes) -> bool:
+        fixed = [spec.replaced(dims=tuple(put_in(dim, sizes) for dim in spec.dims)) for spec in inputs]
         try:
-            there = self.follow(inputs, free)
+            return _coupling(follow(fixed), {}) == _coupling(interface, sizes)
         except (ForwardFailed, ValuesNeeded, Refused):
             return False
-        return _coupling(there, {}) == _coupling(interface, {name: size})
+
+    left = _without(interface, sample, couples).requirements
+    return frozenset(interface.requirements) - frozenset(left)
+
+
+def _without(interface: Interface, sample: Sizes, matters_not: Callable[[Sizes], bool]) -> Interface:
+    """Return an interface without the questions whose answer matters not: of each name alone, and of all of them."""
+    answered: Answered = dict(_exceptions(interface))
+    ends: dict[str, set[int]] = {}
+    for name, sizes in answered.values():
+        ends.setdefault(name, set()).update(sizes)
+    good = {name for name, tried in ends.items() if all(matters_not({**sample, name: one}) for one in tried)}
+    if len(good) > 1 and not matters_not({**sample, **{name: min(ends[name]) for name in good}}):
+        return interface
+    left = tuple(one for one in interface.requirements if one not in answered or answered[one][0] not in good)
+    return interface.replaced(requirements=left)
 
 
 def _exceptions(interface: Interface) -> Iterator[tuple[Requirement, tuple[str, tuple[int, ...]]]]:
@@ -119,26 +131,3 @@ def _coupling(interface: Interface, sizes: Mapping[str, Expression]) -> object:
     shapes = [[None if size is None else put_in(size, sizes) for size in dims] for dims in outputs]
     ties = sorted(str([said(dim) for dim in tie.dims]) for tie in interface.size_ties)
     return tensors, integers, shapes, ties
-
-
-def predicted_shape(flow: Flow, ref: Ref, sizes: Mapping[str, int]) -> tuple[int, ...] | None:
-    """Return the shape of a tensor at some sizes; ``None`` where part of it is not known as an expression."""
-    found = [flow.axes.expression(dim) for dim in flow.states[ref].dims]
-    known = [size for size in found if size is not None]
-    return tuple(evaluate(size, sizes) for size in known) if len(known) == len(found) else None
-
-
-def first_difference(one: Recording, two: Recording, named: bool = True) -> int | None:
-    """Return the first call in which two recordings differ; with outputs of others than they are ``named``, the last.
-
-    Outputs that have got the names of the plan are not compared.
-    """
-    for position, (a, b) in enumerate(zip(one.records, two.records, strict=False)):
-        same = (a.operation.name, a.operation.overload, a.reads, a.outputs, a.aliases, a.run) == (
-            *(b.operation.name, b.operation.overload, b.reads, b.outputs, b.aliases, b.run),
-        )
-        if not same or any(len(one.shapes[ref]) != len(two.shapes[ref]) for ref in a.outputs):
-            return position
-    if len(one.records) != len(two.records):
-        return min(len(one.records), len(two.records))
-    return None if not named or one.outputs == two.outputs or not one.records else len(one.records) - 1

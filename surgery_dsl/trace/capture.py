@@ -10,6 +10,7 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec, free_names
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import dtypes, refusals
+from surgery_dsl.trace.answers import without_same_coupling
 from surgery_dsl.trace.choices import chosen_by_values
 from surgery_dsl.trace.collector import collect_young, collector_paused
 from surgery_dsl.trace.elsewhere import confirm_elsewhere
@@ -113,7 +114,16 @@ def _followed(
     confirm_elsewhere(model, inputs, free, traced)
     interface = freeze_hard_coded(model, traced, inputs)
     where = chosen_by_values(traced)
-    return interface.replaced(by_values=where) if where else interface
+    before, sample = traced.interface, traced.chosen[0]
+    del traced  # of a large network it is as large as what is followed next
+
+    def follow(fixed: list[InputSpec]) -> Interface:
+        collect_young()
+        return with_lists(model, lambda denied: graph(model, fixed, outputs, (), denied)).interface
+
+    settled = without_same_coupling(inputs, before, sample, follow)
+    left = tuple(one for one in interface.requirements if one not in settled)
+    return interface.replaced(requirements=left, by_values=where or interface.by_values)
 
 
 @dataclass(frozen=True, slots=True)

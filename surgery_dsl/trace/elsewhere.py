@@ -14,9 +14,9 @@ from surgery_dsl.interface.expression import evaluate
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Requirement
 from surgery_dsl.trace import refusals
-from surgery_dsl.trace.answers import first_difference, predicted_shape
 from surgery_dsl.trace.forward import ValuesNeeded, is_cheap, record
 from surgery_dsl.trace.graph import Traced
+from surgery_dsl.trace.likeness import first_difference, predicted_shape
 from surgery_dsl.trace.recorder import Recording
 from surgery_dsl.trace.samples import steps, within
 
@@ -101,7 +101,7 @@ def _difference(traced: Traced, other: Recording, sizes: Mapping[str, int]) -> D
         return refusals.parts_at(recording, other, position, traced.chosen[0], sizes)
     for one in recording.records:
         for ref in one.outputs:
-            wanted, found = predicted_shape(flow, ref, sizes) if ref in flow.states else None, other.shapes[ref]
+            wanted, found = predicted_shape(flow, ref, sizes), other.shapes[ref]
             if wanted is not None and wanted != found:
                 at = next(i for i, (n, m) in enumerate(zip(wanted, found, strict=True)) if n != m)
                 path = recording.runs[one.run].path if one.run >= 0 else ""

@@ -9,13 +9,14 @@ from surgery_dsl.diagnostics.diagnostic import Refused
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import refusals
-from surgery_dsl.trace.answers import Settling, first_difference
+from surgery_dsl.trace.answers import without_same_calls
 from surgery_dsl.trace.atoms import UnknownSize, leaves
 from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.build import TensorFacts, build
 from surgery_dsl.trace.computed_sizes import ComputedSizes
 from surgery_dsl.trace.forward import facts_of, record
 from surgery_dsl.trace.integers import Solution, solve
+from surgery_dsl.trace.likeness import first_difference
 from surgery_dsl.trace.propagate import Flow, propagate
 from surgery_dsl.trace.recorder import Recording
 from surgery_dsl.trace.samples import samples, telling_apart
@@ -85,17 +86,14 @@ def graph(
     names = _name_outputs(recording, flow, outputs)
     _refuse_unknown_sizes(flow, recording, chosen)
     solution = Solution() if recording.uses is None else solve(recording, recording.uses, flow)
-    recording.uses = None  # told too
+    recording.uses = flow.computed = None  # told too
     called = [spec.name for spec in inputs]
     try:
         interface, numbers = build(model, recording, flow, facts, called, names, free, solution)
     except UnknownSize as unknown:
         raise Refused(refusals.size_left(unknown.place, unknown.sizes, chosen[0], chosen[-1])) from unknown
 
-    def follow(others: Sequence[InputSpec], left: tuple[FreeSize, ...]) -> Interface:
-        return graph(model, others, outputs, left, denied).interface
-
-    interface = Settling(model, inputs, flow, recording, follow).settled(interface)
+    interface = without_same_calls(model, inputs, interface, flow, recording)
     return Traced(interface, chosen, recordings, flow, numbers)
 
 
