@@ -1,6 +1,5 @@
 """Proofs that units are silent, as files; and computed again from these, without the network and without search."""
 
-import hashlib
 import json
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from surgery_dsl.evidence.bounds.graph import Pointwise
+from surgery_dsl.evidence.bounds.recheck import unlike_files
 from surgery_dsl.evidence.bounds.written import read, written
 from surgery_dsl.evidence.silence import RELU, Proof, proof
 
@@ -48,11 +48,8 @@ def recheck(folder: Path, claim: Any) -> str:
             they should be.
     """
     evidence = claim.evidence
-    for name, digest in evidence.digests.items():
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
-            return f"`{name}` is not the file that was certified"
-    if not evidence.record or {evidence.record, evidence.tensors} != set(evidence.digests):
-        return "no files show it"
+    if why := unlike_files(folder, evidence):
+        return why
     record, tensors = (
         json.loads((folder / evidence.record).read_text(encoding="utf-8")),
         load_file(folder / evidence.tensors),

@@ -59,6 +59,16 @@ class Rechecked:
     dimensions: int
 
 
+def unlike_files(folder: Path, evidence: Any) -> str:
+    """Return why the files of some evidence are not those that were certified; empty where they are."""
+    for name, digest in evidence.digests.items():
+        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
+            return f"`{name}` is not the file that was certified"
+    if not evidence.record or {evidence.record, evidence.tensors} != set(evidence.digests):
+        return "no files show it"
+    return ""
+
+
 def recheck(folder: Path, claim: Any) -> str:
     """Return why the evidence of a claim does not show it; empty where it does.
 
@@ -71,11 +81,8 @@ def recheck(folder: Path, claim: Any) -> str:
             they should be.
     """
     evidence = claim.evidence
-    for name, digest in evidence.digests.items():
-        if hashlib.sha256((folder / name).read_bytes()).hexdigest() != digest:
-            return f"`{name}` is not the file that was certified"
-    if not evidence.record or {evidence.record, evidence.tensors} != set(evidence.digests):
-        return "no files show it"
+    if why := unlike_files(folder, evidence):
+        return why
     found = rechecked(folder, evidence.record)
     if found.why:
         return found.why
