@@ -69,9 +69,12 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
 
 
 def _inside(free: FreeSize, size: int, below: int) -> int:
-    """Return a size of a range; at its end a table of positions is read whole, and torch makes no slice of it."""
+    """Return a size of a range; at its end a table of positions is read whole, and torch makes no slice of it.
+
+    Nor is it among the first, at which a forward may take a way of its own.
+    """
     found = within(free, size)
-    return max(found - below, free.least) if found == free.most else found
+    return max(found - below, (free.least + found + 1) // 2) if found == free.most else found
 
 
 def _fitting(wanted: Iterable[dict[str, int]], traced: Traced) -> Iterator[dict[str, int]]:
