@@ -23,7 +23,7 @@ from surgery_dsl.trace.recorder import Recording
 
 _FIRST = 2
 """How many sizes from the least on are tried."""
-_HEAD = 64
+_HEAD = 192
 """How many calls are looked at first: a forward that parts mostly does so early."""
 
 Sizes = Mapping[str, int]

@@ -4,7 +4,7 @@ A dimension is a list of :class:`Atom`, outermost first. An atom is a leaf, a pr
 apart) or a sum (``parts``: the parts lie one behind the other).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from surgery_dsl.interface.expression import Expression
 
@@ -83,6 +83,24 @@ def leaves(dim: Iterable[Atom]) -> Iterable[Atom]:
         else:
             for part in atom.parts:
                 yield from leaves(part)
+
+
+def distinct_leaves(dims: Iterable[Iterable[Atom]], seen: set[int] | None = None) -> Iterator[Atom]:
+    """Yield each leaf of some products once; a sum that stands in many of them is gone into once.
+
+    What has been ``seen``, by ``id``, is passed over, and grows.
+    """
+    seen = set() if seen is None else seen
+    waiting = list(dims)
+    while waiting:
+        for atom in flat(waiting.pop()):
+            if id(atom) in seen:
+                continue
+            seen.add(id(atom))
+            if atom.parts is None:
+                yield atom
+            else:
+                waiting += atom.parts
 
 
 def segments(atom: Atom) -> list[Product]:

@@ -24,7 +24,7 @@ from surgery_dsl.interface.model import (
     Value,
 )
 from surgery_dsl.modules.insertion import inserted, own_class
-from surgery_dsl.trace.atoms import Atom, Product, UnknownSize, flat, leaves
+from surgery_dsl.trace.atoms import Atom, Product, UnknownSize, distinct_leaves, flat, leaves
 from surgery_dsl.trace.dtypes import name_of
 from surgery_dsl.trace.experts import number_of_experts
 from surgery_dsl.trace.fold import fold
@@ -259,8 +259,9 @@ class _Builder:
 
     def _label_atoms(self, name: str, atoms: Product) -> None:
         for position, atom in enumerate(atoms):
-            own = name if len(atoms) == 1 else f"{name}.{position}"
-            self.labels.setdefault(id(atom), own)
+            if id(atom) in self.labels:
+                continue
+            self.labels[id(atom)] = own = name if len(atoms) == 1 else f"{name}.{position}"
             for index, part in enumerate(atom.parts or ()):
                 self._label_atoms(f"{own}.{index}", flat(part))
 
@@ -335,7 +336,7 @@ class _Builder:
 
     def _carried(self, facts: Sequence[TensorFacts], recording: Recording) -> set[int]:
         states = (self.flow.states[recording.tensors[fact.name]] for fact in facts)
-        return {id(leaf) for state in states for dim in state.dims for leaf in leaves(dim)}
+        return {id(leaf) for leaf in distinct_leaves(dim for state in states for dim in state.dims)}
 
     def branches(
         self, solution: Solution, facts: Sequence[TensorFacts], recording: Recording

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.trace.atoms import leaves
+from surgery_dsl.trace.atoms import distinct_leaves
 from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording
 
@@ -22,9 +22,8 @@ def freeze_places(flow: Flow, recording: Recording, facts: "Sequence[TensorFacts
 
 def _freeze_contract(flow: Flow, recording: Recording) -> None:
     for _, ref in recording.outputs:
-        for dim in flow.states[ref].dims:
-            for leaf in leaves(dim):
-                leaf.frozen.setdefault(frozen.OUTPUT)
+        for leaf in distinct_leaves(flow.states[ref].dims):
+            leaf.frozen.setdefault(frozen.OUTPUT)
 
 
 def _freeze_uncarried(flow: Flow, recording: Recording, facts: "Sequence[TensorFacts]") -> None:
@@ -33,21 +32,17 @@ def _freeze_uncarried(flow: Flow, recording: Recording, facts: "Sequence[TensorF
         id(leaf)
         for fact in facts
         if fact.is_parameter
-        for dim in flow.states[recording.tensors[fact.name]].dims
-        for leaf in leaves(dim)
+        for leaf in distinct_leaves(flow.states[recording.tensors[fact.name]].dims)
     }
     for fact in facts:
-        for dim in flow.states[recording.tensors[fact.name]].dims:
-            for leaf in leaves(dim):
-                if id(leaf) not in of_parameters:
-                    leaf.frozen[frozen.BUFFER] = None
-                elif fact.owner not in flow.read:
-                    leaf.frozen[frozen.UNREAD] = None
-    for value in flow.values:
-        for dim in value.dims:
-            for leaf in leaves(dim):
-                if not leaf.frozen and id(leaf) not in of_parameters:
-                    leaf.frozen[frozen.UNCARRIED] = None
+        for leaf in distinct_leaves(flow.states[recording.tensors[fact.name]].dims):
+            if id(leaf) not in of_parameters:
+                leaf.frozen[frozen.BUFFER] = None
+            elif fact.owner not in flow.read:
+                leaf.frozen[frozen.UNREAD] = None
+    for leaf in distinct_leaves(dim for value in flow.values for dim in value.dims):
+        if not leaf.frozen and id(leaf) not in of_parameters:
+            leaf.frozen[frozen.UNCARRIED] = None
 
 
 def _freeze_like_unread(flow: Flow, recording: Recording, facts: "Sequence[TensorFacts]") -> None:

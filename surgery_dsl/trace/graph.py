@@ -10,7 +10,7 @@ from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Interface
 from surgery_dsl.trace import refusals
 from surgery_dsl.trace.answers import without_same_calls
-from surgery_dsl.trace.atoms import UnknownSize, leaves
+from surgery_dsl.trace.atoms import UnknownSize, distinct_leaves
 from surgery_dsl.trace.axes import Axes
 from surgery_dsl.trace.build import TensorFacts, build
 from surgery_dsl.trace.computed_sizes import ComputedSizes
@@ -147,9 +147,10 @@ def _name_outputs(recording: Recording, flow: Flow, wanted: Sequence[str] | None
 
 
 def _refuse_unknown_sizes(flow: Flow, recording: Recording, chosen: Sequence[Sizes]) -> None:
+    seen: set[int] = set()
     for draft in flow.operators:
         for value in draft.outputs:
-            for leaf in (leaf for dim in flow.values[value].dims for leaf in leaves(dim)):
+            for leaf in distinct_leaves(flow.values[value].dims, seen):
                 if leaf.expression is None:
                     path = recording.runs[draft.run].path
                     ends = (leaf.sizes, chosen[0], chosen[-1])
