@@ -7,6 +7,7 @@ are as they were. Errors of that code become diagnostics with the innermost fram
 """
 
 import ast
+import hashlib
 import importlib.util
 import sys
 import traceback
@@ -19,10 +20,16 @@ from typing import Any
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Diagnostic, Refused
 from surgery_dsl.diagnostics.span import Span
+from surgery_dsl.vocabulary import user_operators
 
 _OURS = Path(__file__).resolve().parents[1]
 PRIVATE = "surgery_plan"
 """Package name that imported user modules go by; the same everywhere, so that class names are the same everywhere."""
+
+_REGISTERED_TWICE = (
+    "a plan's files run several times in one process: register the operator with `torch.library.custom_op`, "
+    "or from an installed package, which is imported once"
+)
 
 
 def split_target(target: str) -> tuple[str, str] | None:
@@ -56,9 +63,13 @@ def sources(target: str, folder: Path) -> tuple[Path, ...]:
     found = find(parts[0], folder) if parts else None
     if parts is None or found is None:
         return ()
-    root, first = found
+    return _closure(*found, parts[0])
+
+
+def _closure(root: Path, first: Path, module: str) -> tuple[Path, ...]:
+    """Return a module's file and the files below its root that it imports, over as many steps as it takes."""
     files: dict[Path, None] = {}
-    queue = [(first, parts[0])]
+    queue = [(first, module)]
     while queue:
         file, name = queue.pop(0)
         if file in files:
@@ -115,7 +126,7 @@ def call(target: str, folder: Path, arguments: Mapping[str, Any], span: Span | N
     if found is None:
         raise Refused(_no_module(name, folder, span))
     root, file = found
-    with _visible(root):
+    with _visible(root), user_operators.kept(lambda path: _digest(path, root)):
         module = _guarded(target, root, span, lambda: _import(name, root, file))
         function = getattr(module, function_name, None)
         if not callable(function):
@@ -167,6 +178,20 @@ def _visible(root: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
+def _digest(path: str, root: Path) -> str | None:
+    """Return the digest of a user's file and of what it imports, ``None`` for other files and what is no file."""
+    file = Path(path)
+    if not _is_users(path, root) or not file.is_file():
+        return None
+    place = file.relative_to(root)
+    module = ".".join((place.parent if place.name == "__init__.py" else place.with_suffix("")).parts)
+    digest = hashlib.sha256()
+    for one in _closure(root, file, module):
+        content = one.read_bytes()
+        digest.update(f"{one.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
 def _lies_in(module: Any, root: Path) -> bool:
     file = getattr(module, "__file__", None)
     return isinstance(file, str) and _is_users(file, root)
@@ -204,8 +229,13 @@ def failure(target: str, root: Path, error: BaseException, span: Span | None = N
         f"`{target}` raised {what}",
         span=span,
         notes=(where,) if where else (),
-        help="mend the code, or call it with other arguments",
+        help=_REGISTERED_TWICE if _registers_twice(str(error)) else "mend the code, or call it with other arguments",
     )
+
+
+def _registers_twice(message: str) -> bool:
+    """Whether torch complains that a library or an operator of the name is there already."""
+    return "TORCH_LIBRARY" in message or "same name and overload name multiple times" in message
 
 
 def _short(file: str, root: Path) -> str:

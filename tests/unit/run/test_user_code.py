@@ -1,7 +1,9 @@
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from surgery_dsl.diagnostics.codes import trust
 from surgery_dsl.diagnostics.diagnostic import Refused
@@ -123,3 +125,81 @@ def test_a_dataset_of_pairs_is_stacked(folder: Path) -> None:
     inputs, targets = PythonData(target="sets:f").load(folder)
     assert inputs.tolist() == [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
     assert targets.tolist() == [0, 1, 2]
+
+
+OPERATOR = """
+import torch
+from torch import Tensor, library, nn
+
+@library.custom_op("user_code_test::scale", mutates_args=())
+def scale(x: Tensor) -> Tensor:
+    return x * FACTOR
+
+@scale.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty_like(x)
+
+FACTOR = 2
+captured = torch.ops.user_code_test.scale.default
+
+class Net(nn.Module):
+    def forward(self, x):
+        return scale(x) + captured(x)
+
+def operator():
+    return captured
+
+def build():
+    return Net()
+"""
+
+
+def test_an_operator_of_an_unchanged_file_is_registered_once(folder: Path) -> None:
+    (folder / "net.py").write_text(OPERATOR)
+    (folder / "data.py").write_text("from net import operator\ndef f():\n    return operator()\n")
+    (folder / "other.py").write_text("def f():\n    from net import operator\n    return operator()\n")
+    net = user_code.call("net:build", folder, {})
+    operators = [user_code.call(target, folder, {}) for target in ("net:operator", "data:f", "other:f")]
+    copied = folder / "result"
+    copied.mkdir()
+    (copied / "net.py").write_text(OPERATOR)
+    operators.append(user_code.call("net:operator", copied, {}))
+    assert len({id(one) for one in operators}) == 1
+    assert net(torch.ones(2)).tolist() == [4.0, 4.0]
+
+
+def test_an_operator_of_a_changed_file_is_the_new_one(folder: Path) -> None:
+    for factor in (2, 3):
+        (folder / "net.py").write_text(OPERATOR.replace("FACTOR = 2", f"FACTOR = {factor}"))
+        assert user_code.call("net:build", folder, {})(torch.ones(1)).tolist() == [2.0 * factor]
+    (folder / "net.py").write_text("from factor import FACTOR\n" + OPERATOR.replace("FACTOR = 2", ""))
+    for factor in (4, 5):  # the file is the same; what it imports is not
+        (folder / "factor.py").write_text(f"FACTOR = {factor}\n")
+        assert user_code.call("net:build", folder, {})(torch.ones(1)).tolist() == [2.0 * factor]
+
+
+def test_an_operator_that_somebody_else_replaced_is_made_anew(folder: Path) -> None:
+    (folder / "net.py").write_text(OPERATOR)
+    user_code.call("net:build", folder, {})
+    scope: dict[str, Any] = {}
+    exec(compile(OPERATOR.replace("x * FACTOR", "x - FACTOR"), "elsewhere", "exec"), scope)
+    assert scope["build"]()(torch.ones(1)).tolist() == [-2.0]
+    assert user_code.call("net:build", folder, {})(torch.ones(1)).tolist() == [4.0]
+
+
+def test_torch_is_left_as_it_was(folder: Path) -> None:
+    before = torch.library.custom_op, torch.library.triton_op
+    (folder / "net.py").write_text(OPERATOR + "raise ValueError('no')\n")
+    refused(lambda: user_code.call("net:build", folder, {}))
+    assert (torch.library.custom_op, torch.library.triton_op) == before
+
+
+def test_a_library_that_cannot_be_made_twice_is_told_where_it_belongs(folder: Path) -> None:
+    (folder / "raw.py").write_text(
+        "from torch import library\nLIB = library.Library('user_code_raw', 'DEF')\ndef f():\n    return LIB\n"
+    )
+    kept = user_code.call("raw:f", folder, {})
+    (found,) = refused(lambda: user_code.call("raw:f", folder, {}))
+    assert kept.ns == "user_code_raw"
+    assert "custom_op" in found.help
+    assert "installed package" in found.help
