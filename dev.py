@@ -64,7 +64,9 @@ def test() -> None:
     run(PYTHON, "-m", "ruff", "format", "--check", ".")
     run(PYTHON, "-m", "mypy")
     run(BINARIES / "lint-imports")
-    run(PYTHON, "-m", "pytest", *sys.argv[2:])
+    workers = min(os.cpu_count() or 1, 4)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
+    run(PYTHON, "-m", "pytest", "-n", str(workers), "--dist", "loadfile", *sys.argv[2:])
 
 
 if __name__ == "__main__":
