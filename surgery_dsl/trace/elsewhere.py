@@ -14,7 +14,7 @@ from surgery_dsl.interface.expression import evaluate
 from surgery_dsl.interface.inputs import InputSpec
 from surgery_dsl.interface.model import FreeSize, Requirement
 from surgery_dsl.trace import refusals
-from surgery_dsl.trace.forward import ValuesNeeded, is_cheap, record
+from surgery_dsl.trace.forward import ValuesNeeded, is_cheap, record, runs_on_values
 from surgery_dsl.trace.graph import Traced
 from surgery_dsl.trace.likeness import first_difference, predicted_shape
 from surgery_dsl.trace.recorder import Recording
@@ -25,6 +25,8 @@ _FAR, _FAR_ALONE = (1201, 1213), 357
 
 At some sizes a slice takes all that there is, and torch makes none: there calls differ, and nothing else does.
 """
+_EXAMPLES = (2, 149)
+"""Examples in a batch where it is only asked whether a forward runs: with another size far, and far themselves."""
 _BELOW = (1, 4)
 """How far below the end of a range a size stands that would lie beyond it: tables are often as long as a range."""
 _APART = 32
@@ -57,9 +59,11 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
             against = _difference(traced, record(model, inputs, [sizes], tainted=False, values=False)[0], sizes)
             if against is None:
                 break
-        for sizes in _fitting(alone, traced):
-            if is_cheap(model, inputs, [sizes]) and not is_cheap(model, inputs, together):  # values fail out of tables
-                record(model, inputs, [sizes], tainted=False)
+        few = [{**sizes, **_examples(inputs, free, at)} for sizes, at in zip(alone, free, strict=True)]
+        tried = [] if is_cheap(model, inputs, together) else _fitting(few, traced)
+        for sizes in tried:  # values fail out of tables
+            if is_cheap(model, inputs, [sizes]) and not runs_on_values(model, inputs, sizes):
+                record(model, inputs, [sizes], tainted=False)  # says where
     except ValuesNeeded:  # on values, a forward costs what its inputs are
         for sizes in _fitting(alone, traced):
             if sum(math.prod(spec.shape(sizes)) for spec in inputs) <= _MOST:
@@ -75,6 +79,15 @@ def _inside(free: FreeSize, size: int, below: int) -> int:
     """
     found = within(free, size)
     return max(found - below, (free.least + found + 1) // 2) if found == free.most else found
+
+
+def _examples(inputs: Sequence[InputSpec], free: Sequence[FreeSize], far: FreeSize) -> dict[str, int]:
+    """Return a size for the name of the first dimension of all inputs, if they share one: the forward costs that much.
+
+    It is small, or not as far as another would be if it is the one that is far.
+    """
+    first = {spec.dims[0] for spec in inputs if spec.dims}
+    return {one.name: within(one, _EXAMPLES[one is far]) for one in free if first == {one.name}}
 
 
 def _fitting(wanted: Iterable[dict[str, int]], traced: Traced) -> Iterator[dict[str, int]]:

@@ -2,8 +2,8 @@
 
 import math
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -157,6 +157,17 @@ def is_cheap(model: nn.Module, inputs: Sequence[InputSpec], chosen: Sequence[Map
     return sum(math.prod(spec.shape(sizes)) for spec in inputs for sizes in chosen) <= CHEAP_INPUTS
 
 
+def runs_on_values(model: nn.Module, inputs: Sequence[InputSpec], sizes: Mapping[str, int]) -> bool:
+    """Whether the forward comes to its end on its own values; nothing is written down, and no activation kept."""
+    with _on_values(model) as (_, device), torch.no_grad(), as_if_traced(), fresh_caches(model):
+        given = {spec.name: _input(spec, sizes, device) for spec in inputs}
+        try:
+            model(*given.values()) if len(given) == 1 else model(**given)
+        except Exception:  # noqa: BLE001 - whatever a forward raises, it does not run
+            return False
+    return True
+
+
 def _run_on_values(
     model: nn.Module,
     inputs: Sequence[InputSpec],
@@ -165,6 +176,13 @@ def _run_on_values(
     first: bool,
     until: int | None,
 ) -> Recording:
+    with _on_values(model, resized) as (tensors, device):
+        return _run(model, tensors, inputs, sizes, device, first and resized is None, until)
+
+
+@contextmanager
+def _on_values(model: nn.Module, resized: Resized | None = None) -> Iterator[tuple[dict[str, Tensor], torch.device]]:
+    """Let a model run on its own values without a trace; yield its tensors and their device."""
     device = next((tensor.device for _, tensor, _, _ in tensors_of(model)), torch.device("cpu"))
     with in_eval_mode(model), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # a forward that draws numbers (random masking) draws the same each time
@@ -176,7 +194,7 @@ def _run_on_values(
                 copies = {name: None if b is None else b.clone() for name, b in module._buffers.items()}
                 module._buffers.update(copies)
             tensors = {name: tensor for name, tensor, _, _ in tensors_of(model)}
-        return _run(model, tensors, inputs, sizes, device, first and resized is None, until)
+        yield tensors, device
 
 
 def _set_integers(model: nn.Module, resized: Resized | None) -> None:
