@@ -16,6 +16,7 @@ from surgery_dsl.evidence.bounds import scalar
 from surgery_dsl.evidence.bounds.backward import Step, upper
 from surgery_dsl.evidence.bounds.graph import Affine, Graph, Input, Largest, Lookup, Moved, Node, Pointwise, members_of
 from surgery_dsl.evidence.bounds.known import Key, Known
+from surgery_dsl.evidence.bounds.leading import Leading
 from surgery_dsl.evidence.bounds.region import Region
 from surgery_dsl.evidence.bounds.rounding import (
     ASSUMED_UNITS,
@@ -62,6 +63,7 @@ class Analysis:
 
     Attributes:
         known: Bounds of all values.
+        leading: Where forms on single elements begin.
         alone: For each network, its values in order, to be gone through one by one.
         steps: How many values there are.
     """
@@ -70,6 +72,7 @@ class Analysis:
         self.graphs = tuple(graphs)
         self.region = region
         self.known = Known()
+        self.leading = Leading(self.graphs, self.known)
         self._arithmetic = arithmetic
         self._narrowed: set[Key] = set()
         for graph in self.graphs:
@@ -237,15 +240,8 @@ class Analysis:
         turn = max(1, MOST_BYTES // (8 * widest * count * 2))
         lows, highs = [], []
         for start in range(0, total, turn):
-            rows = {}
-            for key, (elements, sign) in units.items():
-                part = elements[start : start + turn]
-                node = self.graphs[key[0]].nodes[key[1]]
-                one = torch.zeros(part.numel(), node.size, dtype=torch.float64, device=part.device)
-                one[torch.arange(part.numel(), device=part.device), part] = sign
-                both = torch.cat([one, -one])
-                rows[key] = both.expand(count, *both.shape).reshape(count, -1, *node.shape)
-            found = upper(self.graphs, self.known, order, rows, self.region).bound
+            part = {key: (elements[start : start + turn], sign) for key, (elements, sign) in units.items()}
+            found = upper(self.graphs, self.known, order, self.leading.form(part).both(), self.region).bound
             middle = found.shape[1] // 2
             highs.append(found[:, :middle])
             lows.append(-found[:, middle:])

@@ -43,9 +43,20 @@ class Form:
     constant: Tensor
     error: Tensor
 
+    @classmethod
+    def of(cls, rows: Mapping[Key, Tensor]) -> "Form":
+        """Return forms that begin with rows, [B, K, *shape]."""
+        first = next(iter(rows.values()))
+        return cls(dict(rows), first.new_zeros(first.shape[:2]), first.new_zeros(first.shape[:2]))
+
     def add(self, key: Key, rows: Tensor) -> None:
         """Add rows to those on a value."""
         self.rows[key] = self.rows[key] + rows if key in self.rows else rows
+
+    def both(self) -> "Form":
+        """Return these forms, and behind them their negatives."""
+        rows = {key: torch.cat([one, -one], 1) for key, one in self.rows.items()}
+        return Form(rows, torch.cat([self.constant, -self.constant], 1), torch.cat([self.error, self.error], 1))
 
 
 @dataclass(frozen=True)
@@ -66,11 +77,17 @@ class Relaxation(ABC):
 
     @abstractmethod
     def on_lines(self, form: Form, rows: Tensor, known: Known, key: Key) -> Tensor:
-        """Return rows on what a function reads, [B, K, n], for rows on its values; add what is left to the form."""
+        """Return rows on what a function reads, [B, K, n], for rows on its values; add what is left to the form.
+
+        What is returned is the caller's to write to.
+        """
 
     @abstractmethod
-    def on_planes(self, form: Form, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
-        """Return rows on z and on δ, [B, K, n] each, for rows on the changes; add what is left to the form."""
+    def on_planes(self, form: Form, rows: Tensor, change: Change, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return rows on z and on δ, [B, K, n] each, for rows on the changes; add what is left to the form.
+
+        What rounding adds to each change is its own weight and the one that is given, [B, n].
+        """
 
 
 @final
@@ -90,19 +107,23 @@ class Sided(Relaxation):
         form.constant += total(above, lines.high) + total(below, lines.low)
         return _mixed(above, below, lines.high_slope, lines.low_slope)
 
-    def on_planes(self, form: Form, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+    def on_planes(self, form: Form, rows: Tensor, change: Change, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Take planes by the sign of each row, or their middle where the length of the change makes that less."""
         high, low = change.planes.high, change.planes.low
         above, below = rows.clamp(min=0), rows.clamp(max=0)
-        form.error += total(rows.abs(), change.weight)
+        weight = weight + change.weight
+        form.error += total(above, weight) - total(below, weight)
         offset = total(above, high.offset) + total(below, low.offset)
-        of_z, of_delta = _mixed(above, below, high.of_z, low.of_z), _mixed(above, below, high.of_delta, low.of_delta)
+        take = None
         if change.length is not None:
             middle = change.centre.plane
             away = _away(rows, change, change.length)
             height = total(above, high.at(*change.middle)) + total(below, low.at(*change.middle))
             take = away + total(rows, middle.at(*change.middle)) < height
             offset = torch.where(take, away + total(rows, middle.offset), offset)
+        of_z = _mixed(above.clone(), below, high.of_z, low.of_z)
+        of_delta = _mixed(above, below, high.of_delta, low.of_delta)
+        if take is not None and bool(take.any()):
             take = take.unsqueeze(2)
             of_z = torch.where(take, rows * middle.of_z.unsqueeze(1), of_z)
             of_delta = torch.where(take, rows * middle.of_delta.unsqueeze(1), of_delta)
@@ -117,30 +138,25 @@ def _away(rows: Tensor, change: Change, length: Tensor) -> Tensor:
 
 
 def _mixed(above: Tensor, below: Tensor, high: Tensor, low: Tensor) -> Tensor:
-    return torch.addcmul(above * high.flatten(1).unsqueeze(1), below, low.flatten(1).unsqueeze(1))
+    """Return above · high + below · low, in the memory of ``above``: fresh memory costs more than the sum."""
+    return above.mul_(high.flatten(1).unsqueeze(1)).addcmul_(below, low.flatten(1).unsqueeze(1))
 
 
-def upper(
-    graphs: Sequence[Graph], known: Known, order: Sequence[Step], start: Mapping[Key, Tensor], region: Region
-) -> Upper:
+def upper(graphs: Sequence[Graph], known: Known, order: Sequence[Step], form: Form, region: Region) -> Upper:
     """Return upper bounds of forms over a region.
 
     Args:
         graphs: One network or two.
         known: What is known of their values so far: of all values that the form's own depend on.
         order: The values of the networks, each after those that it is computed from.
-        start: Rows of the forms, [B, K, *shape].
+        form: The forms; used up.
         region: The inputs.
     """
-    return _over(carried(graphs, known, order, start, Sided()), region, graphs)
+    return _over(carried(graphs, known, order, form, Sided()), region, graphs)
 
 
-def carried(
-    graphs: Sequence[Graph], known: Known, order: Sequence[Step], start: Mapping[Key, Tensor], relaxation: Relaxation
-) -> Form:
-    """Return forms carried back to the inputs; arguments as of :func:`upper`."""
-    first = next(iter(start.values()))
-    form = Form(dict(start), first.new_zeros(first.shape[:2]), first.new_zeros(first.shape[:2]))
+def carried(graphs: Sequence[Graph], known: Known, order: Sequence[Step], form: Form, relaxation: Relaxation) -> Form:
+    """Carry forms back to the inputs; arguments as of :func:`upper`."""
     for step in reversed(order):
         if not any(key in form.rows for key in step):
             continue
@@ -168,11 +184,12 @@ def _through(form: Form, key: Key, known: Known, graph: Graph, relaxation: Relax
         return
     if node.offset is not None:
         form.constant += total(rows, node.offset)
-    for source, back in zip(node.sources, _transposed(node, rows.flatten(0, 1), graph), strict=True):
+    for source, back in zip(node.sources, transposed(node, rows.flatten(0, 1), graph), strict=True):
         form.add((key[0], source), back.reshape(*rows.shape[:2], *graph.nodes[source].shape))
 
 
-def _transposed(node: Affine, rows: Tensor, graph: Graph) -> tuple[Tensor, ...]:
+def transposed(node: Affine, rows: Tensor, graph: Graph) -> tuple[Tensor, ...]:
+    """Return rows on each source, [K, *shape], for rows on an affine value."""
     if node.transposed is not None:
         return node.transposed(rows)
     zeros = [rows.new_zeros(rows.shape[0], *graph.nodes[source].shape) for source in node.sources]
@@ -193,15 +210,18 @@ def _through_change(
     nodes = graphs[0].nodes[old[1]], graphs[1].nodes[new[1]]
     rows = _popped(form, old, nodes[0])
     more = _popped(form, new, nodes[1])
-    form.error += total(rows.abs(), known.weight[old]) + total(more.abs(), known.weight[new])
-    matched = more if change.whole else more[:, :, change.new]
-    form.error += total(matched.abs(), known.weight[old].flatten(1)[:, change.old])  # they go through its lines too
-    together = rows + matched if change.whole else rows.index_add(2, change.old, matched)
-    on_old = relaxation.on_lines(form, together, known, old)
-    of_z, of_delta = relaxation.on_planes(form, matched, change)
+    form.error += total(rows.abs(), known.weight[old])
+    # what is matched goes through the lines of the first network too
+    weight, of_new = known.weight[old].flatten(1), known.weight[new].flatten(1)
     if change.whole:
-        on_old, on_new = on_old + (of_z - of_delta), of_delta
+        on_old = relaxation.on_lines(form, rows + more, known, old)
+        of_z, on_new = relaxation.on_planes(form, more, change, weight + of_new)
+        on_old.add_(of_z.sub_(on_new))
     else:
+        matched = more[:, :, change.new]
+        form.error += total(more.abs(), of_new)
+        on_old = relaxation.on_lines(form, rows.index_add(2, change.old, matched), known, old)
+        of_z, of_delta = relaxation.on_planes(form, matched, change, weight[:, change.old])
         on_new = relaxation.on_lines(form, more.index_fill(2, change.new, 0), known, new)
         on_old = on_old.index_add(2, change.old, of_z - of_delta)
         on_new = on_new.index_add(2, change.new, of_delta)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from surgery_dsl.evidence.bounds.analysis import REAL, Analysis, Arithmetic
-from surgery_dsl.evidence.bounds.backward import Step, Upper, upper
+from surgery_dsl.evidence.bounds.backward import Form, Step, Upper, upper
 from surgery_dsl.evidence.bounds.changes import Match, together
 from surgery_dsl.evidence.bounds.graph import Graph, Unbounded
 from surgery_dsl.evidence.bounds.known import Known
@@ -88,7 +88,7 @@ class Comparison:
         return ChangeBound(torch.minimum(differential, apart), differential, apart, slopes)
 
     def _upper(self, order: Sequence[Step], start: "dict[tuple[int, int], Tensor]") -> Upper:
-        return upper(self._graphs, self._analysis.known, order, start, self.region)
+        return upper(self._graphs, self._analysis.known, order, Form.of(start), self.region)
 
 
 def largest_change(comparison: Comparison, outputs: int) -> Tensor:

@@ -87,7 +87,8 @@ def _length(
     """Return how long the vector of all |δ| / far can be; far is infinite where the change does not go by |δ|."""
     open_ = torch.isfinite(far).any(0).nonzero().flatten()
     units = {sources[1]: (match.new_units[open_], 1.0), sources[0]: (match.old_units[open_], -1.0)}
-    return lengths.length(analysis.graphs, analysis.known, order, units, far[:, open_], analysis.region)
+    known, region = analysis.known, analysis.region
+    return lengths.length(analysis.graphs, known, order, units, far[:, open_], region, analysis.leading)
 
 
 def _far(interval: Interval) -> Tensor:

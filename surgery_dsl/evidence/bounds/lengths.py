@@ -25,6 +25,7 @@ from torch import Tensor
 from surgery_dsl.evidence.bounds.backward import Form, Relaxation, Step, carried, left_on, total
 from surgery_dsl.evidence.bounds.graph import Graph
 from surgery_dsl.evidence.bounds.known import Change, Key, Known
+from surgery_dsl.evidence.bounds.leading import Leading
 from surgery_dsl.evidence.bounds.region import Region
 from surgery_dsl.evidence.bounds.rounding import gamma
 
@@ -59,10 +60,10 @@ class Centred(Relaxation):
         self.box(form, rows, (band.low, band.high))
         return rows * band.slope.flatten(1).unsqueeze(1)
 
-    def on_planes(self, form: Form, rows: Tensor, change: Change) -> tuple[Tensor, Tensor]:
+    def on_planes(self, form: Form, rows: Tensor, change: Change, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Take the middle of the change of a function."""
         centre = change.centre
-        form.error += total(rows.abs(), change.weight)
+        form.error += total(rows.abs(), change.weight + weight)
         form.constant += total(rows, centre.plane.offset)
         self._within(rows, centre.rest)
         if change.length is None:
@@ -106,7 +107,7 @@ class Centred(Relaxation):
 
 
 def spectral_norm(matrices: Tensor, squarings: int) -> Tensor:
-    """Return upper bounds of the greatest singular values of matrices [B, n, m]: [B].
+    """Return upper bounds of the greatest singular values of matrices [B, n, m], which are scaled in place: [B].
 
     ‖M‖₂² = ‖M Mᵀ‖₂ = ‖Mᵀ M‖₂, again and again, and at last no spectral norm is above that of Frobenius. Each product is
     off by at most γ |M| |M|ᵀ elementwise, so in the norm of Frobenius by γ ‖M‖_F², where M is scaled to ‖M‖_F = 1.
@@ -114,7 +115,7 @@ def spectral_norm(matrices: Tensor, squarings: int) -> Tensor:
     size: Tensor = torch.linalg.vector_norm(matrices, dim=(1, 2)) * (1 + gamma(matrices[0].numel() + 8))
     if not squarings:
         return size
-    scaled = matrices / size.clamp(min=_TINY).reshape(-1, 1, 1)
+    scaled = matrices.div_(size.clamp(min=_TINY).reshape(-1, 1, 1))
     turned = scaled.transpose(1, 2)
     product = scaled @ turned if scaled.shape[1] <= scaled.shape[2] else turned @ scaled
     inner = spectral_norm(product, squarings - 1)
@@ -128,6 +129,7 @@ def length(
     units: "dict[Key, tuple[Tensor, float]]",
     far: Tensor,
     region: Region,
+    leading: Leading,
 ) -> Tensor | None:
     """Return a bound of the length of the vector of all |δ| / far, [B], where that is worth its time.
 
@@ -140,6 +142,7 @@ def length(
         units: δ as Σ sign · element over the given values, n elements of each.
         far: Bounds of |δ|, [B, n]: not zero. Infinite where a unit is to be left out.
         region: The inputs.
+        leading: Where the forms begin.
     """
     count = far.shape[1]
     widest = max(node.size for graph in graphs for node in graph.nodes)
@@ -147,7 +150,7 @@ def length(
     if given < FEWEST or not 1 < count <= MOST // widest or region.tokens or not known.changes:
         return None
     centred = Centred()
-    form = carried(graphs, known, order, _scaled(graphs, units, far), centred)
+    form = carried(graphs, known, order, leading.form(units, 1 / far), centred)
     for number, box in region.boxes.items():
         here = left_on(form, graphs, number)
         if not here:
@@ -160,14 +163,3 @@ def length(
     found = (found + centred.greatest()) * (1 + gamma(count + 64))
     most = torch.isfinite(far).sum(1).to(found.dtype).sqrt() * (1 + gamma(8))
     return torch.where(found < most, found, most)  # what is not a number says nothing
-
-
-def _scaled(graphs: Sequence[Graph], units: "dict[Key, tuple[Tensor, float]]", far: Tensor) -> dict[Key, Tensor]:
-    """Return the rows of all δ / far, [B, n, *shape] on each value."""
-    rows = {}
-    for key, (elements, sign) in units.items():
-        node = graphs[key[0]].nodes[key[1]]
-        one = far.new_zeros(*far.shape, node.size)
-        one[:, torch.arange(far.shape[1], device=far.device), elements] = sign / far
-        rows[key] = one.reshape(*far.shape, *node.shape)
-    return rows

@@ -178,6 +178,20 @@ class Residual(nn.Module):
         return found
 
 
+class Joined(nn.Module):
+    """φ(W₂ y + W₃ y + y) with y = W₁ x, which the result reads once more, and a head."""
+
+    def __init__(self, act: Activation) -> None:
+        super().__init__()
+        self.first, self.second, self.third = (nn.Linear(4, 4) for _ in range(3))
+        self.act, self.head = act(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.first(x)
+        found: Tensor = self.head(self.act(self.second(y) + self.third(y) + y) * 0.5 + y)
+        return found
+
+
 def perceptron(act: Activation, width: int = 5) -> nn.Sequential:
     """Return four inputs, two hidden layers, two outputs."""
     return nn.Sequential(nn.Linear(4, width), act(), nn.Linear(width, 4), act(), nn.Linear(4, 2))
@@ -240,6 +254,8 @@ def pairs(seed: int) -> Iterator[Pair]:
     yield Pair("convolutional, averaged", old, shaken(old, size), (1, 5, 5))
     old = Residual(act)
     yield Pair("residual", old, shaken(old, size), (4,))
+    old = Joined(act)
+    yield Pair("joined", old, shaken(old, size), (4,))
     old = perceptron(nn.ReLU)
     swapped = copy.deepcopy(old)
     for at in (1, 3):
@@ -374,7 +390,7 @@ def lengths_attained() -> Iterator[str]:
     plane, every = Plane(zero, zero, zero), torch.arange(30)
     change_of = Change(every, every, Planes(plane, plane), Centre(plane, reach, zero), (zero, zero), zero, 3 * one)
     centred = Centred()
-    centred.on_planes(Form({}, zero[:, :9], zero[:, :9]), rows, change_of)
+    centred.on_planes(Form({}, zero[:, :9], zero[:, :9]), rows, change_of, zero)
     if not bool(centred.greatest() >= 3 * torch.linalg.matrix_norm(rows * reach, 2)):
         yield "a sum over a ball beyond its bound"
 

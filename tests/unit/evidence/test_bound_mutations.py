@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from surgery_dsl.evidence.bounds import analysis, backward, change, changes, difference, known, lengths, scalar
+from surgery_dsl.evidence.bounds import analysis, backward, change, changes, difference, known, leading, lengths, scalar
 from tests.unit.evidence.bound_fuzz import networks, problems
 
 MUTATIONS: list[tuple[Any, str, str, str]] = [
@@ -52,6 +52,14 @@ MUTATIONS: list[tuple[Any, str, str, str]] = [
     (backward, "_away", "+ total(rows.abs(), change.centre.rest)", "- total(rows.abs(), change.centre.rest)"),
     (backward, "_through", "form.constant += total(rows, node.offset)", "form.constant -= total(rows, node.offset)"),
     (backward, "_through_change", "of_z - of_delta", "of_z + of_delta"),
+    (backward, "_through_change", "of_z.sub_(on_new)", "of_z.add_(on_new)"),
+    (backward, "_through_change", "form, rows + more, known", "form, rows, known"),
+    (backward.Form, "both", "self.constant, -self.constant", "self.constant, self.constant"),
+    (backward.Form, "both", "torch.cat([one, -one], 1)", "torch.cat([one, one], 1)"),
+    (leading.Leading, "_carried", "constant + total", "constant - total"),
+    (leading.Leading, "_carried", "rows[source] + back", "back"),
+    (leading.Leading, "form", "led.constant * factor", "led.constant"),
+    (leading.Leading, "form", "rows * factor", "rows * factor.abs()"),
     (backward, "_through_change", "more.index_fill(2, change.new, 0)", "more"),
     (backward, "_through_change", "rows.index_add(2, change.old, matched)", "rows"),
     (backward, "_over", "total(rows.clamp(min=0), box.high)", "total(rows.clamp(min=0), box.low)"),
