@@ -100,11 +100,11 @@ def main() -> None:
         seconds = given.seconds if limit else 2.0
         rows = [bounded(network, edit(network), box, limit, seconds) for network, box in networks]
         bounds, parts, spent, values = zip(*rows, strict=True)
-        held = f"{sum(bound <= limit for bound in bounds)} of {len(rows)}" if limit else "none asked"
+        held = f"{sum(bound <= limit for bound in bounds)} of {len(rows)}" if limit else "2 s of halving"
         middle = len(rows) // 2
         cost = f"{mean(spent):.2f} ({max(spent):.2f}) | {mean(parts):.0f} ({max(parts)})"
         median = f"{sorted(bounds)[middle]:.4f} | {sorted(float(v.max()) for v in values)[middle]:.4f}"
-        print(f"| {name} | {limit or ''} | {held} | {cost} | {median} |", flush=True)
+        print(f"| {name} | {limit or 'none'} | {held} | {cost} | {median} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from surgery_dsl.evidence.bounds import lengths
+from surgery_dsl.evidence.bounds import lengths, splitting
 from surgery_dsl.evidence.bounds.analysis import FLOAT32
 from surgery_dsl.evidence.bounds.attack import attack
 from surgery_dsl.evidence.bounds.change import ChangeBound, Comparison, largest_change
 from surgery_dsl.evidence.bounds.graph import Unbounded
 from surgery_dsl.evidence.bounds.pairing import matches
 from surgery_dsl.evidence.bounds.record import record
-from surgery_dsl.evidence.bounds.region import Region, around
+from surgery_dsl.evidence.bounds.region import Box, Region, around
 from surgery_dsl.evidence.bounds.rounding import Unsound, gamma
 from surgery_dsl.evidence.bounds.splitting import split
 
@@ -141,6 +141,24 @@ def test_halving_proves_what_one_box_does_not() -> None:
     assert float(volume) == pytest.approx(float((box.high - box.low).prod()))
     stopped = split(bound, region, 0.0, seconds=0.0)
     assert (stopped.parts, stopped.bound) == (1, whole)
+
+
+def test_the_worst_part_is_halved_first_and_time_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(splitting.time, "monotonic", lambda: clock[0])
+
+    def bound(part: Region) -> ChangeBound:
+        clock[0] += 1
+        box = part.boxes[0]
+        width = (box.high - box.low).flatten(1).amax(1, keepdim=True)
+        return ChangeBound(width, width, width, None)
+
+    box = Box(torch.zeros(1, 1, 2, dtype=torch.float64), torch.tensor([[[1.0, 0.5]]], dtype=torch.float64))
+    found = split(bound, Region({0: box}), 0.0, seconds=8.0, batch=2)
+    assert clock[0] == found.seconds == 8  # the whole box, and seven parts halved one by one
+    assert (found.parts, found.bound) == (8, 0.25)
+    assert sorted(found.bounds.tolist()) == [0.25] * 8
+    assert split(bound, Region({0: box}), 0.0, seconds=1e9, most=5).parts == 5
 
 
 def test_an_attack_stays_below_the_bound_and_above_chance() -> None:
