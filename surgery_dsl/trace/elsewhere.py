@@ -53,23 +53,35 @@ def confirm_elsewhere(model: nn.Module, inputs: Sequence[InputSpec], free: Seque
         if free
     ]
     alone = [{**traced.chosen[0], one.name: _inside(one, _FAR_ALONE, _BELOW[0])} for one in free]
+    few = [{**sizes, **_examples(inputs, free, at)} for sizes, at in zip(alone, free, strict=True)]
     against: Diagnostic | None = None
     try:
         for sizes in _fitting(together, traced):
             against = _difference(traced, record(model, inputs, [sizes], tainted=False, values=False)[0], sizes)
             if against is None:
                 break
-        few = [{**sizes, **_examples(inputs, free, at)} for sizes, at in zip(alone, free, strict=True)]
         tried = [] if is_cheap(model, inputs, together) else _fitting(few, traced)
         for sizes in tried:  # values fail out of tables
             if is_cheap(model, inputs, [sizes]) and not runs_on_values(model, inputs, sizes):
                 record(model, inputs, [sizes], tainted=False)  # says where
     except ValuesNeeded:  # on values, a forward costs what its inputs are
-        for sizes in _fitting(alone, traced):
-            if sum(math.prod(spec.shape(sizes)) for spec in inputs) <= _MOST:
-                against = against or _difference(traced, record(model, inputs, [sizes], tainted=False)[0], sizes)
+        for one in zip(few, alone, strict=True):
+            against = against or _first_as_predicted(model, inputs, one, traced)
     if against is not None:
         raise Refused(against)
+
+
+def _first_as_predicted(
+    model: nn.Module, inputs: Sequence[InputSpec], wanted: Iterable[dict[str, int]], traced: Traced
+) -> Diagnostic | None:
+    """Run a forward on values until it does as predicted; return in what it differs at the sizes that come last."""
+    against: Diagnostic | None = None
+    for sizes in _fitting(wanted, traced):
+        if sum(math.prod(spec.shape(sizes)) for spec in inputs) <= _MOST:
+            against = _difference(traced, record(model, inputs, [sizes], tainted=False)[0], sizes)
+            if against is None:
+                break
+    return against
 
 
 def _inside(free: FreeSize, size: int, below: int) -> int:

@@ -15,8 +15,8 @@ from surgery_dsl.evidence.bounds.backward import Form, total, transposed
 from surgery_dsl.evidence.bounds.graph import Affine, Graph
 from surgery_dsl.evidence.bounds.known import Key, Known
 
-MOST_BYTES = 64 << 20
-"""Rows of a value up to which they are kept for the next who asks; others are made anew."""
+MOST_BYTES = 256 << 20
+"""Rows of all values up to which they are kept for the next who asks; others are made anew."""
 
 
 @final
@@ -35,6 +35,10 @@ class Led:
     rows: Mapping[int, Tensor]
     constant: Tensor
     error: Tensor
+
+    def memory(self) -> int:
+        """Return how many bytes the rows take."""
+        return sum(rows.numel() * rows.element_size() for rows in self.rows.values())
 
     def of(self, elements: Tensor) -> "Led | None":
         """Return the forms on some of the elements, ``None`` where not all are there."""
@@ -57,6 +61,7 @@ class Leading:
     def __init__(self, graphs: tuple[Graph, ...], known: Known) -> None:
         self._graphs, self._known = graphs, known
         self._kept: dict[Key, Led] = {}
+        self._room = MOST_BYTES
 
     def form(self, units: "Mapping[Key, tuple[Tensor, float]]", scale: Tensor | None = None) -> Form:
         """Return n forms Σ sign · element over the given values, n elements of each.
@@ -84,9 +89,10 @@ class Leading:
         found = kept.of(elements) if kept is not None else None
         if found is None:
             found = self._carried(key, elements)
-            size = sum(rows.numel() for rows in found.rows.values()) * 8
-            if size <= MOST_BYTES and (kept is None or kept.elements.numel() < elements.numel()):
+            more = found.memory() - (0 if kept is None else kept.memory())
+            if (kept is None or more > 0) and more <= self._room:
                 self._kept[key] = found
+                self._room -= more
         return found
 
     def _carried(self, key: Key, elements: Tensor) -> Led:
