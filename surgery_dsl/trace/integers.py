@@ -7,12 +7,14 @@ axes alone, because one number serves axes whose indices are free of each other,
 of axes cannot say freeze their axes.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
+from math import prod
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.trace.atoms import Atom, Product, flat
+from surgery_dsl.trace.atoms import Atom, Product, distinct_leaves, flat
 from surgery_dsl.trace.equations import Equation, equations, literals
 from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording, Ref
@@ -25,6 +27,13 @@ Attribute = tuple[str, str]
 Terms = Mapping[tuple[int, ...], int]
 """A polynomial: coefficient of each monomial, a sorted tuple of the ``id`` s of leaf atoms."""
 
+_ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
 _EQUAL_SPLITS = {"split", "unsafe_split", "split_copy"}
 
 
@@ -85,6 +94,7 @@ class _Solver:
         self.numerals: dict[int, bool] = {}
         self.tied: dict[int, Terms] = {}
         self.searched = False
+        self.unsaid: list[Equation] = []
 
     def run(self) -> Solution:
         direct: list[Equation] = []
@@ -103,6 +113,9 @@ class _Solver:
         self.searched = True
         for equation in composed:
             self._settle(equation)
+        for equation in self.unsaid:  # all ties are known now
+            if self._parts(equation):
+                self._freeze(equation)
         fixed = [key for key, product in self.solution.integers.items() if self._is_fixed(product)]
         for key in fixed:
             del self.solution.integers[key]
@@ -190,6 +203,40 @@ class _Solver:
             self.tie(*divided, _name(equation))
         elif said is not None or any(True for _ in _attributes(equation.origin)):
             self._freeze(equation)
+        else:
+            self.unsaid.append(equation)
+
+    def _parts(self, equation: Equation) -> bool:
+        """Whether what no polynomial says (``width // 2``) is another size once axes change: some sizes are put in.
+
+        Axes whose sizes change with the inputs stay out of it.
+        """
+        dims = [equation.product, *self._known(equation.origin)]
+        sizes = {id(leaf): leaf.expression for leaf in distinct_leaves(dims)}
+        axes = dict.fromkeys(axis for dim in dims for monomial in self.terms(dim) for axis in monomial)
+        first = {axis: size for axis in axes if isinstance(size := sizes.get(axis), int)}
+        if len(first) < len(axes):
+            return False
+        for at, axis in enumerate(axes):
+            for more in (1, 2, 5 + 2 * at):
+                changed = {**first, axis: first[axis] + more}
+                said = self._number(equation.origin, changed)
+                if said is not None and said != _put_in(self.terms(equation.product), changed):
+                    return True
+        return False
+
+    def _number(self, origin: Origin, sizes: Mapping[int, int]) -> int | None:
+        """Return the number that an origin is at other sizes; ``None`` where that is not followed here."""
+        if origin[0] == "number":
+            return int(origin[1])
+        if origin[0] == "size":
+            return _put_in(self.terms(self._size(origin)), sizes)
+        if origin[0] not in _ARITHMETIC:
+            return None
+        left, right = (self._number(one, sizes) for one in origin[1:])
+        if left is None or right is None or (right == 0 and origin[0] in ("//", "%")):
+            return None
+        return _ARITHMETIC[origin[0]](left, right)
 
     def _divided(self, equation: Equation) -> tuple[Product, Product] | None:
         """Return both sides of ``width = heads · size`` for a size that is ``width // heads``."""
@@ -363,6 +410,10 @@ def _number(terms: Terms) -> int | None:
     if not terms:
         return 0
     return terms[()] if set(terms) == {()} else None
+
+
+def _put_in(terms: Terms, sizes: Mapping[int, int]) -> int:
+    return sum(coefficient * prod(sizes[axis] for axis in monomial) for monomial, coefficient in terms.items())
 
 
 def _sum(left: Terms, right: Terms, sign: int) -> Terms:

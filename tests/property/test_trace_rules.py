@@ -6,7 +6,7 @@ Each operator's rule has tests of its own; here the axes that one leaves (produc
 from collections.abc import Callable
 
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -102,6 +102,7 @@ chains = st.tuples(
 
 
 @given(chains)
+@example((("front", "swapped"), 8))
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 def test_free_axes_of_drawn_chains_are_whole(drawn: tuple[tuple[str, ...], int]) -> None:
     names, features = drawn
