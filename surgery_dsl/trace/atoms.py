@@ -112,3 +112,26 @@ def segments(atom: Atom) -> list[Product]:
         inner = flat(part)
         out += segments(inner[0]) if len(inner) == 1 and inner[0].parts is not None else [inner]
     return out
+
+
+def subproducts(dim: Product) -> Iterator[Product]:
+    """Yield what stands side by side in a product, the longest first, then that of the parts of its sums."""
+    atoms = flat(dim)
+    for length in range(len(atoms), 0, -1):
+        for start in range(len(atoms) - length + 1):
+            yield atoms[start : start + length]
+    for atom in atoms:
+        for part in atom.parts or ():
+            yield from subproducts(part)
+
+
+def without_common(one: Product, two: Product) -> tuple[Product, Product]:
+    """Return two products without the atoms that both have."""
+    rest, left = list(two), []
+    for atom in one:
+        at = next((i for i, other in enumerate(rest) if other is atom), None)
+        if at is None:
+            left.append(atom)
+        else:
+            del rest[at]
+    return left, rest

@@ -11,11 +11,11 @@ import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from math import prod
 
 from surgery_dsl.interface import frozen
-from surgery_dsl.trace.atoms import Atom, Product, distinct_leaves, flat
+from surgery_dsl.trace.atoms import Atom, Product, distinct_leaves, flat, subproducts, without_common
 from surgery_dsl.trace.equations import Equation, equations, literals
+from surgery_dsl.trace.polynomials import Terms, constant, plus, put_in, quotient, times
 from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording, Ref
 from surgery_dsl.trace.taint import Uses
@@ -23,9 +23,6 @@ from surgery_dsl.trace.traced_numbers import Origin
 
 Attribute = tuple[str, str]
 """Path of a module and name of its integer, dotted."""
-
-Terms = Mapping[tuple[int, ...], int]
-"""A polynomial: coefficient of each monomial, a sorted tuple of the ``id`` s of leaf atoms."""
 
 _ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
     "+": operator.add,
@@ -124,12 +121,12 @@ class _Solver:
 
     def _is_fixed(self, product: Product) -> bool:
         """Say whether an attribute follows no axis: what it equals is a number, or changes with the inputs."""
-        return _number(self.terms(product)) is not None or not isinstance(self.flow.axes.expression(product), int)
+        return constant(self.terms(product)) is not None or not isinstance(self.flow.axes.expression(product), int)
 
     def _branches(self) -> None:
         for origin, relation, number in self.uses.compared:
             product = self._product(origin)
-            if product is not None and product[0] == 1 and _number(self.terms(product[1])) is None:
+            if product is not None and product[0] == 1 and constant(self.terms(product[1])) is None:
                 name = " and ".join(dict.fromkeys(".".join(filter(None, one)) for one in _attributes(origin)))
                 self.solution.branches.append((product[1], relation, number, name or "a size that the forward reads"))
 
@@ -183,7 +180,7 @@ class _Solver:
         """Yield products of axes that occur around some equations: of what is written, then of what is read."""
         for equation in about:
             for dim in (equation.product, *equation.near):
-                yield from _subproducts(dim)
+                yield from subproducts(dim)
 
     # ---- are the equations true? -------------------------------------------------------------------------------
 
@@ -221,7 +218,7 @@ class _Solver:
             for more in (1, 2, 5 + 2 * at):
                 changed = {**first, axis: first[axis] + more}
                 said = self._number(equation.origin, changed)
-                if said is not None and said != _put_in(self.terms(equation.product), changed):
+                if said is not None and said != put_in(self.terms(equation.product), changed):
                     return True
         return False
 
@@ -230,7 +227,7 @@ class _Solver:
         if origin[0] == "number":
             return int(origin[1])
         if origin[0] == "size":
-            return _put_in(self.terms(self._size(origin)), sizes)
+            return put_in(self.terms(self._size(origin)), sizes)
         if origin[0] not in _ARITHMETIC:
             return None
         left, right = (self._number(one, sizes) for one in origin[1:])
@@ -249,8 +246,8 @@ class _Solver:
 
     def tie(self, one: Product, two: Product, reason: str, factor: int = 1) -> None:
         """Note that a product, times a factor, must stay as large as another; what they share does not matter."""
-        left, right = _without_common(flat(one), flat(two))
-        mine, theirs = _times(self.terms(left), {(): factor}), self.terms(right)
+        left, right = without_common(flat(one), flat(two))
+        mine, theirs = times(self.terms(left), {(): factor}), self.terms(right)
         if mine == theirs:
             return
         self.solution.ties.append(Tie((left, right), reason, () if factor == 1 else (factor, 1)))
@@ -315,14 +312,14 @@ class _Solver:
             return None
         match kind:
             case "+":
-                return _sum(left, right, 1)
+                return plus(left, right, 1)
             case "-":
-                return _sum(left, right, -1)
+                return plus(left, right, -1)
             case "*":
-                return _times(left, right)
+                return times(left, right)
             case "//":
-                return _quotient(left, right)
-        divided = _quotient(left, right)
+                return quotient(left, right)
+        divided = quotient(left, right)
         return {} if divided is not None else None
 
     def terms(self, product: Product) -> Terms:
@@ -332,14 +329,14 @@ class _Solver:
             if atom.parts is not None:
                 inner: Terms = {}
                 for part in atom.parts:
-                    inner = _sum(inner, self.terms(part), 1)
-                total = _times(total, inner)
+                    inner = plus(inner, self.terms(part), 1)
+                total = times(total, inner)
             elif self._is_numeral(atom):
-                total = _times(total, {(): atom.sizes[0]})
+                total = times(total, {(): atom.sizes[0]})
             elif id(atom) in self.tied:
-                total = _times(total, self._resolved(self.tied[id(atom)]))
+                total = times(total, self._resolved(self.tied[id(atom)]))
             else:
-                total = _times(total, {(id(atom),): 1})
+                total = times(total, {(id(atom),): 1})
         return total
 
     def _resolved(self, terms: Terms) -> Terms:
@@ -351,8 +348,8 @@ class _Solver:
             product: Terms = {(): coefficient}
             for axis in monomial:
                 known = self.tied.get(axis)
-                product = _times(product, {(axis,): 1} if known is None else self._resolved(known))
-            total = _sum(total, product, 1)
+                product = times(product, {(axis,): 1} if known is None else self._resolved(known))
+            total = plus(total, product, 1)
         return total
 
     def _is_numeral(self, atom: Atom) -> bool:
@@ -383,68 +380,3 @@ def _name(equation: Equation) -> str:
 def place(path: str, source: str) -> str:
     """Say where in the network and in its code a call stands."""
     return f"{path or 'the network'} at {source}" if source else path or "the network"
-
-
-def _subproducts(dim: Product) -> Iterator[Product]:
-    atoms = flat(dim)
-    for length in range(len(atoms), 0, -1):
-        for start in range(len(atoms) - length + 1):
-            yield atoms[start : start + length]
-    for atom in atoms:
-        for part in atom.parts or ():
-            yield from _subproducts(part)
-
-
-def _without_common(one: Product, two: Product) -> tuple[Product, Product]:
-    rest, left = list(two), []
-    for atom in one:
-        at = next((i for i, other in enumerate(rest) if other is atom), None)
-        if at is None:
-            left.append(atom)
-        else:
-            del rest[at]
-    return left, rest
-
-
-def _number(terms: Terms) -> int | None:
-    if not terms:
-        return 0
-    return terms[()] if set(terms) == {()} else None
-
-
-def _put_in(terms: Terms, sizes: Mapping[int, int]) -> int:
-    return sum(coefficient * prod(sizes[axis] for axis in monomial) for monomial, coefficient in terms.items())
-
-
-def _sum(left: Terms, right: Terms, sign: int) -> Terms:
-    out = dict(left)
-    for monomial, coefficient in right.items():
-        out[monomial] = out.get(monomial, 0) + sign * coefficient
-    return {monomial: coefficient for monomial, coefficient in out.items() if coefficient}
-
-
-def _times(left: Terms, right: Terms) -> Terms:
-    out: dict[tuple[int, ...], int] = {}
-    for one, a in left.items():
-        for two, b in right.items():
-            monomial = tuple(sorted(one + two))
-            out[monomial] = out.get(monomial, 0) + a * b
-    return {monomial: coefficient for monomial, coefficient in out.items() if coefficient}
-
-
-def _quotient(left: Terms, right: Terms) -> Terms | None:
-    """Divide by a monomial that divides every term; ``None`` otherwise."""
-    if len(right) != 1:
-        return {(): 1} if left == right and left else None
-    ((divisor, by),) = right.items()
-    out: dict[tuple[int, ...], int] = {}
-    for monomial, coefficient in left.items():
-        rest = list(monomial)
-        for atom in divisor:
-            if atom not in rest:
-                return None
-            rest.remove(atom)
-        if not by or coefficient % by:
-            return None
-        out[tuple(rest)] = coefficient // by
-    return out
