@@ -7,30 +7,22 @@ axes alone, because one number serves axes whose indices are free of each other,
 of axes cannot say freeze their axes.
 """
 
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
 from surgery_dsl.interface import frozen
+from surgery_dsl.interface.polynomial import Polynomial
 from surgery_dsl.trace.atoms import Atom, Product, distinct_leaves, flat, subproducts, without_common
 from surgery_dsl.trace.equations import Equation, equations, literals
-from surgery_dsl.trace.polynomials import Terms, constant, plus, put_in, quotient, times
 from surgery_dsl.trace.propagate import Flow
 from surgery_dsl.trace.recorder import Recording, Ref
 from surgery_dsl.trace.taint import Uses
-from surgery_dsl.trace.traced_numbers import Origin
+from surgery_dsl.trace.traced_numbers import ARITHMETIC, Origin
 
 Attribute = tuple[str, str]
 """Path of a module and name of its integer, dotted."""
 
-_ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
-    "+": operator.add,
-    "-": operator.sub,
-    "*": operator.mul,
-    "//": operator.floordiv,
-    "%": operator.mod,
-}
 _EQUAL_SPLITS = {"split", "unsafe_split", "split_copy"}
 
 
@@ -89,7 +81,7 @@ class _Solver:
         self.equations = list(found)
         self.solution = Solution()
         self.numerals: dict[int, bool] = {}
-        self.tied: dict[int, Terms] = {}
+        self.tied: dict[int, Polynomial] = {}
         self.searched = False
         self.unsaid: list[Equation] = []
 
@@ -121,12 +113,12 @@ class _Solver:
 
     def _is_fixed(self, product: Product) -> bool:
         """Say whether an attribute follows no axis: what it equals is a number, or changes with the inputs."""
-        return constant(self.terms(product)) is not None or not isinstance(self.flow.axes.expression(product), int)
+        return self.terms(product).value is not None or not isinstance(self.flow.axes.expression(product), int)
 
     def _branches(self) -> None:
         for origin, relation, number in self.uses.compared:
             product = self._product(origin)
-            if product is not None and product[0] == 1 and constant(self.terms(product[1])) is None:
+            if product is not None and product[0] == 1 and self.terms(product[1]).value is None:
                 name = " and ".join(dict.fromkeys(".".join(filter(None, one)) for one in _attributes(origin)))
                 self.solution.branches.append((product[1], relation, number, name or "a size that the forward reads"))
 
@@ -210,15 +202,16 @@ class _Solver:
         """
         dims = [equation.product, *self._known(equation.origin)]
         sizes = {id(leaf): leaf.expression for leaf in distinct_leaves(dims)}
-        axes = dict.fromkeys(axis for dim in dims for monomial in self.terms(dim) for axis in monomial)
+        axes = dict.fromkeys(axis for dim in dims for monomial in self.terms(dim).terms for axis in monomial)
         first = {axis: size for axis in axes if isinstance(size := sizes.get(axis), int)}
         if len(first) < len(axes):
             return False
+        product = self.terms(equation.product)
         for at, axis in enumerate(axes):
             for more in (1, 2, 5 + 2 * at):
                 changed = {**first, axis: first[axis] + more}
                 said = self._number(equation.origin, changed)
-                if said is not None and said != put_in(self.terms(equation.product), changed):
+                if said is not None and said != product.substitute(changed.get).value:
                     return True
         return False
 
@@ -227,13 +220,13 @@ class _Solver:
         if origin[0] == "number":
             return int(origin[1])
         if origin[0] == "size":
-            return put_in(self.terms(self._size(origin)), sizes)
-        if origin[0] not in _ARITHMETIC:
+            return self.terms(self._size(origin)).substitute(sizes.get).value
+        if origin[0] not in ARITHMETIC:
             return None
         left, right = (self._number(one, sizes) for one in origin[1:])
         if left is None or right is None or (right == 0 and origin[0] in ("//", "%")):
             return None
-        return _ARITHMETIC[origin[0]](left, right)
+        return int(ARITHMETIC[origin[0]](left, right))
 
     def _divided(self, equation: Equation) -> tuple[Product, Product] | None:
         """Return both sides of ``width = heads · size`` for a size that is ``width // heads``."""
@@ -247,14 +240,14 @@ class _Solver:
     def tie(self, one: Product, two: Product, reason: str, factor: int = 1) -> None:
         """Note that a product, times a factor, must stay as large as another; what they share does not matter."""
         left, right = without_common(flat(one), flat(two))
-        mine, theirs = times(self.terms(left), {(): factor}), self.terms(right)
+        mine, theirs = self.terms(left).scale(factor), self.terms(right)
         if mine == theirs:
             return
         self.solution.ties.append(Tie((left, right), reason, () if factor == 1 else (factor, 1)))
         for single, other in ((right, mine), (left, theirs if factor == 1 else None)):
             if other is not None and len(single) == 1 and single[0].parts is None and not self._is_numeral(single[0]):
                 key = id(single[0])
-                if key not in self.tied and not any(key in monomial for monomial in other):
+                if key not in self.tied and key not in other.axes:
                     self.tied[key] = other
                     return
 
@@ -293,15 +286,15 @@ class _Solver:
         left, right = self._product(origin[1]), self._product(origin[2])
         return None if left is None or right is None else (left[0] * right[0], [*left[1], *right[1]])
 
-    def evaluate(self, origin: Origin) -> Terms | None:
+    def evaluate(self, origin: Origin) -> Polynomial | None:
         """Return an origin as a polynomial; ``None`` where it is none or holds an unknown."""
         kind = origin[0]
         if kind == "number":
-            return {(): origin[1]} if origin[1] else {}
+            return Polynomial.constant(origin[1])
         if kind == "attribute":
             known = self.solution.integers.get(_key(origin))
             if known is None and self.searched:  # what no axis is stays a number
-                return {(): self.uses.values[_key(origin)]}
+                return Polynomial.constant(self.uses.values[_key(origin)])
             return None if known is None else self.terms(known)
         if kind == "size":
             return self.terms(self._size(origin))
@@ -312,45 +305,41 @@ class _Solver:
             return None
         match kind:
             case "+":
-                return plus(left, right, 1)
+                return left + right
             case "-":
-                return plus(left, right, -1)
+                return left + right.scale(-1)
             case "*":
-                return times(left, right)
+                return left * right
             case "//":
-                return quotient(left, right)
-        divided = quotient(left, right)
-        return {} if divided is not None else None
+                return _quotient(left, right)
+        return None if _quotient(left, right) is None else Polynomial.constant(0)
 
-    def terms(self, product: Product) -> Terms:
+    def terms(self, product: Product) -> Polynomial:
         """Return the size of a product; axes that can never change are numbers."""
-        total: Terms = {(): 1}
+        total = Polynomial.constant(1)
         for atom in flat(product):
             if atom.parts is not None:
-                inner: Terms = {}
-                for part in atom.parts:
-                    inner = plus(inner, self.terms(part), 1)
-                total = times(total, inner)
+                total = total * Polynomial.sum_of([self.terms(part) for part in atom.parts])
             elif self._is_numeral(atom):
-                total = times(total, {(): atom.sizes[0]})
+                total = total.scale(atom.sizes[0])
             elif id(atom) in self.tied:
-                total = times(total, self._resolved(self.tied[id(atom)]))
+                total = total * self._resolved(self.tied[id(atom)])
             else:
-                total = times(total, {(id(atom),): 1})
+                total = total * Polynomial.axis(id(atom))
         return total
 
-    def _resolved(self, terms: Terms) -> Terms:
+    def _resolved(self, terms: Polynomial) -> Polynomial:
         """Put in what ties say of the axes of a polynomial."""
-        if not any(axis in self.tied for monomial in terms for axis in monomial):
+        if not any(axis in self.tied for axis in terms.axes):
             return terms
-        total: Terms = {}
-        for monomial, coefficient in terms.items():
-            product: Terms = {(): coefficient}
+        found = []
+        for monomial, coefficient in terms.terms.items():
+            product = Polynomial.constant(coefficient)
             for axis in monomial:
                 known = self.tied.get(axis)
-                product = times(product, {(axis,): 1} if known is None else self._resolved(known))
-            total = plus(total, product, 1)
-        return total
+                product = product * (Polynomial.axis(axis) if known is None else self._resolved(known))
+            found.append(product)
+        return Polynomial.sum_of(found)
 
     def _is_numeral(self, atom: Atom) -> bool:
         found = self.numerals.get(id(atom))
@@ -380,3 +369,21 @@ def _name(equation: Equation) -> str:
 def place(path: str, source: str) -> str:
     """Say where in the network and in its code a call stands."""
     return f"{path or 'the network'} at {source}" if source else path or "the network"
+
+
+def _quotient(left: Polynomial, right: Polynomial) -> Polynomial | None:
+    """Divide by a monomial that divides every term; ``None`` otherwise."""
+    if len(right.terms) != 1:
+        return Polynomial.constant(1) if left == right and left.terms else None
+    ((divisor, by),) = right.terms.items()
+    out: dict[tuple[int, ...], int] = {}
+    for monomial, coefficient in left.terms.items():
+        rest = list(monomial)
+        for atom in divisor:
+            if atom not in rest:
+                return None
+            rest.remove(atom)
+        if not by or coefficient % by:
+            return None
+        out[tuple(rest)] = coefficient // by
+    return Polynomial(out)

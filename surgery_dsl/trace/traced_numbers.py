@@ -9,7 +9,7 @@ cannot be seen.
 import functools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
@@ -357,13 +357,17 @@ def _arithmetic(symbol: str, function: Callable[[Any, Any], Any], swapped: bool)
     return method
 
 
-for _symbol, _name, _function in (
-    ("+", "add", operator.add),
-    ("-", "sub", operator.sub),
-    ("*", "mul", operator.mul),
-    ("//", "floordiv", operator.floordiv),
-    ("%", "mod", operator.mod),
-):
+ARITHMETIC: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "//": operator.floordiv,
+    "%": operator.mod,
+}
+"""What of Python's arithmetic on integers gives an integer, by its symbol."""
+
+for _symbol, _function in ARITHMETIC.items():
+    _name = _function.__name__
     for _kind in (Traced, Quotient):
         setattr(_kind, f"__{_name}__", _arithmetic(_symbol, _function, swapped=False))
         setattr(_kind, f"__r{_name}__", _arithmetic(_symbol, _function, swapped=True))
